@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+.PHONY: help repro test clean distclean
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
+ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
+$(shell rm -f .venv/run.stamp .venv/test.stamp)
+endif
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something changed, publish to MLflow
+	@dvc repro
+	@echo
+	@echo 'Activate the environment:   source .venv/bin/activate'
+	@echo 'Look at runs and versions:  mlflow ui'
+	@echo 'Try another learning rate:  dvc exp run -S train.lr=3e-4, then dvc exp show --only-changed'
+	@echo 'Serve the champion:         mlflow models serve -m models:/vit@champion --env-manager local'
+
+test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
+	ruff check .
+	ruff format --check .
+	python -m pytest
+
+clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
+	dvc gc --all-commits --all-experiments --force
+	test ! -f mlflow.db || mlflow gc --backend-store-uri sqlite:///mlflow.db
+	rm -rf checkpoints logs
+
+distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
+	git clean -dfX
+
+.venv/run.stamp: requirements.txt constraints.txt
+	$(PYTHON) -m venv --clear .venv
+	$(if $(TORCH_INDEX),.venv/bin/pip install --quiet --index-url $(TORCH_INDEX) $(shell sed -nE 's/^(torch(vision)?==[^ ]+).*/\1/p' requirements.txt))
+	.venv/bin/pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp requirements-test.txt
+	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
+	@touch $@

@@ -1,0 +1,111 @@
+"""register: publish the trained and evaluated model to MLflow, from files alone; doing it again changes nothing."""
+
+import hashlib
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from stages.content import describe_run
+from vit.errors import run_program
+from vit.files import read_json, read_table, sha256_of
+from vit.params import Params, load_params
+from vit.registry import Content, publish
+from vit.tracking import training_points
+
+MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
+SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
+NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric
+RUN_FILES = {
+    "": [Path("params.yaml")],
+    "training": [Path("training", name) for name in ("history.csv", "learning_rate.csv", "training_curves.png")],
+    "evaluation": [
+        Path("evaluation", name)
+        for name in ("confusion_matrix.csv", "confusion_matrix.png", "per_class.csv", "predictions.csv")
+    ],
+}
+
+
+def main() -> None:
+    params = load_params()
+    with tempfile.TemporaryDirectory() as folder:
+        published = publish(gather(params, Path(folder)), params.register_.name)
+    state = "published" if published.changed else "everything is published already"
+    run, version = published.run.info.run_name, published.version
+    print(f"{state}: run '{run}', version {version.version} of '{version.name}', which {published.verdict}")
+
+
+def gather(params: Params, temporary: Path) -> Content:
+    """All there is to publish, read from the outputs of the stages before; `temporary` takes what is made for it."""
+    config = read_json(MODEL / CONFIG)
+    history = [{key: float(value) for key, value in row.items()} for row in read_table(Path("training/history.csv"))]
+    history = [row | {"epoch": int(row["epoch"])} for row in history]
+    rates = [float(row["learning_rate"]) for row in read_table(Path("training/learning_rate.csv"))]
+    summary = read_json(Path("metrics/train.json")) | read_json(Path("metrics/test.json"))
+    per_class = read_table(Path("evaluation/per_class.csv"))
+    files = [MODEL / WEIGHTS, MODEL / CONFIG, *(file for files in RUN_FILES.values() for file in files)]
+    raw = read_json(Path("data/raw.json"))
+    provenance = [Path("dvc.lock"), write_code_diff(temporary / "code.diff")]
+    return Content(
+        description=describe_run(params, config["compute"]),
+        version_key=sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES),
+        files_key=sha256_of(*files, Path("metrics/train.json"), Path("metrics/test.json")),
+        points=training_points(history, rates, clock=[]),
+        summary=summary,
+        details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
+        run_tags=md5_tags(),
+        version_tags={
+            "weights_sha256": sha256_of(MODEL / WEIGHTS),
+            "train_sha256": part_digest(raw, "train"),
+            "val_sha256": part_digest(raw, "val"),
+        },
+        artifacts=RUN_FILES | {"provenance": provenance},
+        model_folder=MODEL,
+        card=model_card(params, raw, summary),
+        may_lead=params.split.subset_per_class is None,
+    )
+
+
+def part_digest(raw: dict, part: str) -> str:
+    """Which images a part of the split holds: the digest of all images, and the names of those in the part."""
+    names = Path("data/splits", f"{part}.csv").read_bytes()
+    return hashlib.sha256(raw["sha256"].encode() + names).hexdigest()
+
+
+def md5_tags() -> dict[str, str]:
+    """The md5 of every dep and out of every stage, as dvc.lock holds them."""
+    stages = YAML(typ="safe", pure=True).load(Path("dvc.lock"))["stages"]
+    entries = [entry for stage in stages.values() for entry in stage.get("deps", []) + stage.get("outs", [])]
+    return {f"md5/{entry['path']}": entry["md5"] for entry in entries}
+
+
+def write_code_diff(path: Path) -> Path:
+    """What the working tree changes in code and parameters against the git commit in the tags; empty if nothing."""
+    command = ["git", "diff", "HEAD", "--", "stages", "vit", "dvc.yaml", "params.yaml"]
+    path.write_bytes(subprocess.run(command, capture_output=True).stdout)
+    return path
+
+
+def model_card(params: Params, raw: dict, scores: dict) -> str:
+    """What a person should know before using the model, in Markdown."""
+    model, pack = params.model, params.pack
+    height, width = pack.image_size
+    lines = [
+        f"Vision Transformer trained from scratch on {raw['images']} images of `{raw['source']}` ({raw['version']}).",
+        f"- Classes ({len(raw['classes'])}): {', '.join(list(raw['classes'])[:20])}",
+        f"- Test accuracy **{scores['test_accuracy']:.1%}**, {params.evaluate.confidence_level:.0%} interval "
+        f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}",
+        f"- Always answering the most frequent class: {scores['majority_accuracy']:.1%}",
+        *([f"- RBF SVM on the same split: {scores['svc_accuracy']:.1%}"] if "svc_accuracy" in scores else []),
+        f"- Epoch {scores['best_epoch']} was chosen on val ({scores['best_val_accuracy']:.1%}), nothing on test",
+        f"- Split `{params.split.strategy}`: neighbouring frames of a video would leak from train to test",
+        f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`; patches of {model.patch_size}, "
+        f"width {model.embed_dim}, {model.depth} blocks, {model.num_heads} heads",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_program(main)

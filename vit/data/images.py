@@ -1,0 +1,52 @@
+"""The one way from an image file to a uint8 array: pack, evaluate, serving and predict all come through here."""
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vit.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+MODES = {1: "L", 3: "RGB"}
+
+
+def load_image(
+    source: Path | IO[bytes], image_size: tuple[int, int] | list[int], channels: int, fit: str
+) -> np.ndarray:
+    """Decode the first frame of an image file to uint8 (H, W, C).
+
+    Upright after its EXIF orientation, transparency on white, 16-bit scaled to 8, then resized with
+    antialiasing to `image_size` (height, width) in pixels: `crop` keeps the aspect ratio and cuts what
+    overhangs in the middle, `stretch` does not. Raises UserError naming the file if it is no readable image.
+    """
+    size = (image_size[1], image_size[0])
+    try:
+        with Image.open(source) as image:
+            image.draft(MODES[channels], (2 * max(size), 2 * max(size)))
+            image = _to_mode(ImageOps.exif_transpose(image), MODES[channels])
+            if fit == "crop":
+                image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+            else:
+                image = image.resize(size, Image.Resampling.BICUBIC)
+            return np.asarray(image).reshape(*image_size, channels)
+    except UnidentifiedImageError:
+        raise UserError(f"{_name(source)}: not an image in a format that Pillow reads") from None
+    except FileNotFoundError:
+        raise UserError(f"{_name(source)}: no such file") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise UserError(f"{_name(source)}: broken image ({error})") from error
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel, whatever Pillow calls it
+        return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8)).convert(mode)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def _name(source: Path | IO[bytes]) -> str:
+    return str(source) if isinstance(source, Path) else "image"

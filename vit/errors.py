@@ -1,0 +1,39 @@
+"""Errors a person can cause end in one clear line; their trace goes to the log file."""
+
+import logging
+import sys
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+
+from vit.files import project_root
+
+log = logging.getLogger("vit")
+
+
+class UserError(Exception):
+    """What was wrong, with which value, and the way out, in one line."""
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Run `main`; a UserError becomes one line on stderr, its trace in logs/vit.log, and exit status 1."""
+    _configure_logging()
+    try:
+        main()
+    except UserError as error:
+        log.debug("stopped by a user error", exc_info=True)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except Exception:
+        log.debug("stopped by an unexpected error", exc_info=True)
+        raise
+
+
+def _configure_logging() -> None:
+    folder = project_root() / "logs"
+    folder.mkdir(exist_ok=True)
+    to_file = RotatingFileHandler(folder / "vit.log", maxBytes=2**20, backupCount=1, delay=True, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    to_person = logging.StreamHandler(sys.stderr)
+    to_person.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
+    log.handlers = [to_file, to_person]

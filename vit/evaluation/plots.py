@@ -1,0 +1,52 @@
+"""Figures as PNG files, with the same bytes for the same numbers."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vit.files import replacing
+
+
+def training_curves(path: Path, history: list[dict], learning_rates: list[float]) -> None:
+    """Loss, accuracy (a point per epoch) and learning rate (per optimizer step), side by side."""
+    figure = Figure(figsize=(15, 4), layout="constrained")
+    loss, accuracy, rate = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in history]
+    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+        for part in ("train", "val"):
+            axes.plot(epochs, [row[f"{part}_{name}"] for row in history], marker=".", markersize=4, label=part)
+        axes.axvline(best["epoch"], color="grey", linestyle=":", label=f"best epoch ({best['epoch']})")
+        axes.set(title=name.capitalize(), xlabel="epoch")
+        axes.legend()
+    accuracy.set_ylim(top=1)
+    rate.plot(range(len(learning_rates)), learning_rates)
+    rate.set(title="Learning rate", xlabel="optimizer step")
+    for axes in (loss, accuracy, rate):
+        axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None:
+    """Counts (K, K) as a map: a row per true class, a column per predicted one, shaded by the share of the row."""
+    side = max(4.0, 0.5 * len(classes) + 2)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the true class")
+    ticks = range(len(classes))
+    axes.set_xticks(ticks, classes, rotation=90 if max(map(len, classes)) > 2 else 0)
+    axes.set_yticks(ticks, classes)
+    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix, test")
+    if len(classes) <= 30:
+        for (row, column), count in np.ndenumerate(counts):
+            shade = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=shade)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

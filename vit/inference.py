@@ -1,0 +1,96 @@
+"""The classifier as a person uses it: weights, settings and the one preprocessing, from a folder of two files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vit.data.batches import normalize, to_unit
+from vit.data.images import load_image
+from vit.errors import UserError
+from vit.files import read_json, replacing, write_json
+from vit.model import VisionTransformer, set_fused_attention
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+@dataclass
+class Classifier:
+    """A Vision Transformer with its class order and preprocessing; in float32, so that it answers alike everywhere."""
+
+    model: VisionTransformer
+    config: dict
+    device: torch.device
+
+    @property
+    def classes(self) -> list[str]:
+        return self.config["classes"]
+
+    @property
+    def mean(self) -> list[float]:
+        return self.config["mean"]
+
+    @property
+    def std(self) -> list[float]:
+        return self.config["std"]
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @classmethod
+    def new(cls, config: dict, device: torch.device) -> "Classifier":
+        """A freshly initialized model; the draws come from PyTorch's global generator."""
+        model = VisionTransformer(
+            image_size=config["image_size"],
+            in_chans=config["channels"],
+            num_classes=len(config["classes"]),
+            **config["model"],
+        )
+        set_fused_attention(model, config["compute"]["attention"] == "fused")
+        return cls(model.to(device), config, device)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Classifier":
+        """Read what `save` wrote. Raises UserError if a file is missing."""
+        try:
+            classifier = cls.new(read_json(folder / CONFIG), torch.device(device))
+            classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        except FileNotFoundError as error:
+            raise UserError(f"no trained model in {folder} ({error.filename} is missing); run `dvc repro`") from None
+        return classifier
+
+    def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
+        """Write `weights` and the settings to `folder`."""
+        with replacing(folder / WEIGHTS) as temporary:
+            safetensors.torch.save_file(weights, temporary)
+        write_json(folder / CONFIG, self.config)
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """uint8 (B, H, W, C) of the packed size to float32 (B, classes), on the CPU."""
+        self.model.eval()
+        x = normalize(to_unit(images.to(self.device)), self.mean, self.std)
+        return self.model(x).float().cpu()
+
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        """uint8 (B, H, W, C) of the packed size to probabilities (B, classes)."""
+        return self.logits(images).softmax(dim=1).numpy()
+
+    def classify(self, files: list[Path | IO[bytes]]) -> list[dict]:
+        """Label, confidence in [0, 1] and the probability of every class, per image file.
+
+        Raises UserError naming the first file that is no readable image.
+        """
+        size, channels, fit = self.config["image_size"], self.config["channels"], self.config["fit"]
+        images = torch.from_numpy(np.stack([load_image(file, size, channels, fit) for file in files]))
+        answers = []
+        for row in self.probabilities(images).tolist():
+            probabilities = dict(zip(self.classes, row, strict=True))
+            label = max(probabilities, key=probabilities.__getitem__)
+            answers.append({"label": label, "confidence": probabilities[label], "probabilities": probabilities})
+        return answers

@@ -1,0 +1,202 @@
+"""The plain pre-norm Vision Transformer, with timm's module and parameter names.
+
+Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", section 3.1 and equations 1 to 4.
+"""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
+
+
+class PatchEmbed(nn.Module):
+    """Cut (B, C, H, W) into patches and project each: (B, N, D), N = H/P * W/P, row by row.
+
+    The weights are those of a convolution with kernel = stride = P, as in timm; computed as one matrix
+    product, which is faster on every CPU measured.
+    """
+
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int):
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, C, H, W = x.shape
+        P = self.patch_size
+        x = x.reshape(B, C, H // P, P, W // P, P).permute(0, 2, 4, 1, 3, 5)  # (B, H/P, W/P, C, P, P)
+        x = x.reshape(B, (H // P) * (W // P), C * P * P)  # (B, N, C*P*P)
+        return F.linear(x, self.proj.weight.flatten(1), self.proj.bias)  # (B, N, D)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, (B, N, D) -> (B, N, D).
+
+    `fused_attn` calls PyTorch's fused kernel; without it the same mathematics is written out.
+    """
+
+    def __init__(self, dim: int, num_heads: int, qkv_bias: bool, attn_drop: float, proj_drop: float):
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.fused_attn = True
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.attn_drop = nn.Dropout(attn_drop)
+        self.proj = nn.Linear(dim, dim)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, N, D = x.shape
+        qkv = self.qkv(x).reshape(B, N, 3, self.num_heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, D/heads)
+        if self.fused_attn:
+            x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop.p if self.training else 0.0)
+        else:
+            attn = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)  # (B, heads, N, N)
+            x = self.attn_drop(attn.softmax(dim=-1)) @ v
+        x = x.transpose(1, 2).reshape(B, N, D)
+        return self.proj_drop(self.proj(x))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between, (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, dim: int, hidden_dim: int, drop: float):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
+
+
+class DropPath(nn.Module):
+    """Drop a residual branch per sample (stochastic depth; Huang et al. 2016), (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, drop_prob: float):
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - self.drop_prob
+        return x * x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each behind a norm and beside a residual, (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, dim, num_heads, mlp_ratio, qkv_bias, norm, drop_rate, attn_drop_rate, drop_path):
+        super().__init__()
+        self.norm1 = norm(dim)
+        self.attn = Attention(dim, num_heads, qkv_bias, attn_drop_rate, drop_rate)
+        self.drop_path1 = DropPath(drop_path) if drop_path else nn.Identity()
+        self.norm2 = norm(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop_rate)
+        self.drop_path2 = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path1(self.attn(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
+
+
+class VisionTransformer(nn.Module):
+    """Images (B, C, H, W), normalized, to class logits (B, num_classes).
+
+    `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls or avg (no class
+    token then), `pos_embed` learned, sincos2d or none, `norm` layernorm or rmsnorm; `drop_path_rate` grows
+    linearly from 0 in the first block to its value in the last.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int] | list[int],
+        in_chans: int,
+        num_classes: int,
+        patch_size: int,
+        embed_dim: int,
+        depth: int,
+        num_heads: int,
+        mlp_ratio: float,
+        qkv_bias: bool,
+        pool: str,
+        pos_embed: str,
+        norm: str,
+        drop_rate: float,
+        attn_drop_rate: float,
+        drop_path_rate: float,
+    ):
+        super().__init__()
+        grid = (image_size[0] // patch_size, image_size[1] // patch_size)
+        prefix = 1 if pool == "cls" else 0
+        new_norm = partial(NORMS[norm], eps=1e-6)
+        drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
+
+        self.pool = pool
+        self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
+        self._set_tokens(pos_embed, grid, prefix, embed_dim)
+        self.pos_drop = nn.Dropout(drop_rate)
+        self.blocks = nn.Sequential(
+            *(
+                Block(embed_dim, num_heads, mlp_ratio, qkv_bias, new_norm, drop_rate, attn_drop_rate, d)
+                for d in drop_paths
+            )
+        )
+        self.norm = new_norm(embed_dim) if pool == "cls" else nn.Identity()
+        self.fc_norm = nn.Identity() if pool == "cls" else new_norm(embed_dim)
+        self.head = nn.Linear(embed_dim, num_classes)
+        self._init_weights()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch_embed(x)  # (B, N, D)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # (B, prefix + N, D)
+        x = self.pos_drop(x + self.pos_embed)
+        x = self.norm(self.blocks(x))
+        x = x[:, 0] if self.pool == "cls" else x.mean(dim=1)  # (B, D)
+        return self.head(self.fc_norm(x))
+
+    def _set_tokens(self, pos_embed: str, grid: tuple[int, int], prefix: int, dim: int) -> None:
+        if prefix:
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        else:
+            self.register_buffer("cls_token", torch.zeros(1, 0, dim), persistent=False)
+        if pos_embed == "learned":
+            self.pos_embed = nn.Parameter(torch.zeros(1, prefix + grid[0] * grid[1], dim))
+        else:
+            fixed = sincos2d(grid, dim) if pos_embed == "sincos2d" else torch.zeros(grid[0] * grid[1], dim)
+            self.register_buffer("pos_embed", F.pad(fixed, (0, 0, prefix, 0))[None], persistent=False)
+
+    def _init_weights(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for token, std in ((self.cls_token, 1e-6), (self.pos_embed, 0.02)):
+            if isinstance(token, nn.Parameter):
+                nn.init.trunc_normal_(token, std=std)
+
+
+def sincos2d(grid: tuple[int, int], dim: int) -> Tensor:
+    """Fixed positions (H * W, D): sine and cosine of the row, then of the column, at D/4 wavelengths.
+
+    Chen et al. 2021, "An Empirical Study of Training Self-Supervised Vision Transformers" (MoCo v3).
+    """
+    frequency = 10000 ** -torch.linspace(0, 1, dim // 4 + 1)[:-1]  # (D/4,)
+    rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    angles = [position.flatten()[:, None] * frequency for position in (rows, columns)]  # each (H*W, D/4)
+    return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
+
+
+def set_fused_attention(model: nn.Module, fused: bool) -> None:
+    """Choose the attention kernel of every block; the result differs in the last bits only."""
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.fused_attn = fused

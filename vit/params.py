@@ -1,0 +1,205 @@
+"""Typed, strict parameters: params.yaml is the only place for knobs, and nothing here has a default."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from vit.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Auto = Literal["auto"]
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Block):
+    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"]
+    path: Annotated[str, Field(min_length=1)] | None
+    kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    kaggle_version: Count | None
+    torchvision_name: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
+    shapes_per_class: Count
+    shapes_noise: Fraction
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _folder_has_a_path(self):
+        if self.source == "folder" and self.path is None:
+            raise ValueError("source 'folder' needs data.path, a folder or zip with one directory per class")
+        return self
+
+
+class SplitParams(Block):
+    strategy: Literal["random"]
+    val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    subset_per_class: Annotated[int, Field(ge=3)] | None
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self):
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction {self.val_fraction} + test_fraction {self.test_fraction} leaves nothing to train on; "
+                "their sum must be below 1"
+            )
+        return self
+
+
+class PackParams(Block):
+    image_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    channels: Literal[1, 3]
+    fit: Literal["crop", "stretch"]
+    workers: Count | Auto
+
+
+class ModelParams(Block):
+    patch_size: Count
+    embed_dim: Count
+    depth: Count
+    num_heads: Count
+    mlp_ratio: Positive
+    qkv_bias: bool
+    pool: Literal["cls", "avg"]
+    pos_embed: Literal["learned", "sincos2d", "none"]
+    norm: Literal["layernorm", "rmsnorm"]
+    drop_rate: Rate
+    attn_drop_rate: Rate
+    drop_path_rate: Rate
+
+    @model_validator(mode="after")
+    def _width_divides(self):
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"num_heads {self.num_heads} must divide embed_dim {self.embed_dim}")
+        if self.pos_embed == "sincos2d" and self.embed_dim % 4:
+            raise ValueError(f"pos_embed 'sincos2d' needs an embed_dim that 4 divides, not {self.embed_dim}")
+        return self
+
+
+class AugmentParams(Block):
+    hflip: Fraction
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    scale: Rate
+    translate: Rate
+    shear: Annotated[float, Field(ge=0, le=60)]
+    brightness: Rate
+    contrast: Rate
+    erasing: Fraction
+
+
+class TrainParams(Block):
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    min_lr: NonNegative
+    warmup_epochs: NonNegative
+    weight_decay: NonNegative
+    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)]
+    clip_grad: Positive | None
+    label_smoothing: Rate
+    augment: AugmentParams
+    seed: Seed
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|mps|xpu)(:\d+)?$")]
+    precision: Literal["auto", "fp32", "bf16"]
+    attention: Literal["auto", "math", "fused"]
+    threads: Count | Auto
+
+    @model_validator(mode="after")
+    def _schedule_fits(self):
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr} must not exceed lr {self.lr}")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must not exceed epochs {self.epochs}")
+        return self
+
+
+class EvaluateParams(Block):
+    batch_size: Count
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|mps|xpu)(:\d+)?$")]
+    confidence_level: Annotated[float, Field(gt=0, lt=1)]
+    svc_baseline: bool
+
+
+class RegisterParams(Block):
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+
+
+class Params(Block):
+    data: DataParams
+    split: SplitParams
+    pack: PackParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    register_: Annotated[RegisterParams, Field(alias="register")]
+
+    @model_validator(mode="after")
+    def _patches_tile_the_image(self):
+        if any(side % self.model.patch_size for side in self.pack.image_size):
+            raise ValueError(
+                f"pack.image_size {self.pack.image_size} is not a multiple of model.patch_size {self.model.patch_size}"
+            )
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check every block of a parameter file.
+
+    Read as YAML 1.2, as DVC does: PyYAML would take `3e-4` for a string.
+    Raises UserError naming the key, the value and what is allowed.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; take one with `cp presets/digits.yaml params.yaml`") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        others = error.error_count() - 1
+        more = f" (and {others} more)" if others else ""
+        raise UserError(f"{path}: {_sentence(error.errors()[0])}{more}") from error
+
+
+def _sentence(problem: dict) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if part not in ("auto", "constrained-int", "int"))
+    if problem["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0)
+        return f"unknown key '{key}', nearest is '{nearest[0]}'"
+    if problem["type"] == "missing":
+        return f"key '{key}' is missing; see presets/ for complete files"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def all_keys(block: type[Block] = Params, prefix: str = "") -> list[str]:
+    """Every dotted key that a parameter file must have, e.g. `train.augment.hflip`."""
+    keys = []
+    for name, field in block.model_fields.items():
+        key = prefix + (field.alias or name)
+        inner = field.annotation
+        is_block = isinstance(inner, type) and issubclass(inner, Block)
+        keys += all_keys(inner, key + ".") if is_block else [key]
+    return keys
+
+
+def flatten(values: dict, prefix: str = "") -> dict[str, object]:
+    """Nested parameters as `block.key: value`, spelled as on the command line of `dvc exp run -S`."""
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

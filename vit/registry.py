@@ -1,0 +1,259 @@
+"""The registry: which contents are versions of the model, and which of them is the champion."""
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from vit.errors import UserError
+from vit.tracking import RunDescription, Store, find_or_create_run, locked, open_store, send, send_missing
+
+log = logging.getLogger("vit")
+
+MODEL_FILES = "model/artifacts/model"  # where MLflow puts the folder that serving.py loads
+CHAMPION, CHALLENGER = "champion", "challenger"
+SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors")
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that is published of one training: rebuilt from files, so that it can be published again at any time.
+
+    `version_key` hashes weights, settings and split; `files_key` every published file. `summary` stands on run and
+    version, `details` on the run only. `artifacts` maps a folder of the run to files. `may_lead` is False for a
+    model that must never become champion by itself.
+    """
+
+    description: RunDescription
+    version_key: str
+    files_key: str
+    points: list[Metric]
+    summary: dict[str, float]
+    details: dict[str, float]
+    run_tags: dict[str, str]
+    version_tags: dict[str, str]
+    artifacts: dict[str, list[Path]]
+    model_folder: Path
+    card: str
+    may_lead: bool
+
+
+@dataclass(frozen=True)
+class Published:
+    """What `publish` found or did, for a person to read."""
+
+    run: Run
+    version: ModelVersion
+    verdict: str
+    changed: bool
+
+
+def publish(content: Content, name: str) -> Published:
+    """See to it that `content` is exactly one finished run and one version of the registered model `name`.
+
+    Doing it again changes nothing. Raises UserError if the store does not answer.
+    """
+    store = open_store()
+    try:
+        with locked():
+            run, run_changed = _publish_run(store, content)
+            version, version_changed = _publish_version(store.client, run, content, name)
+            _set_alias(store.client, name, CHALLENGER, version)
+            verdict = _judge(store.client, name, version, content.may_lead)
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"publishing to MLflow failed ({str(error).strip().splitlines()[0]}); run `dvc repro` again"
+        ) from error
+    return Published(run, version, verdict, run_changed or version_changed)
+
+
+def _publish_run(store: Store, content: Content) -> tuple[Run, bool]:
+    client = store.client
+    run = find_or_create_run(store, content.description)
+    run_id = run.info.run_id
+    complete = run.info.status == "FINISHED" and run.data.tags.get("published") == content.files_key
+    if complete and not _missing_artifacts(client, run_id, content.artifacts):
+        return run, False
+    if send_missing(client, run_id, content.points):
+        client.set_tag(run_id, "rebuilt_from_files", "true: points sent later carry no measured times")
+    stamp = content.points[-1].timestamp
+    finals = content.summary | content.details
+    changed = {key: value for key, value in finals.items() if run.data.metrics.get(key) != value}
+    send(client, run_id, [Metric(key, value, stamp, 0) for key, value in changed.items()])
+    tags = [RunTag(key, value) for key, value in content.run_tags.items()]
+    for start in range(0, len(tags), 100):
+        client.log_batch(run_id, tags=tags[start : start + 100])
+    for folder, files in content.artifacts.items():
+        for file in files:
+            client.log_artifact(run_id, str(file), folder or None)
+    client.set_tag(run_id, "published", content.files_key)
+    client.set_terminated(run_id, "FINISHED")
+    return client.get_run(run_id), True
+
+
+def _missing_artifacts(client: MlflowClient, run_id: str, artifacts: dict[str, list[Path]]) -> bool:
+    for folder, files in artifacts.items():
+        present = {Path(entry.path).name for entry in client.list_artifacts(run_id, folder or None)}
+        if not {file.name for file in files} <= present:
+            return True
+    return False
+
+
+def _publish_version(client: MlflowClient, run: Run, content: Content, name: str) -> tuple[ModelVersion, bool]:
+    _create_registered_model(client, name)
+    version = _find_version(client, name, content.version_key)
+    home = run if version is None else _active_run(client, version.run_id)
+    if home is not None and version is not None and _holds_model(client, home, content.version_key):
+        return version, False
+    home = home or run
+    _log_model(client, home.info.run_id, content)
+    if version is not None and version.run_id == home.info.run_id:
+        return version, True
+    new = client.create_model_version(
+        name, f"{home.info.artifact_uri}/model", home.info.run_id, tags=_version_tags(content), description=content.card
+    )
+    if version is not None:
+        _replace_version(client, name, version, new)
+    return client.get_model_version(name, new.version), True
+
+
+def _create_registered_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(
+            name, description="Vision Transformers; the alias champion is the best one on val."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _find_version(client: MlflowClient, name: str, version_key: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name = '{name}' and tags.version_key = '{version_key}'")
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _active_run(client: MlflowClient, run_id: str) -> Run | None:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _replace_version(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersion) -> None:
+    """The run below `old` is gone, and a version cannot be moved to another run: `new` inherits all it had."""
+    for key, value in old.tags.items():
+        client.set_model_version_tag(name, new.version, key, value)
+    for alias in client.get_model_version(name, old.version).aliases:
+        client.set_registered_model_alias(name, alias, new.version)
+    client.delete_model_version(name, old.version)
+
+
+def _holds_model(client: MlflowClient, run: Run, version_key: str) -> bool:
+    files = client.list_artifacts(run.info.run_id, MODEL_FILES)
+    return run.data.tags.get("model_logged") == version_key and len(files) > 0
+
+
+def _log_model(client: MlflowClient, run_id: str, content: Content) -> None:
+    from vit.serving import SIGNATURE  # costs seconds, and most calls find the model logged
+
+    package = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
+        mlflow.pyfunc.save_model(
+            path=f"{folder}/model",
+            python_model=str(package / "serving.py"),
+            artifacts={"model": str(content.model_folder)},
+            code_paths=[str(package)],
+            signature=SIGNATURE,
+            pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in SERVED_WITH],
+        )
+        client.log_artifacts(run_id, f"{folder}/model", "model")
+    client.set_tag(run_id, "model_logged", content.version_key)
+
+
+def _version_tags(content: Content) -> dict[str, str]:
+    numbers = {key: f"{value:.6g}" for key, value in content.summary.items()}
+    keys = {"version_key": content.version_key, "content_key": content.description.content_key}
+    return {**content.description.tags, **content.version_tags, **numbers, **keys}
+
+
+def _set_alias(client: MlflowClient, name: str, alias: str, version: ModelVersion) -> None:
+    if _by_alias(client, name, alias) != version.version:
+        client.set_registered_model_alias(name, alias, version.version)
+
+
+def _by_alias(client: MlflowClient, name: str, alias: str) -> str | None:
+    aliases = client.get_registered_model(name).aliases
+    return aliases.get(alias)
+
+
+def _judge(client: MlflowClient, name: str, candidate: ModelVersion, may_lead: bool) -> str:
+    """Make `candidate` champion if there is none or it is better on val; each pair of versions is judged once."""
+    holder = _by_alias(client, name, CHAMPION)
+    if holder == candidate.version:
+        return "is champion"
+    if not may_lead:
+        return "trained on a subset, so it cannot become champion"
+    if holder is None:
+        client.set_registered_model_alias(name, CHAMPION, candidate.version)
+        return "is champion, as there was none"
+    champion = client.get_model_version(name, holder)
+    earlier = candidate.tags.get(f"against_{holder}") or champion.tags.get(f"against_{candidate.version}")
+    if earlier is not None:
+        return f"was judged before against champion {holder}: {earlier}"
+    verdict, wins = _compare(candidate, champion)
+    if wins:
+        client.set_registered_model_alias(name, CHAMPION, candidate.version)
+    client.set_model_version_tag(name, candidate.version, f"against_{holder}", verdict)
+    return f"{'is champion' if wins else f'does not replace champion {holder}'}: {verdict}"
+
+
+def _compare(candidate: ModelVersion, champion: ModelVersion) -> tuple[str, bool]:
+    if champion.tags.get("val_sha256") != candidate.tags["val_sha256"]:
+        return "refused, they were not validated on the same images", False
+    ours, theirs = (float(one.tags["best_val_accuracy"]) for one in (candidate, champion))
+    return f"val accuracy {ours:.4f} against {theirs:.4f} of version {champion.version}", ours > theirs
+
+
+@contextlib.contextmanager
+def downloaded(model_uri: str) -> Iterator[Path]:
+    """The folder with the weights of a model, for `Classifier.load`, from a local path or `models:/name@alias`.
+
+    Raises UserError if there is no such model, version or alias.
+    """
+    if not model_uri.startswith("models:/"):
+        yield Path(model_uri)
+        return
+    store = open_store()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            source = store.client.get_model_version_download_uri(*_resolve(store.client, model_uri))
+            yield Path(
+                mlflow.artifacts.download_artifacts(
+                    f"{source}/{Path(MODEL_FILES).relative_to('model')}", dst_path=folder
+                )
+            )
+        except (MlflowException, OSError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"no model '{model_uri}' in the registry ({reason}); publish one with `dvc repro`"
+            ) from error
+
+
+def _resolve(client: MlflowClient, model_uri: str) -> tuple[str, str]:
+    name, _, alias = model_uri.removeprefix("models:/").partition("@")
+    if alias:
+        return name, client.get_model_version_by_alias(name, alias).version
+    name, _, version = name.partition("/")
+    return name, version
