@@ -55,7 +55,7 @@ def gather(params: Params, temporary: Path) -> Content:
         points=training_points(history, rates, clock=[]),
         summary=summary,
         details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
-        run_tags=md5_tags(),
+        run_tags=md5_tags,
         version_tags={
             "weights_sha256": sha256_of(MODEL / WEIGHTS),
             "train_sha256": part_digest(raw, "train"),

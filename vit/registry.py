@@ -4,7 +4,7 @@ import contextlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -40,7 +40,7 @@ class Content:
     points: list[Metric]
     summary: dict[str, float]
     details: dict[str, float]
-    run_tags: dict[str, str]
+    run_tags: Callable[[], dict[str, str]]  # called only when there is something to publish
     version_tags: dict[str, str]
     artifacts: dict[str, list[Path]]
     model_folder: Path
@@ -90,7 +90,7 @@ def _publish_run(store: Store, content: Content) -> tuple[Run, bool]:
     finals = content.summary | content.details
     changed = {key: value for key, value in finals.items() if run.data.metrics.get(key) != value}
     send(client, run_id, [Metric(key, value, stamp, 0) for key, value in changed.items()])
-    tags = [RunTag(key, value) for key, value in content.run_tags.items()]
+    tags = [RunTag(key, value) for key, value in content.run_tags().items()]
     for start in range(0, len(tags), 100):
         client.log_batch(run_id, tags=tags[start : start + 100])
     for folder, files in content.artifacts.items():
@@ -128,6 +128,8 @@ def _publish_version(client: MlflowClient, run: Run, content: Content, name: str
 
 
 def _create_registered_model(client: MlflowClient, name: str) -> None:
+    if client.search_registered_models(f"name = '{name}'"):
+        return
     try:
         client.create_registered_model(
             name, description="Vision Transformers; the alias champion is the best one on val."

@@ -1,0 +1,147 @@
+"""What several tests share: the repo, its README's commands, and fresh clones of it that run the real tools."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[1]
+
+
+@dataclass
+class Project:
+    """A clone of the repo in a folder of its own, and the environment that its commands run in."""
+
+    folder: Path
+    env: dict[str, str]
+
+    def run(self, command: str, succeeds: bool = True, **env: str) -> subprocess.CompletedProcess:
+        """Run a shell command in the clone; its output is in `.stdout` and `.stderr`."""
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=self.folder, env=self.env | env, capture_output=True, text=True, timeout=300
+        )
+        assert (done.returncode == 0) is succeeds, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    @contextmanager
+    def running(self, command: str, url: str, **env: str) -> Iterator[None]:
+        """Run a server until the block ends; the block begins when `url` answers."""
+        log = self.folder / "logs" / "server.txt"
+        log.parent.mkdir(exist_ok=True)
+        with log.open("w") as output:
+            server = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=self.folder,
+                env=self.env | env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                _wait_for(url, server, log)
+                yield
+            finally:
+                os.killpg(server.pid, signal.SIGTERM)
+                server.wait(timeout=20)
+
+    def read(self, path: str) -> str:
+        return (self.folder / path).read_text(encoding="utf-8")
+
+
+def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer\n{log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+def clone(folder: Path) -> Project:
+    """The files of the working tree that git does not ignore, as a new git repo with one commit."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=REPO, capture_output=True, check=True
+    ).stdout.decode()
+    for name in filter(None, names.split("\0")):
+        if (REPO / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPO / name, folder / name)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "MAKE", "GIT_"))}
+    env = ours | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "Test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    project = Project(folder, env)
+    project.run("git init -q -b main && git add -A && git commit -qm start")
+    return project
+
+
+def readme_commands() -> list[str]:
+    """Every command line of the README's shell blocks; continued lines are joined."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", (REPO / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", "").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def from_readme(beginning: str) -> str:
+    """The one command of the README that begins so."""
+    found = {command for command in readme_commands() if command.startswith(beginning)}
+    assert len(found) == 1, f"the README has {len(found)} commands that begin with '{beginning}': {sorted(found)}"
+    return found.pop()
+
+
+@dataclass
+class Timed:
+    """A finished command and its wall time in seconds."""
+
+    output: str
+    seconds: float
+
+
+def timed(project: Project, command: str) -> Timed:
+    began = time.monotonic()
+    output = project.run(command).stdout
+    return Timed(output, time.monotonic() - began)
+
+
+# The environment that runs the tests is the one that `make repro` would install.
+INSTALLED = "--assume-old=.venv/run.stamp"
+
+
+@pytest.fixture(scope="session")
+def first_repro(tmp_path_factory) -> tuple[Project, Timed]:
+    """A fresh clone after the README's first command, on the default data set."""
+    project = clone(tmp_path_factory.mktemp("work") / "project")
+    return project, timed(project, f"{from_readme('make repro')} {INSTALLED}")
+
+
+@pytest.fixture
+def project(first_repro) -> Iterator[Project]:
+    """The trained clone that the session's tests share; parameters are put back after each test."""
+    yield first_repro[0]
+    first_repro[0].run("git checkout -q params.yaml")

@@ -1,0 +1,27 @@
+"""What a clone's MLflow store holds, read with MLflow's own client."""
+
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+
+from tests.conftest import Project
+
+
+@dataclass
+class Held:
+    """Active runs and versions, oldest first, and the aliases of the registered model."""
+
+    client: MlflowClient
+    runs: list[Run]
+    versions: list[ModelVersion]
+    aliases: dict[str, str]
+
+
+def look(project: Project, uri: str | None = None) -> Held:
+    client = MlflowClient(uri or f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("vit")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    versions = sorted(client.search_model_versions("name = 'vit'"), key=lambda version: int(version.version))
+    return Held(client, runs, versions, client.get_registered_model("vit").aliases)
