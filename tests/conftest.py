@@ -80,13 +80,18 @@ def free_port() -> int:
 def clone(folder: Path) -> Project:
     """The files of the working tree that git does not ignore, as a new git repo with one commit."""
     names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=REPO, capture_output=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPO,
+        capture_output=True,
+        check=True,
     ).stdout.decode()
     for name in filter(None, names.split("\0")):
         if (REPO / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPO / name, folder / name)
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "MAKE", "GIT_"))}
+    ours = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "MAKE", "GIT_"))
+    }
     env = ours | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GIT_CONFIG_GLOBAL": os.devnull,

@@ -191,19 +191,19 @@ def _version_tags(content: Content) -> dict[str, str]:
 
 
 def _set_alias(client: MlflowClient, name: str, alias: str, version: ModelVersion) -> None:
-    if _by_alias(client, name, alias) != version.version:
+    if _by_alias(client, name, alias) != str(version.version):
         client.set_registered_model_alias(name, alias, version.version)
 
 
 def _by_alias(client: MlflowClient, name: str, alias: str) -> str | None:
-    aliases = client.get_registered_model(name).aliases
-    return aliases.get(alias)
+    version = client.get_registered_model(name).aliases.get(alias)
+    return None if version is None else str(version)  # a number from a database, a string from a server
 
 
 def _judge(client: MlflowClient, name: str, candidate: ModelVersion, may_lead: bool) -> str:
     """Make `candidate` champion if there is none or it is better on val; each pair of versions is judged once."""
     holder = _by_alias(client, name, CHAMPION)
-    if holder == candidate.version:
+    if holder == str(candidate.version):
         return "is champion"
     if not may_lead:
         return "trained on a subset, so it cannot become champion"

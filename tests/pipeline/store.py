@@ -24,4 +24,5 @@ def look(project: Project, uri: str | None = None) -> Held:
     experiment = client.get_experiment_by_name("vit")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     versions = sorted(client.search_model_versions("name = 'vit'"), key=lambda version: int(version.version))
-    return Held(client, runs, versions, client.get_registered_model("vit").aliases)
+    aliases = {alias: str(version) for alias, version in client.get_registered_model("vit").aliases.items()}
+    return Held(client, runs, versions, aliases)

@@ -98,9 +98,7 @@ def test_a_port_in_use_is_named_and_the_exit_status_is_not_zero(project):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        refused = project.run(
-            f"{from_readme('mlflow models serve')} --port {taken.getsockname()[1]}", succeeds=False
-        )
+        refused = project.run(f"{from_readme('mlflow models serve')} --port {taken.getsockname()[1]}", succeeds=False)
     assert "address already in use" in refused.stdout + refused.stderr
 
 
@@ -132,6 +130,8 @@ def test_the_ui_lists_the_run_with_its_metrics(project):
         page = urllib.request.urlopen(url, timeout=10).read().decode()
         assert "<title>MLflow</title>" in page
         body = json.dumps({"experiment_ids": ["1"]}).encode()
-        request = urllib.request.Request(f"{url}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"{url}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+        )
         (run,) = json.load(urllib.request.urlopen(request, timeout=10))["runs"]
     assert {"test_accuracy", "best_val_accuracy"} <= {metric["key"] for metric in run["data"]["metrics"]}

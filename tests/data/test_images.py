@@ -1,0 +1,262 @@
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.drawn import draw, noise
+from vit.data.images import SUFFIXES, load_image
+from vit.errors import UserError
+
+
+def saved(image: Image.Image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_of_the_asked_size_keeps_every_pixel(tmp_path, fit, channels):
+    pixels = noise(5, 7, channels)
+    path = saved(Image.fromarray(pixels), tmp_path / "a.png")
+    assert np.array_equal(load_image(path, [5, 7], channels, fit), pixels.reshape(5, 7, channels))
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES - {".jpg", ".jpeg", ".gif", ".webp"}))
+def test_every_lossless_format_gives_the_same_pixels(tmp_path, suffix):
+    pixels = noise(5, 7)
+    path = saved(Image.fromarray(pixels), tmp_path / f"a{suffix}")
+    assert np.array_equal(load_image(path, (5, 7), 3, "crop"), pixels)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".gif", ".webp"])
+def test_every_lossy_format_gives_nearly_the_same_colour(tmp_path, suffix):
+    path = saved(Image.new("RGB", (7, 5), (200, 40, 90)), tmp_path / f"a{suffix}")
+    colour = load_image(path, (5, 7), 3, "crop").astype(int)
+    assert np.abs(colour - (200, 40, 90)).max() <= 6
+
+
+# What each value of the EXIF orientation tag says about the stored pixels, as the operation that undoes it.
+UPRIGHT = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda pixels: np.rot90(pixels),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_an_image_stands_upright_after_its_exif_orientation(tmp_path, orientation):
+    pixels = noise(4, 6)
+    expected = UPRIGHT[orientation](pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(Image.fromarray(pixels), tmp_path / "a.png", exif=exif)
+    assert np.array_equal(load_image(path, expected.shape[:2], 3, "crop"), expected)
+
+
+def test_a_large_jpeg_stands_upright_too(tmp_path):
+    # Large enough for the decoder to shrink it while decoding; red above blue, stored on its side.
+    upright = np.zeros((800, 400, 3), dtype=np.uint8)
+    upright[:400, :, 0] = upright[400:, :, 2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(Image.fromarray(np.rot90(upright)), tmp_path / "a.jpg", exif=exif, quality=95)
+    small = load_image(path, (16, 8), 3, "crop").astype(int)
+    assert np.abs(small[:6] - (254, 0, 0)).max() < 10
+    assert np.abs(small[-6:] - (0, 0, 254)).max() < 10
+
+
+def test_transparency_lies_on_white(tmp_path):
+    rgba = np.zeros((2, 2, 4), dtype=np.uint8)
+    rgba[0, 0] = (255, 0, 0, 255)
+    rgba[0, 1] = (255, 0, 0, 0)
+    rgba[1, 0] = (0, 0, 0, 0)
+    rgba[1, 1] = (0, 0, 0, 51)  # a fifth of black on white: 255 * 0.8 = 204
+    path = saved(Image.fromarray(rgba), tmp_path / "a.png")
+    expected = [[[255, 0, 0], [255, 255, 255]], [[255, 255, 255], [204, 204, 204]]]
+    assert load_image(path, (2, 2), 3, "crop").tolist() == expected
+
+
+def test_transparent_grey_lies_on_white(tmp_path):
+    grey_alpha = np.array([[[0, 255], [0, 0]], [[100, 255], [100, 0]]], dtype=np.uint8)
+    path = saved(Image.fromarray(grey_alpha), tmp_path / "a.png")
+    assert load_image(path, (2, 2), 1, "crop")[..., 0].tolist() == [[0, 255], [100, 255]]
+
+
+def test_a_palette_gives_its_colours(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([1, 0])
+    path = saved(image, tmp_path / "a.png")
+    assert load_image(path, (1, 2), 3, "crop").tolist() == [[[200, 100, 50], [10, 20, 30]]]
+
+
+def test_the_transparent_entry_of_a_palette_is_white(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([1, 0])
+    path = saved(image, tmp_path / "a.png", transparency=0)
+    assert load_image(path, (1, 2), 3, "crop").tolist() == [[[200, 100, 50], [255, 255, 255]]]
+
+
+def test_printing_colours_become_screen_colours(tmp_path):
+    path = saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), tmp_path / "a.tif")  # magenta and yellow: red
+    assert (load_image(path, (4, 4), 3, "crop") == (255, 0, 0)).all()
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    path = saved(Image.fromarray(values * 257), tmp_path / "a.png")  # 65535 = 255 * 257
+    assert np.array_equal(load_image(path, (16, 16), 1, "crop")[..., 0], values)
+    assert np.array_equal(load_image(path, (16, 16), 3, "crop")[..., 2], values)
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    bits = np.array([[True, False], [False, True]])
+    path = saved(Image.fromarray(bits), tmp_path / "a.png")
+    assert load_image(path, (2, 2), 1, "crop")[..., 0].tolist() == [[255, 0], [0, 255]]
+
+
+def test_grey_has_three_equal_colours(tmp_path):
+    pixels = noise(4, 4, 1)
+    path = saved(Image.fromarray(pixels), tmp_path / "a.png")
+    assert np.array_equal(load_image(path, (4, 4), 3, "crop"), np.repeat(pixels[..., None], 3, axis=2))
+
+
+def test_colours_become_their_luma(tmp_path):
+    image = Image.new("RGB", (3, 1))
+    image.putdata([(255, 0, 0), (0, 255, 0), (0, 0, 255)])
+    path = saved(image, tmp_path / "a.png")
+    # ITU-R 601: 0.299 R + 0.587 G + 0.114 B.
+    assert load_image(path, (1, 3), 1, "crop")[0, :, 0].tolist() == [76, 150, 29]
+
+
+def test_the_first_frame_of_an_animation_counts(tmp_path):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    path = saved(frames[0], tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert (load_image(path, (4, 4), 3, "crop") == (255, 0, 0)).all()
+
+
+def test_crop_cuts_the_overhang_and_stretch_keeps_it(tmp_path):
+    # 8 rows x 32 columns: red, then a white square in the middle, then blue.
+    pixels = np.zeros((8, 32, 3), dtype=np.uint8)
+    pixels[:, :12, 0] = pixels[:, 20:, 2] = 255
+    pixels[:, 12:20] = 255
+    path = saved(Image.fromarray(pixels), tmp_path / "a.png")
+    assert (load_image(path, (8, 8), 3, "crop") == 255).all()
+    stretched = load_image(path, (8, 8), 3, "stretch").astype(int)
+    assert np.abs(stretched[:, 0] - (255, 0, 0)).max() < 10
+    assert np.abs(stretched[:, -1] - (0, 0, 255)).max() < 10
+
+
+def test_crop_keeps_a_disk_round_where_stretch_flattens_it(tmp_path):
+    row, column = np.mgrid[0:90, 0:160]
+    disk = np.where((row - 44.5) ** 2 + (column - 79.5) ** 2 < 40**2, 255, 0).astype(np.uint8)
+    path = saved(Image.fromarray(disk), tmp_path / "a.png")
+    extents = {}
+    for fit in ("crop", "stretch"):
+        inside = load_image(path, (45, 45), 1, fit)[..., 0] > 127
+        extents[fit] = inside.any(axis=1).sum() / inside.any(axis=0).sum()
+    assert extents["crop"] == pytest.approx(1, abs=0.06)
+    assert extents["stretch"] == pytest.approx(160 / 90, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_fine_checkerboard_shrinks_to_grey(tmp_path, suffix):
+    row, column = np.mgrid[0:256, 0:256]
+    board = ((row + column) % 2 * 255).astype(np.uint8)
+    path = saved(Image.fromarray(board), tmp_path / f"a{suffix}")
+    small = load_image(path, (8, 8), 1, "crop").astype(int)
+    assert np.abs(small - 127.5).max() < 8
+
+
+def test_an_image_of_one_pixel_is_enlarged(tmp_path):
+    path = saved(Image.new("RGB", (1, 1), (9, 8, 7)), tmp_path / "a.png")
+    assert (load_image(path, (4, 6), 3, "crop") == (9, 8, 7)).all()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_bytes_give_the_pixels_of_the_file_that_holds_them(tmp_path, name):
+    path = draw(tmp_path / name, height=50, width=70)
+    from_bytes = load_image(BytesIO(path.read_bytes()), (16, 24), 3, "crop")
+    assert np.array_equal(from_bytes, load_image(path, (16, 24), 3, "crop"))
+
+
+def test_the_ending_of_the_name_does_not_decide_the_format(tmp_path):
+    path = draw(tmp_path / "a.png")
+    renamed = path.rename(tmp_path / "a.jpg")
+    assert np.array_equal(load_image(renamed, (6, 9), 3, "crop"), noise(6, 9))
+
+
+def assert_refused(path, *fragments):
+    with pytest.raises(UserError) as caught:
+        load_image(path, (8, 8), 3, "crop")
+    for fragment in (str(path), *fragments):
+        assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_a_truncated_image_is_refused_by_name(tmp_path, suffix, share):
+    whole = draw(tmp_path / f"whole{suffix}", height=64, width=64).read_bytes()
+    path = tmp_path / f"frame 7{suffix}"
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert_refused(path)
+
+
+def test_an_empty_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "empty.png"
+    path.touch()
+    assert_refused(path, "not an image")
+
+
+def test_a_text_called_png_is_refused_by_name(tmp_path):
+    path = tmp_path / "text.png"
+    path.write_text("<html>404</html>")
+    assert_refused(path, "not an image")
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    assert_refused(tmp_path / "absent.png", "no such file")
+
+
+def test_a_folder_is_refused_by_name(tmp_path):
+    assert_refused(tmp_path)
+
+
+def test_a_decompression_bomb_is_refused_by_name(tmp_path):
+    # 57 bytes that announce 40,000 x 40,000 pixels: 4.8 GB if they were decoded.
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    assert_refused(path, "bomb")
+
+
+def test_a_header_with_a_number_of_the_wrong_kind_is_refused_by_name(tmp_path):
+    path = saved(Image.fromarray(noise(6, 9, 1)), tmp_path / "broken.tif")
+    content = bytearray(path.read_bytes())
+    for tag in (256, 257, 258, 259, 262, 273, 277, 278, 279):
+        for kind in range(14):
+            entry = content.find(struct.pack("<H", tag), struct.unpack("<I", content[4:8])[0])
+            broken = content.copy()
+            broken[entry + 2 : entry + 4] = struct.pack("<H", kind)
+            path.write_bytes(broken)
+            try:
+                load_image(path, (8, 8), 1, "crop")
+            except UserError as error:
+                assert str(path) in str(error)  # noqa: PT017
+
+
+def test_broken_bytes_without_a_name_are_called_an_image():
+    with pytest.raises(UserError, match="^image: not an image"):
+        load_image(BytesIO(b"nothing"), (8, 8), 3, "crop")

@@ -1,0 +1,56 @@
+"""A web server on this machine for tests that run a real download client."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+
+class Answer(NamedTuple):
+    """Status, body and headers of one HTTP answer."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = {}
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[str, bytes], Answer], port: int = 0) -> Iterator[str]:
+    """Answer requests by their path and body until the block ends; yields the address. Port 0 takes a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, body, headers = answer(self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_POST = do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = when_free(lambda: ThreadingHTTPServer(("127.0.0.1", port), Handler))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def when_free(bind: Callable, patience: float = 60):
+    """Call `bind` until its port is free: another checkout's tests may hold it for some seconds."""
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            return bind()
+        except OSError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.2)

@@ -1,0 +1,122 @@
+"""dvc.yaml against the code: what a stage imports and reads is what DVC watches."""
+
+import ast
+import hashlib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import REPO
+
+STAGES = YAML(typ="safe", pure=True).load(REPO / "dvc.yaml")["stages"]
+# They change nothing in the outputs (registry and tracking publish them, params checks what DVC watches by block).
+EXEMPT = {"vit/params.py", "vit/registry.py", "vit/serving.py", "vit/tracking.py"}
+
+
+def imports(path: str, at_start_only: bool = False) -> set[str]:
+    """Names of the modules that a file imports; those inside functions only if asked for."""
+    tree = ast.parse((REPO / path).read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in tree.body if at_start_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def files_of(modules: set[str]) -> set[str]:
+    paths = {module.replace(".", "/") + ".py" for module in modules if module.split(".")[0] in ("vit", "stages")}
+    return {path for path in paths if (REPO / path).exists()}
+
+
+def reached(path: str) -> set[str]:
+    """The project's files that a file imports, directly or through others, exempt ones not followed."""
+    seen: set[str] = set()
+    waiting = {path}
+    while waiting:
+        seen |= waiting
+        waiting = set().union(*(files_of(imports(one)) for one in waiting)) - seen - EXEMPT
+    return seen
+
+
+def everything() -> list[str]:
+    return sorted(
+        path.relative_to(REPO).as_posix() for folder in ("vit", "stages") for path in (REPO / folder).rglob("*.py")
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_every_module_that_it_imports_and_on_no_other(stage):
+    listed = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert listed == reached(f"stages/{stage}.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_every_params_block_that_it_reads_and_on_no_other(stage):
+    if stage == "register":  # it publishes them all
+        assert STAGES[stage]["params"] == list(YAML().load(REPO / "params.yaml"))
+        return
+    tree = ast.parse((REPO / f"stages/{stage}.py").read_text(encoding="utf-8"))
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }
+    assert set(STAGES[stage]["params"]) == read
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_script_and_command_share_their_name(stage):
+    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
+
+
+def test_packages_hold_no_code_of_their_own():
+    assert [path for path in everything() if path.endswith("__init__.py") and (REPO / path).read_text().strip()] == []
+
+
+def test_vit_knows_nothing_of_stages_or_dvc():
+    for path in everything():
+        if path.startswith("vit/"):
+            assert not {name.split(".")[0] for name in imports(path)} & {"stages", "dvc"}, path
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("mlflow", {"vit/tracking.py", "vit/registry.py", "vit/serving.py"}),
+        ("kagglehub", {"vit/data/sources.py"}),
+    ],
+)
+def test_only_the_named_modules_import(library, allowed):
+    assert {path for path in everything() if library in {name.split(".")[0] for name in imports(path)}} <= allowed
+
+
+@pytest.mark.parametrize("stage", ["download", "split", "pack"])
+def test_images_are_pillow_and_numpy_until_training(stage):
+    everything_imported = set().union(*(imports(path, at_start_only=True) for path in reached(f"stages/{stage}.py")))
+    assert not {name.split(".")[0] for name in everything_imported} & {"torch", "torchvision", "mlflow", "matplotlib"}
+
+
+def test_the_model_imports_torch_alone():
+    assert {name.split(".")[0] for name in imports("vit/model.py")} <= {"torch", "functools"}
+
+
+def test_imports_go_in_no_circle():
+    waiting = {path: files_of(imports(path)) - {path} for path in everything()}
+    while free := [path for path, needs in waiting.items() if not needs & waiting.keys()]:
+        for path in free:
+            del waiting[path]
+    assert waiting == {}
+
+
+def test_the_committed_lock_belongs_to_the_committed_code():
+    locked = YAML(typ="safe", pure=True).load(REPO / "dvc.lock")["stages"]
+    assert list(locked) == list(STAGES)
+    for stage in locked.values():
+        for entry in stage["deps"]:
+            path = REPO / entry["path"]
+            if path.suffix == ".py":
+                assert entry["md5"] == hashlib.md5(path.read_bytes()).hexdigest(), entry["path"]
+            assert not Path(entry["path"]).is_absolute()
