@@ -27,7 +27,7 @@ test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force
-	test ! -f mlflow.db || mlflow gc --backend-store-uri sqlite:///mlflow.db
+	test ! -f mlflow.db || mlflow gc --backend-store-uri sqlite:///mlflow.db --tracking-uri sqlite:///mlflow.db
 	rm -rf checkpoints logs
 
 distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db

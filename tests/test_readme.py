@@ -4,7 +4,7 @@ import ast
 import json
 import re
 
-from tests.conftest import REPO, from_readme, readme_commands
+from tests.conftest import INSTALLED, REPO, from_readme, readme_commands
 
 README = (REPO / "README.md").read_text(encoding="utf-8")
 # `make test` is what runs this; a test has its environment active.
@@ -58,7 +58,7 @@ def test_make_alone_lists_every_target(first_repro):
 
 def test_make_clean_keeps_what_is_in_use(first_repro):
     project = first_repro[0]
-    project.run(f"{from_readme('make clean')} --assume-old=.venv/run.stamp")
+    project.run(f"{from_readme('make clean')} {INSTALLED}")
     assert (project.folder / "model/model.safetensors").exists() and (project.folder / "mlflow.db").exists()
     assert not (project.folder / "logs").exists()
     assert "didn't change, skipping" in project.run("dvc repro").stdout

@@ -168,9 +168,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        others = error.error_count() - 1
-        more = f" (and {others} more)" if others else ""
-        raise UserError(f"{path}: {_sentence(error.errors()[0])}{more}") from error
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(f"{path}: {_sentence(problems[0])}{more}") from error
 
 
 def _sentence(problem: dict) -> str:

@@ -28,6 +28,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 LIVE_PATIENCE = 5  # seconds that a live request may take; the training does not wait for it
 BATCH = 1000  # entries, MLflow's limit for one request
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI shows it: trainings, not chats
 LOCATIONS = [  # where MLflow's database keeps absolute paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -97,7 +98,7 @@ def _experiment(client: MlflowClient, name: str, location: str | None):
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            client.create_experiment(name, artifact_location=location)
+            client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise

@@ -1,5 +1,6 @@
 """What a clone's MLflow store holds, read with MLflow's own client."""
 
+import itertools
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -19,8 +20,12 @@ class Held:
     aliases: dict[str, str]
 
 
+LOOKS = itertools.count(20)
+
+
 def look(project: Project, uri: str | None = None) -> Held:
-    client = MlflowClient(uri or f"sqlite:///{project.folder}/mlflow.db")
+    # MLflow keeps one connection per URI, which would go on reading a database file that a test deleted.
+    client = MlflowClient(uri or f"sqlite:///{project.folder}/mlflow.db?timeout={next(LOOKS)}")
     experiment = client.get_experiment_by_name("vit")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     versions = sorted(client.search_model_versions("name = 'vit'"), key=lambda version: int(version.version))

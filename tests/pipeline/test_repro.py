@@ -58,14 +58,6 @@ def test_the_run_shows_the_training_live_with_parameters_curves_and_measured_tim
     assert any(tag.startswith("md5/data/packed") for tag in run.data.tags)
 
 
-def test_dvc_exp_show_has_a_row_per_experiment_and_readable_columns(project):
-    table = project.run(from_readme("dvc exp show") + " --csv").stdout.splitlines()
-    header = table[0].split(",")
-    assert "test_accuracy" in header and "best_val_accuracy" in header
-    assert len(header) < 20
-    assert "!" not in "".join(table[1:])
-
-
 def test_dvc_plots_show_draws_curves_and_confusion_matrix(project):
     project.run(from_readme("dvc plots show"))
     page = project.read("dvc_plots/index.html")
