@@ -157,7 +157,7 @@ def test_a_missing_key_or_block_is_named(tmp_path, block):
 
 
 def test_a_missing_file_is_refused_with_the_command_that_makes_one(tmp_path):
-    with pytest.raises(UserError, match=r"absent\.yaml: no such file.*cp presets/digits\.yaml params\.yaml"):
+    with pytest.raises(UserError, match=r"absent\.yaml: No such file.*cp presets/digits\.yaml params\.yaml"):
         load_params(tmp_path / "absent.yaml")
 
 

@@ -57,11 +57,11 @@ class Classifier:
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Classifier":
         """Read what `save` wrote. Raises UserError if a file is missing."""
-        try:
-            classifier = cls.new(read_json(folder / CONFIG), torch.device(device))
-            classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-        except FileNotFoundError as error:
-            raise UserError(f"no trained model in {folder} ({error.filename} is missing); run `dvc repro`") from None
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise UserError(f"no trained model in {folder} ({name} is missing); run `dvc repro`")
+        classifier = cls.new(read_json(folder / CONFIG), torch.device(device))
+        classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
         return classifier
 
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:

@@ -4,7 +4,8 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -16,7 +17,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Auto = Literal["auto"]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$")]
+
+
+def _count_or_auto(value: object) -> int | str:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("count_or_auto", "should be auto or a whole number from 1 on")
+
+
+CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
 
 
 class Block(BaseModel):
@@ -61,7 +71,7 @@ class PackParams(Block):
     image_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     channels: Literal[1, 3]
     fit: Literal["crop", "stretch"]
-    workers: Count | Auto
+    workers: CountOrAuto
 
 
 class ModelParams(Block):
@@ -110,10 +120,10 @@ class TrainParams(Block):
     label_smoothing: Rate
     augment: AugmentParams
     seed: Seed
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|mps|xpu)(:\d+)?$")]
+    device: Device
     precision: Literal["auto", "fp32", "bf16"]
     attention: Literal["auto", "math", "fused"]
-    threads: Count | Auto
+    threads: CountOrAuto
 
     @model_validator(mode="after")
     def _schedule_fits(self):
@@ -126,7 +136,7 @@ class TrainParams(Block):
 
 class EvaluateParams(Block):
     batch_size: Count
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|mps|xpu)(:\d+)?$")]
+    device: Device
     confidence_level: Annotated[float, Field(gt=0, lt=1)]
     svc_baseline: bool
 
@@ -161,10 +171,12 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """
     try:
         values = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; take one with `cp presets/digits.yaml params.yaml`") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; take one with `cp presets/digits.yaml params.yaml`") from None
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
+    if values is None:
+        raise UserError(f"{path}: is empty; take one with `cp presets/digits.yaml params.yaml`")
     try:
         return Params.model_validate(values)
     except ValidationError as error:
@@ -174,7 +186,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def _sentence(problem: dict) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if part not in ("auto", "constrained-int", "int"))
+    key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0)
         return f"unknown key '{key}', nearest is '{nearest[0]}'"

@@ -73,6 +73,18 @@ def test_a_large_jpeg_stands_upright_too(tmp_path):
     assert np.abs(small[-6:] - (0, 0, 254)).max() < 10
 
 
+@pytest.mark.parametrize(("height", "width"), [(480, 480), (360, 960)])
+def test_a_large_jpeg_shrinks_to_what_its_full_size_shrinks_to(tmp_path, height, width):
+    # Stripes 3 pixels wide after shrinking: the decoder's own shrinking may not cost them.
+    row, column = np.mgrid[0:height, 0:width]
+    stripes = ((row // 18 + column // 18) % 2 * 200 + 20).astype(np.uint8)
+    jpeg = saved(Image.fromarray(stripes), tmp_path / "a.jpg", quality=98)
+    png = saved(Image.fromarray(stripes), tmp_path / "a.png")
+    size = (height // 6, width // 6)
+    difference = load_image(jpeg, size, 1, "crop").astype(int) - load_image(png, size, 1, "crop")
+    assert np.abs(difference).mean() < 3
+
+
 def test_transparency_lies_on_white(tmp_path):
     rgba = np.zeros((2, 2, 4), dtype=np.uint8)
     rgba[0, 0] = (255, 0, 0, 255)
@@ -242,21 +254,16 @@ def test_a_decompression_bomb_is_refused_by_name(tmp_path):
     assert_refused(path, "bomb")
 
 
-def test_a_header_with_a_number_of_the_wrong_kind_is_refused_by_name(tmp_path):
+def test_a_header_with_a_text_for_a_number_is_refused_by_name(tmp_path):
     path = saved(Image.fromarray(noise(6, 9, 1)), tmp_path / "broken.tif")
     content = bytearray(path.read_bytes())
-    for tag in (256, 257, 258, 259, 262, 273, 277, 278, 279):
-        for kind in range(14):
-            entry = content.find(struct.pack("<H", tag), struct.unpack("<I", content[4:8])[0])
-            broken = content.copy()
-            broken[entry + 2 : entry + 4] = struct.pack("<H", kind)
-            path.write_bytes(broken)
-            try:
-                load_image(path, (8, 8), 1, "crop")
-            except UserError as error:
-                assert str(path) in str(error)  # noqa: PT017
+    directory = struct.unpack("<I", content[4:8])[0]
+    strip_offsets = content.find(struct.pack("<HH", 273, 4), directory)  # tag 273 of kind 4, a number
+    content[strip_offsets + 2 : strip_offsets + 4] = struct.pack("<H", 2)  # kind 2, a text
+    path.write_bytes(content)
+    assert_refused(path, "broken image")
 
 
 def test_broken_bytes_without_a_name_are_called_an_image():
-    with pytest.raises(UserError, match="^image: not an image"):
+    with pytest.raises(UserError, match=r"^image: not an image"):
         load_image(BytesIO(b"nothing"), (8, 8), 3, "crop")

@@ -166,7 +166,12 @@ def test_a_mistake_in_an_experiment_ends_in_one_line_and_leaves_no_experiment(pr
     ("stage", "was", "becomes", "message"),
     [
         ("download", "epochs:", "epoch:", "unknown key 'train.epoch', nearest is 'train.epochs'"),
-        ("split", "test_fraction: 0.2", "test_fraction: 0.8999", "too few for val_fraction 0.1 and test_fraction 0.8999"),
+        (
+            "split",
+            "test_fraction: 0.2",
+            "test_fraction: 0.8999",
+            "too few for val_fraction 0.1 and test_fraction 0.8999",
+        ),
         ("pack", "image_size: [8, 8]", "image_size: [9, 8]", "[9, 8] is not a multiple of model.patch_size 2"),
         ("train", "num_heads: 4", "num_heads: 5", "num_heads 5 must divide embed_dim"),
         ("train", "device: auto", "device: cuda:7", "device 'cuda:7' is not on this machine"),

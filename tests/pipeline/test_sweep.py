@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.conftest import Project, clone, from_readme
 from tests.pipeline.store import look
@@ -64,9 +65,18 @@ def test_a_killed_training_continues_in_the_same_run_and_ends_with_the_bytes_of_
     ]
     assert version.tags["weights_sha256"] == twin.tags["weights_sha256"]
     assert version.tags["version_key"] == twin.tags["version_key"]
+    assert outputs(project.read("dvc.lock")) == outputs(
+        swept.run(f"git show {twin.tags['dvc_exp_name']}:dvc.lock").stdout
+    )
     steps = [point.step for point in held.client.get_metric_history(run.info.run_id, "val_accuracy")]
     assert sorted(steps) == list(range(1, 9))
     assert "rebuilt_from_files" not in run.data.tags
+
+
+def outputs(lock: str) -> dict[str, str]:
+    """The md5 of every output of every stage: weights, curves, figures, predictions and metrics among them."""
+    stages = YAML(typ="safe", pure=True).load(lock)["stages"]
+    return {entry["path"]: entry["md5"] for stage in stages.values() for entry in stage.get("outs", [])}
 
 
 def _wait_for_checkpoint(folder: Path) -> Path:

@@ -93,7 +93,8 @@ def _rectangles(draw, height: int, width: int) -> Tensor:
     """One rectangle per image, 1/4 to 1/2 of each side, as a mask (B, 1, H, W)."""
     masks = []
     for side in (height, width):
-        centre, half = (1 + draw()) / 2, (3 + draw()) / 16
+        half = (3 + draw()) / 16
+        centre = half + (1 - 2 * half) * (1 + draw()) / 2
         place = (torch.arange(side, device=centre.device) + 0.5) / side
         masks.append((place - centre[:, None]).abs() <= half[:, None])
     return (masks[0][:, :, None] & masks[1][:, None, :])[:, None]

@@ -35,7 +35,7 @@ def load_image(
         raise UserError(f"{_name(source)}: not an image in a format that Pillow reads") from None
     except FileNotFoundError:
         raise UserError(f"{_name(source)}: no such file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, Image.DecompressionBombError) as error:
         raise UserError(f"{_name(source)}: broken image ({error})") from error
 
 

@@ -19,9 +19,6 @@ WORTH_A_POOL = 2000
 
 def pack_part(raw: Path, rows: list[Row], classes: list[str], pack: PackParams, images_path: Path, labels_path: Path):
     """Write images uint8 (N, H, W, C) and labels int64 (N,) in the order of `rows`, as .npy files."""
-    labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
-    with replacing(labels_path) as temporary, temporary.open("wb") as file:
-        np.save(file, labels)
     shape = (len(rows), *pack.image_size, pack.channels)
     with replacing(images_path) as temporary:
         packed = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
@@ -30,6 +27,9 @@ def pack_part(raw: Path, rows: list[Row], classes: list[str], pack: PackParams, 
         for index, image in enumerate(decoded):
             packed[index] = image
         packed.flush()
+    labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
+    with replacing(labels_path) as temporary, temporary.open("wb") as file:
+        np.save(file, labels)
 
 
 def _decode(paths: list[Path], pack: PackParams) -> Iterator[np.ndarray]:

@@ -1,12 +1,17 @@
 """Where images come from. Every source ends as `<class>/<file>` in one folder."""
 
+import contextlib
 import hashlib
 import inspect
+import logging
 import shutil
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,8 @@ from vit.data.images import SUFFIXES
 from vit.errors import UserError
 from vit.files import project_root
 from vit.params import DataParams
+
+log = logging.getLogger("vit")
 
 IGNORED_FOLDERS = {"__MACOSX"}
 PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -123,6 +130,11 @@ def find_classes(root: Path, called: Path) -> dict[str, Path]:
         raise UserError(f"{called}: '{loose[0].name}' lies beside the class directories, in none of them")
     if names_of_parts := sorted(name for name in names if name.lower() in PART_NAMES):
         raise UserError(f"{called}: already split into {', '.join(names_of_parts)}; point data.path at one of them")
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in names):
+        if inner.is_symlink():
+            raise UserError(f"{called}: '{inner.name}' is a link, which is not followed; put the folder itself there")
+        if not _is_ignored(inner.name):
+            log.warning(f"{called}: directory '{inner.name}' holds no image and becomes no class")
     return {name: folder / name for name in sorted(names)}
 
 
@@ -132,25 +144,36 @@ def _images_below(root: Path) -> list[Path]:
         for path in root.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and path.is_file()
-        and not any(part.startswith(".") or part in IGNORED_FOLDERS for part in path.relative_to(root).parts)
+        and not any(_is_ignored(part) for part in path.relative_to(root).parts)
     )
+
+
+def _is_ignored(name: str) -> bool:
+    return name.startswith(".") or name in IGNORED_FOLDERS
 
 
 def _unpack(archive: Path, target: Path) -> None:
     try:
         if archive.suffix.lower() == ".zip":
             with zipfile.ZipFile(archive) as opened:
-                for name in opened.namelist():
-                    if name.startswith(("/", "\\")) or ".." in Path(name).parts:
-                        raise UserError(f"{archive}: member '{name}' points out of the archive; refused")
+                _refuse_hostile(archive, opened.namelist())
                 opened.extractall(target)
         else:
             with tarfile.open(archive) as opened:
+                _refuse_hostile(archive, opened.getnames())
                 opened.extractall(target, filter="data")
     except tarfile.FilterError as error:
         raise UserError(f"{archive}: {error}; refused") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, tarfile.TarError) as error:
         raise UserError(f"{archive}: broken archive ({error}); get it again") from error
+    except (RuntimeError, NotImplementedError) as error:  # a password, or a compression that Python lacks
+        raise UserError(f"{archive}: cannot be unpacked ({error}); unpack it yourself and name the folder") from error
+
+
+def _refuse_hostile(archive: Path, names: list[str]) -> None:
+    for name in names:
+        if name.startswith(("/", "\\")) or ".." in Path(name).parts:
+            raise UserError(f"{archive}: member '{name}' points out of the archive; refused")
 
 
 def _fetch_kaggle(data: DataParams, target: Path) -> str:
@@ -189,29 +212,40 @@ def _fetch_torchvision(name: str, target: Path) -> str:
 
     dataset_class = getattr(torchvision.datasets, name, None)
     arguments = inspect.signature(dataset_class).parameters if inspect.isclass(dataset_class) else {}
-    if "download" not in arguments:
+    if not {"download", "kwargs"} & set(arguments):
         raise UserError(f"data.torchvision_name '{name}' is no downloadable data set of torchvision.datasets")
-    if "train" in arguments:
-        parts = [{"train": True}, {"train": False}]
-    elif "split" in arguments:
-        parts = [{"split": "train"}, {"split": "test"}]
-    else:
-        parts = [{}]
     with tempfile.TemporaryDirectory(dir=target.parent) as downloads:
-        for part in parts:
-            try:
-                dataset = dataset_class(root=downloads, download=True, **part)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise UserError(f"torchvision could not get '{name}' ({error}); check the network") from error
-            _write_torchvision_part(dataset, "-".join(f"{key}_{value}" for key, value in part.items()), target)
+        try:
+            parts = _torchvision_parts(partial(dataset_class, root=downloads, download=True), arguments)
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            raise UserError(f"torchvision could not get '{name}' ({error}); check the name and the network") from error
+        for part, dataset in parts.items():
+            _write_torchvision_part(dataset, part, target)
     return f"torchvision {torchvision.__version__}"
+
+
+def _torchvision_parts(open_part: Callable, arguments: Iterable[str]) -> dict[str, Sequence]:
+    """Every part of a data set, by name: they are pooled, as `split` divides them anew."""
+    if "train" in arguments:
+        return {"train": open_part(train=True), "test": open_part(train=False)}
+    if "split" not in arguments:
+        return {"all": open_part()}
+    parts = {}
+    for name in ("train", "val", "test", "trainval"):
+        if name == "trainval" and "train" in parts:
+            continue
+        with contextlib.suppress(ValueError):  # this data set has no part of that name
+            parts[name] = open_part(split=name)
+    if not parts:
+        raise ValueError("its parts are called neither train, val, test nor trainval")
+    return parts
 
 
 def _write_torchvision_part(dataset, part: str, target: Path) -> None:
     classes = getattr(dataset, "classes", None)
     for index in range(len(dataset)):
         image, label = dataset[index]
-        if not isinstance(label, int):
+        if not isinstance(label, Integral):
             raise UserError(
                 f"{type(dataset).__name__} is no classification data set: its targets are {type(label).__name__}"
             )

@@ -35,9 +35,9 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, classes: list[str]) -
 
 
 def confusion_rows(counts: np.ndarray, classes: list[str]) -> list[dict]:
-    """The counts as a table: a row per true class, a column per predicted one."""
+    """The counts as a table: a row per true class, its name in a column without one; a column per predicted class."""
     rows = zip(classes, counts.tolist(), strict=True)
-    return [{"true": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
+    return [{"": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
 
 
 def prediction_rows(paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> list[dict]:

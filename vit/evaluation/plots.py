@@ -37,8 +37,8 @@ def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the true class")
     ticks = range(len(classes))
-    axes.set_xticks(ticks, classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-    axes.set_yticks(ticks, classes)
+    axes.set_xticks(ticks, classes, rotation=90 if max(map(len, classes)) > 2 else 0, parse_math=False)
+    axes.set_yticks(ticks, classes, parse_math=False)
     axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix, test")
     if len(classes) <= 30:
         for (row, column), count in np.ndenumerate(counts):

@@ -1,5 +1,6 @@
 """Which device, precision, attention kernel and thread count a training uses; `auto` is a table of rules."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,7 @@ def choose(train: TrainParams, model: ModelParams) -> Compute:
     if train.precision != "auto":
         precision = train.precision
     elif on_cpu:
-        precision = "bf16" if model.embed_dim >= 128 and torch.cpu._is_amx_tile_supported() else "fp32"
+        precision = "bf16" if model.embed_dim >= 128 and torch.cpu.get_capabilities().get("amx_bf16") else "fp32"
     else:
         precision = (
             "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -61,6 +62,7 @@ def choose(train: TrainParams, model: ModelParams) -> Compute:
 
 def apply(compute: Compute) -> None:
     """Set threads and deterministic kernels for this process."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results only so
     torch.set_num_threads(compute.threads)
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)

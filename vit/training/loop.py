@@ -1,5 +1,6 @@
 """The training loop: every random draw is a function of the seed, the epoch and the step."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -31,41 +32,50 @@ def fit(
 
     Raises UserError if the loss stops being finite.
     """
-    for epoch in range(len(progress.history), train.epochs):
+    bar = new_bar(len(train_part), train, progress)
+    while len(progress.history) < train.epochs:
         began = time.time()
-        row = train_one_epoch(classifier, optimizer, train_part, epoch, train, compute, progress.learning_rates)
+        row = train_one_epoch(classifier, optimizer, train_part, train, compute, progress, bar)
         trained = time.time()
         val_loss, val_accuracy = evaluate(classifier, val_part, 4 * train.batch_size)
-        progress.history.append({"epoch": epoch + 1, **row, "val_loss": val_loss, "val_accuracy": val_accuracy})
+        if not math.isfinite(row["train_loss"] + val_loss):
+            raise UserError(
+                f"the training diverged in epoch {row['epoch']} (train loss {row['train_loss']}, val loss {val_loss}); "
+                f"lower train.lr ({train.lr}) or train.clip_grad ({train.clip_grad})"
+            )
+        progress.history.append({**row, "val_loss": val_loss, "val_accuracy": val_accuracy})
         if progress.best is progress.history[-1]:
             state = classifier.model.state_dict()
             progress.best_weights = {name: weight.cpu().clone() for name, weight in state.items()}
         rate = len(train_part) / (trained - began)
         progress.clock.append({"time": time.time(), "epoch_seconds": time.time() - began, "images_per_second": rate})
+        bar.set_postfix(val_accuracy=f"{val_accuracy:.4f}", best=f"{progress.best['val_accuracy']:.4f}")
         after_epoch(progress)
+    bar.close()
 
 
 def train_one_epoch(
     classifier: Classifier,
     optimizer: torch.optim.Optimizer,
     part: Packed,
-    epoch: int,
     train: TrainParams,
     compute: Compute,
-    learning_rates: list[float],
+    progress: Progress,
+    bar: tqdm,
 ) -> dict[str, float]:
-    """One pass over `part`; appends each step's rate to `learning_rates`, returns train_loss and train_accuracy."""
+    """The next pass over `part`: returns epoch, train_loss and train_accuracy, adds each step's learning rate."""
     model, device = classifier.model, classifier.device
+    epoch, rates = len(progress.history), progress.learning_rates
+    bar.set_description(f"epoch {epoch + 1}/{train.epochs}")
     draws = torch.Generator().manual_seed(_seed(train.seed, epoch))
     torch.manual_seed(_seed(train.seed, epoch))
     model.train()
-    steps = -(-len(part) // train.batch_size)
+    steps = steps_per_epoch(len(part), train.batch_size)
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    batches = part.shuffled(train.batch_size, draws)
-    for images, labels in tqdm(batches, f"epoch {epoch + 1}/{train.epochs}", steps, leave=False, disable=None):
+    for images, labels in part.shuffled(train.batch_size, draws):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(len(learning_rates), steps, train)
-        learning_rates.append(optimizer.param_groups[0]["lr"])
+            group["lr"] = learning_rate(len(rates), steps, train)
+        rates.append(optimizer.param_groups[0]["lr"])
         labels = labels.to(device, non_blocking=True)
         x = augment(to_unit(images.to(device, non_blocking=True)), train.augment, draws)
         with torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16"):
@@ -78,12 +88,12 @@ def train_one_epoch(
         optimizer.step()
         loss_sum += loss.detach() * len(labels)
         correct += (logits.argmax(dim=1) == labels).sum()
-    mean_loss = loss_sum.item() / len(part)
-    if not mean_loss < float("inf"):
-        raise UserError(
-            f"the training loss became {mean_loss} in epoch {epoch + 1}; lower train.lr ({train.lr}) or set clip_grad"
-        )
-    return {"train_loss": mean_loss, "train_accuracy": correct.item() / len(part)}
+        bar.update()
+    return {
+        "epoch": epoch + 1,
+        "train_loss": loss_sum.item() / len(part),
+        "train_accuracy": correct.item() / len(part),
+    }
 
 
 def evaluate(classifier: Classifier, part: Packed, batch_size: int) -> tuple[float, float]:
@@ -94,6 +104,16 @@ def evaluate(classifier: Classifier, part: Packed, batch_size: int) -> tuple[flo
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
         correct += (logits.argmax(dim=1) == labels).sum().item()
     return loss / len(part), correct / len(part)
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    return math.ceil(images / batch_size)
+
+
+def new_bar(images: int, train: TrainParams, progress: Progress) -> tqdm:
+    """A progress bar over all optimizer steps, from where `progress` stands; quiet when not in a terminal."""
+    steps = train.epochs * steps_per_epoch(images, train.batch_size)
+    return tqdm(total=steps, initial=len(progress.learning_rates), unit="step", disable=None)
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+
+from tests.presets import preset
+from vit.model import VisionTransformer
+from vit.params import Params, TrainParams
+from vit.training.optim import learning_rate, new_optimizer
+
+MATRICES = ["patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "head"]
+
+
+def model_of(params: Params) -> VisionTransformer:
+    return VisionTransformer(image_size=(8, 8), in_chans=1, num_classes=4, **params.model.model_dump())
+
+
+def decay_by_name(params: Params) -> dict[str, list[float]]:
+    """The weight decay of every group that holds a parameter."""
+    model = model_of(params)
+    groups = new_optimizer(model, params.train).param_groups
+    return {
+        name: [group["weight_decay"] for group in groups if any(parameter is one for one in group["params"])]
+        for name, parameter in model.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("pool", ["cls", "avg"])
+def test_matrices_alone_decay_and_every_parameter_is_in_one_group(tmp_path, pool, norm):
+    changes = {"model.pool": pool, "model.norm": norm, "model.pos_embed": "learned", "train.weight_decay": 0.25}
+    decays = decay_by_name(preset(tmp_path, "shapes", changes))
+    for name, values in decays.items():
+        is_matrix = any(name.endswith(f"{matrix}.weight") for matrix in MATRICES)
+        assert values == [0.25 if is_matrix else 0.0], name
+    undecayed = {name for name, values in decays.items() if values == [0.0]}
+    assert ({"cls_token", "pos_embed"} if pool == "cls" else {"pos_embed"}) <= undecayed
+    assert {"head.bias", "blocks.0.attn.qkv.bias", "blocks.1.norm2.weight"} <= undecayed
+
+
+def test_a_parameter_without_gradient_shrinks_by_decay_alone(tmp_path):
+    params = preset(tmp_path, "shapes", {"train.weight_decay": 0.5, "train.lr": 0.1})
+    model = model_of(params)
+    optimizer = new_optimizer(model, params.train)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    after = dict(model.named_parameters())
+    # AdamW: weight * (1 - lr * weight_decay) = weight * 0.95
+    torch.testing.assert_close(after["head.weight"].detach(), before["head.weight"] * 0.95)
+    assert torch.equal(after["pos_embed"], before["pos_embed"])
+
+
+def test_betas_and_rate_come_from_the_parameters(tmp_path):
+    params = preset(tmp_path, "shapes", {"train.betas": [0.8, 0.95], "train.lr": 0.003})
+    optimizer = new_optimizer(model_of(params), params.train)
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.8, 0.95)] * 2
+    assert [group["lr"] for group in optimizer.param_groups] == [0.003] * 2
+
+
+def schedule(tmp_path, **changes) -> TrainParams:
+    settings = {"epochs": 10, "lr": 0.8, "min_lr": 0.2, "warmup_epochs": 2} | changes
+    return preset(tmp_path, "shapes", {f"train.{key}": value for key, value in settings.items()}).train
+
+
+def test_the_rate_rises_linearly_falls_along_a_cosine_and_ends_near_its_least(tmp_path):
+    train = schedule(tmp_path)
+    # 5 steps an epoch: 10 steps of warm-up, then a cosine over 40.
+    rates = [learning_rate(step, 5, train) for step in range(50)]
+    assert rates[0] == pytest.approx(0.8 / 10)
+    assert rates[4] == pytest.approx(0.4)
+    assert rates[9] == pytest.approx(0.8)
+    assert rates[10] == pytest.approx(0.8)  # the cosine begins at its top
+    assert rates[20] == pytest.approx(0.2 + 0.6 * (1 + math.sqrt(0.5)) / 2)  # a quarter: cos(45 degrees)
+    assert rates[30] == pytest.approx(0.5)  # half way
+    assert rates[49] == pytest.approx(0.2 + 0.6 * (1 + math.cos(math.pi * 39 / 40)) / 2)
+    assert rates[49] == pytest.approx(0.2, abs=0.001)
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate(tmp_path):
+    train = schedule(tmp_path, warmup_epochs=0, min_lr=0.0)
+    assert learning_rate(0, 5, train) == 0.8
+    assert learning_rate(25, 5, train) == pytest.approx(0.4)
+
+
+def test_a_part_of_an_epoch_can_warm_up(tmp_path):
+    train = schedule(tmp_path, warmup_epochs=0.5)
+    # Half of 8 steps are 4.
+    assert [learning_rate(step, 8, train) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8])
+
+
+def test_warm_up_can_take_the_whole_training(tmp_path):
+    train = schedule(tmp_path, warmup_epochs=10)
+    assert learning_rate(49, 5, train) == pytest.approx(0.8)
+    assert learning_rate(24, 5, train) == pytest.approx(0.4)
+
+
+def test_one_step_in_all_has_the_full_rate(tmp_path):
+    train = schedule(tmp_path, epochs=1, warmup_epochs=0)
+    assert learning_rate(0, 1, train) == 0.8
