@@ -58,6 +58,7 @@ def test_make_alone_lists_every_target(first_repro):
 
 def test_make_clean_keeps_what_is_in_use(first_repro):
     project = first_repro[0]
+    project.run("git checkout -q params.yaml && dvc repro")
     project.run(f"{from_readme('make clean')} {INSTALLED}")
     assert (project.folder / "model/model.safetensors").exists() and (project.folder / "mlflow.db").exists()
     assert not (project.folder / "logs").exists()

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -79,14 +79,15 @@ def open_store(retries: int = 2, timeout: int = 30) -> Store:
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    is_ours = uri == f"sqlite:///{project_root() / 'mlflow.db'}"
-    location = (project_root() / "mlruns").as_uri() if is_ours else None
+    database, artifacts = project_root() / "mlflow.db", project_root() / "mlruns"
+    is_ours = uri == f"sqlite:///{database}"
+    location = artifacts.as_uri() if is_ours else None
     try:
         with locked():
             client = MlflowClient(uri)
             experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit", location)
-            if is_ours and experiment.artifact_location != location:
-                _relocate(project_root() / "mlflow.db", experiment.artifact_location, location)
+            if is_ours:
+                _relocate(database, experiment.artifact_location, artifacts)
     except (MlflowException, OSError) as error:
         raise UserError(
             f"the MLflow store {uri} does not answer ({_first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
@@ -108,13 +109,18 @@ def _experiment(client: MlflowClient, name: str, location: str | None):
     return experiment
 
 
-def _relocate(database: Path, old: str, new: str) -> None:
-    """After the repo was moved: MLflow stores artifact locations absolute, so rewrite those below the old folder."""
-    log.info(f"the repo was moved: MLflow's artifacts are now looked for in {unquote(new)}")
-    with sqlite3.connect(database, timeout=30) as connection:
-        for table, column in LOCATIONS:
-            statement = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
-            connection.execute(statement, (new, len(old) + 1, len(old), old))
+def _relocate(database: Path, location: str, new: Path) -> None:
+    """After the repo was moved: MLflow stores artifact locations absolute, so rewrite those below the old mlruns."""
+    path = Path(unquote(location.removeprefix("file://")))
+    old = next((folder for folder in (path, *path.parents) if folder.name == new.name), new)
+    if old == new:
+        return
+    log.info(f"the repo was moved: MLflow's artifacts are now looked for in {new}")
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        for before, after in ((old.as_uri(), new.as_uri()), (str(old), str(new))):
+            for table, column in LOCATIONS:
+                statement = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+                connection.execute(statement, (after, len(before) + 1, len(before), before))
 
 
 def find_run(store: Store, content_key: str) -> Run | None:

@@ -126,7 +126,7 @@ def test_predict_ends_a_mistake_in_one_line(project, arguments, message):
 def test_the_ui_lists_the_run_with_its_metrics(project):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with project.running(f"{from_readme('mlflow ui')} --port {port}", f"{url}/health"):
+    with project.running(f"{from_readme('mlflow ui')} --port {port} --workers 1", f"{url}/health"):
         page = urllib.request.urlopen(url, timeout=10).read().decode()
         assert "<title>MLflow</title>" in page
         body = json.dumps({"experiment_ids": ["1"]}).encode()
