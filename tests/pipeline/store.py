@@ -31,3 +31,8 @@ def look(project: Project, uri: str | None = None) -> Held:
     versions = sorted(client.search_model_versions("name = 'vit'"), key=lambda version: int(version.version))
     aliases = {alias: str(version) for alias, version in client.get_registered_model("vit").aliases.items()}
     return Held(client, runs, versions, aliases)
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that ran, by what `dvc repro` or `dvc exp run` printed; not those taken from the cache."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]

@@ -1,0 +1,160 @@
+"""Experiments on a fresh clone: a queued sweep, single runs, a killed training, a server, a store that is away."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import Project, clone, free_port, from_readme
+from tests.pipeline.store import look, stages_run
+from vit.files import sha256_of
+
+pytestmark = pytest.mark.xdist_group("shapes")
+
+PARAMS = "git checkout -q params.yaml"
+PARAMS_OF_THE_SWEEP = "sed 's/^  lr: 0.002/  lr: 0.001/' presets/shapes.yaml > params.yaml"
+PARAMS_OF_OTHER_IMAGES = "sed '0,/seed: 0/s//seed: 1/' presets/shapes.yaml > params.yaml"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> Project:
+    """A clone that knew nothing before its sweep, on the quick preset."""
+    project = clone(tmp_path_factory.mktemp("work") / "sweep")
+    project.run(f"{from_readme('cp presets/shapes.yaml')} && git commit -qam shapes")
+    project.run(from_readme("dvc exp run --queue"))
+    project.run(from_readme("dvc queue start"))
+    for _ in range(240):
+        status = project.run(from_readme("dvc queue status")).stdout
+        if "Queued" not in status and "Running" not in status:
+            break
+        time.sleep(0.5)
+    assert "Failed" not in status, project.run("cat .dvc/tmp/exps/*/*/*.out || true").stdout
+    return project
+
+
+def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
+    held = look(swept)
+    rates = sorted(run.data.params["train.lr"] for run in held.runs)
+    assert from_readme("dvc exp run --queue").count("=0.001,0.003") == 1
+    assert rates == ["0.001", "0.003"]
+    assert all(run.info.status == "FINISHED" for run in held.runs)
+    assert {run.info.run_name for run in held.runs} == set(swept.run("dvc exp list --name-only").stdout.split())
+    assert [str(version.version) for version in held.versions] == ["1", "2"]
+    assert held.aliases["champion"] in ("1", "2")
+    scores = {str(version.version): float(version.tags["best_val_accuracy"]) for version in held.versions}
+    assert scores[held.aliases["champion"]] == max(scores.values())
+
+
+def test_a_killed_training_continues_in_the_same_run_and_ends_with_the_bytes_of_one_that_was_not(swept, tmp_path):
+    # The same content as one of the sweep, so that it can be compared, hence with a store of its own.
+    elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    swept.run(f"{PARAMS_OF_THE_SWEEP} && dvc repro pack")
+    training = subprocess.Popen(
+        ["python", "-m", "stages.train"], cwd=swept.folder, env=swept.env | elsewhere, stderr=subprocess.DEVNULL
+    )
+    checkpoint = _wait_for_checkpoint(swept.folder / "checkpoints")
+    os.kill(training.pid, signal.SIGKILL)
+    training.wait()
+    assert checkpoint.exists() and not (swept.folder / "model/model.safetensors").exists()
+
+    swept.run("python -m stages.train && python -m stages.evaluate", **elsewhere)
+    assert not checkpoint.exists()
+    client = MlflowClient(elsewhere["MLFLOW_TRACKING_URI"])
+    (run,) = client.search_runs([client.get_experiment_by_name("vit").experiment_id])
+    assert run.info.status == "FINISHED" and "rebuilt_from_files" not in run.data.tags
+    points = client.get_metric_history(run.info.run_id, "val_accuracy")
+    assert sorted(point.step for point in points) == list(range(1, 9))
+
+    held = look(swept)
+    (twin,) = [one for one in held.versions if one.tags["content_key"] == run.data.tags["content_key"]]
+    weights = swept.folder / "model/model.safetensors"
+    assert sha256_of(weights) == twin.tags["weights_sha256"]
+    for path in ("training/history.csv", "training/training_curves.png", "evaluation/predictions.csv"):
+        theirs = held.client.download_artifacts(twin.run_id, path, tmp_path)
+        assert (swept.folder / path).read_bytes() == Path(theirs).read_bytes(), path
+
+
+def _wait_for_checkpoint(folder: Path) -> Path:
+    for _ in range(3000):
+        if found := list(folder.glob("*.pt")):
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError("no checkpoint within 30 s")
+
+
+def test_a_store_that_is_away_costs_no_training_and_other_images_do_not_move_the_champion(swept):
+    before = look(swept)
+    uri = f"http://127.0.0.1:{free_port()}"
+    failed = swept.run(f"{PARAMS_OF_OTHER_IMAGES} && dvc repro", succeeds=False, MLFLOW_TRACKING_URI=uri)
+    assert stages_run(failed.stdout) == ["download", "split", "pack", "train", "evaluate", "register"]
+    assert f"error: the MLflow store {uri} does not answer" in failed.stderr and "Traceback" not in failed.stderr
+    assert json.loads(swept.read("metrics/test.json"))["majority_accuracy"] == 0.25
+
+    assert stages_run(swept.run("dvc repro").stdout) == ["register"]
+    held = look(swept)
+    assert len(held.versions) == len(held.runs) == len(before.runs) + 1
+    champion = before.aliases["champion"]
+    assert held.aliases["champion"] == champion != held.aliases["challenger"]
+    assert "not validated on the same images" in held.versions[-1].tags[f"against_{champion}"]
+
+
+def test_changing_the_learning_rate_reruns_train_and_later_only(swept):
+    swept.run(PARAMS)
+    before = set(swept.run("dvc exp list --name-only").stdout.split())
+    assert stages_run(swept.run(from_readme("dvc exp run -S train.lr")).stdout) == ["train", "evaluate", "register"]
+    (experiment,) = set(swept.run("dvc exp list --name-only").stdout.split()) - before
+    run = look(swept).runs[-1]
+    assert run.data.params["train.lr"] == "0.0003"
+    assert run.data.tags["dvc_exp_name"] == run.info.run_name == experiment
+
+    header, *rows = swept.run(from_readme("dvc exp show") + " --csv").stdout.splitlines()
+    assert {"train.lr", "best_val_accuracy", "test_accuracy"} <= set(header.split(","))
+    assert len(header.split(",")) < 20
+    assert experiment in "".join(rows) and "!" not in "".join(rows)
+
+
+def test_going_back_trains_nothing_adds_no_version_and_leaves_the_champion(swept):
+    before = look(swept)
+    assert stages_run(swept.run(f"{PARAMS_OF_THE_SWEEP} && dvc repro").stdout) == ["register"]
+    after = look(swept)
+    assert [version.version for version in after.versions] == [version.version for version in before.versions]
+    assert len(after.runs) == len(before.runs)
+    assert after.aliases["champion"] == before.aliases["champion"]
+    (version,) = [one for one in after.versions if str(one.version) == after.aliases["challenger"]]
+    assert after.client.get_run(version.run_id).data.params["train.lr"] == "0.001"
+
+
+def test_mlflow_run_against_a_server_trains_with_its_parameter_and_publishes_there_only(swept, tmp_path):
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    server = f"mlflow server --host 127.0.0.1 --port {port} --workers 1"
+    server += f" --backend-store-uri sqlite:///{tmp_path}/server.db --artifacts-destination {tmp_path}/artifacts"
+    local_runs = len(look(swept).runs)
+    command = from_readme("mlflow run")
+    assert "lr=3e-4" in command
+    with swept.running(server, f"{uri}/health"):
+        swept.run(f"{PARAMS} && {command.replace('lr=3e-4', 'lr=6e-4')}", MLFLOW_TRACKING_URI=uri)
+        held = look(swept, uri)
+        (run,), (version,) = held.runs, held.versions
+        assert run.data.params["train.lr"] == "0.0006"
+        parent = held.client.get_run(run.data.tags["mlflow.parentRunId"])
+        assert parent.info.status == "FINISHED" and parent.data.params["lr"] == "6e-4"
+        assert "rebuilt_from_files" not in run.data.tags and run.data.metrics["epoch_seconds"] > 0
+        assert held.aliases == {"champion": str(version.version), "challenger": str(version.version)}
+        assert held.client.list_artifacts(run.info.run_id, "model/artifacts/model")
+    assert len(look(swept).runs) == local_runs
+
+
+def test_a_mistake_in_an_experiment_ends_in_one_line_and_leaves_no_experiment(swept):
+    swept.run(PARAMS)
+    before = swept.run("dvc exp list --name-only").stdout
+    failed = swept.run("dvc exp run -S train.lr=-1", succeeds=False)
+    (line,) = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
+    assert "train.lr is -1" in line and "Traceback" not in failed.stderr
+    assert swept.run("dvc exp list --name-only").stdout == before
+    assert "Could not override" in swept.run("dvc exp run -S train.rate=1", succeeds=False).stderr
