@@ -23,7 +23,7 @@ repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something ch
 test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 	ruff check .
 	ruff format --check .
-	python -m pytest --numprocesses 2 --dist loadgroup
+	python -m pytest
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

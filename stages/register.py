@@ -4,13 +4,14 @@ import hashlib
 import re
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from stages.content import describe_run
 from vit.errors import run_program
-from vit.files import read_json, read_table, sha256_of
+from vit.files import project_root, read_json, read_table, sha256_of
 from vit.params import Params, load_params
 from vit.registry import Content, publish
 from vit.tracking import training_points
@@ -32,6 +33,8 @@ def main() -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as folder:
         published = publish(gather(params, Path(folder)), params.register_.name)
+    unfinished = project_root() / "checkpoints" / f"{published.run.data.tags['content_key']}.pt"
+    unfinished.unlink(missing_ok=True)  # only now are the outputs of train in DVC's cache
     state = "published" if published.changed else "everything is published already"
     run, version = published.run.info.run_name, published.version
     print(f"{state}: run '{run}', version {version.version} of '{version.name}', which {published.verdict}")
@@ -52,7 +55,7 @@ def gather(params: Params, temporary: Path) -> Content:
         description=describe_run(params, config["compute"]),
         version_key=sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES),
         files_key=sha256_of(*files, Path("metrics/train.json"), Path("metrics/test.json")),
-        points=training_points(history, rates, clock=[]),
+        points=partial(training_points, history, rates, clock=[]),
         summary=summary,
         details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
         run_tags=md5_tags,

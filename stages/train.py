@@ -32,7 +32,10 @@ def main() -> None:
     classifier = Classifier.new(config, torch.device(compute.device))
     optimizer = new_optimizer(classifier.model, params.train)
     train, val = Packed.load(PACKED, "train"), Packed.load(PACKED, "val")
-    print(f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, {compute}")
+    print(
+        f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, "
+        f"{compute.device}, {compute.precision}, {compute.attention} attention, {compute.threads} threads"
+    )
 
     description = describe_run(params, asdict(compute))
     unfinished = project_root() / "checkpoints" / f"{description.content_key}.pt"
@@ -52,7 +55,6 @@ def main() -> None:
         )
         training_curves(OUT / "training_curves.png", progress.history, progress.learning_rates)
         write_json(Path("metrics/train.json"), summary(progress.best))
-    unfinished.unlink(missing_ok=True)
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
 
 

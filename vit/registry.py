@@ -16,12 +16,23 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from vit.errors import UserError
-from vit.tracking import RunDescription, Store, find_or_create_run, locked, open_store, send, send_missing
+from vit.tracking import (
+    STORE_ERRORS,
+    RunDescription,
+    Store,
+    find_or_create_run,
+    first_line,
+    locked,
+    open_store,
+    send,
+    send_missing,
+)
 
 log = logging.getLogger("vit")
 
-MODEL_FILES = "model/artifacts/model"  # where MLflow puts the folder that serving.py loads
+SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that serving.py loads
 CHAMPION, CHALLENGER = "champion", "challenger"
+WAS_CHAMPION = "was_champion"
 SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors")
 
 
@@ -37,10 +48,10 @@ class Content:
     description: RunDescription
     version_key: str
     files_key: str
-    points: list[Metric]
+    points: Callable[[], list[Metric]]  # called only when there is something to publish
     summary: dict[str, float]
     details: dict[str, float]
-    run_tags: Callable[[], dict[str, str]]  # called only when there is something to publish
+    run_tags: Callable[[], dict[str, str]]  # as `points`
     version_tags: dict[str, str]
     artifacts: dict[str, list[Path]]
     model_folder: Path
@@ -70,10 +81,8 @@ def publish(content: Content, name: str) -> Published:
             version, version_changed = _publish_version(store.client, run, content, name)
             _set_alias(store.client, name, CHALLENGER, version)
             verdict = _judge(store.client, name, version, content.may_lead)
-    except (MlflowException, OSError) as error:
-        raise UserError(
-            f"publishing to MLflow failed ({str(error).strip().splitlines()[0]}); run `dvc repro` again"
-        ) from error
+    except STORE_ERRORS as error:
+        raise UserError(f"publishing to MLflow failed ({first_line(error)}); run `dvc repro` again") from error
     return Published(run, version, verdict, run_changed or version_changed)
 
 
@@ -84,9 +93,10 @@ def _publish_run(store: Store, content: Content) -> tuple[Run, bool]:
     complete = run.info.status == "FINISHED" and run.data.tags.get("published") == content.files_key
     if complete and not _missing_artifacts(client, run_id, content.artifacts):
         return run, False
-    if send_missing(client, run_id, content.points):
+    points = content.points()
+    if send_missing(client, run_id, points):
         client.set_tag(run_id, "rebuilt_from_files", "true: points sent later carry no measured times")
-    stamp = content.points[-1].timestamp
+    stamp = points[-1].timestamp
     finals = content.summary | content.details
     changed = {key: value for key, value in finals.items() if run.data.metrics.get(key) != value}
     send(client, run_id, [Metric(key, value, stamp, 0) for key, value in changed.items()])
@@ -111,20 +121,25 @@ def _missing_artifacts(client: MlflowClient, run_id: str, artifacts: dict[str, l
 
 def _publish_version(client: MlflowClient, run: Run, content: Content, name: str) -> tuple[ModelVersion, bool]:
     _create_registered_model(client, name)
-    version = _find_version(client, name, content.version_key)
-    home = run if version is None else _active_run(client, version.run_id)
-    if home is not None and version is not None and _holds_model(client, home, content.version_key):
-        return version, False
-    home = home or run
-    _log_model(client, home.info.run_id, content)
-    if version is not None and version.run_id == home.info.run_id:
-        return version, True
-    new = client.create_model_version(
-        name, f"{home.info.artifact_uri}/model", home.info.run_id, tags=_version_tags(content), description=content.card
-    )
-    if version is not None:
-        _replace_version(client, name, version, new)
-    return client.get_model_version(name, new.version), True
+    found = _find_versions(client, name, content.version_key)
+    homes = {version.version: _active_run(client, version.run_id) for version in found}
+    version = next((version for version in found if homes[version.version]), None)
+    home = homes[version.version] if version else run
+    changed = _log_model(client, home, content)
+    if version is None:
+        source = f"{home.info.artifact_uri}/{_folder(content.version_key)}"
+        tags = _version_tags(content)
+        version = client.create_model_version(name, source, home.info.run_id, tags, description=content.card)
+        changed = True
+    for other in found:
+        if other.version != version.version:
+            _inherit(client, name, other, version)
+    if version.tags.get("published") != content.files_key:
+        for key, value in _version_tags(content).items():
+            client.set_model_version_tag(name, version.version, key, value)
+        client.update_model_version(name, version.version, content.card)
+        changed = True
+    return client.get_model_version(name, version.version), changed
 
 
 def _create_registered_model(client: MlflowClient, name: str) -> None:
@@ -139,21 +154,23 @@ def _create_registered_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _find_version(client: MlflowClient, name: str, version_key: str) -> ModelVersion | None:
+def _find_versions(client: MlflowClient, name: str, version_key: str) -> list[ModelVersion]:
     found = client.search_model_versions(f"name = '{name}' and tags.version_key = '{version_key}'")
-    return min(found, key=lambda version: int(version.version), default=None)
+    return sorted(found, key=lambda version: int(version.version))
 
 
 def _active_run(client: MlflowClient, run_id: str) -> Run | None:
     try:
         run = client.get_run(run_id)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a store that fails says nothing about the run
+            raise
         return None
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def _replace_version(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersion) -> None:
-    """The run below `old` is gone, and a version cannot be moved to another run: `new` inherits all it had."""
+def _inherit(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersion) -> None:
+    """The run below `old` is gone, and a version cannot be moved to another run: `new` takes over all it had."""
     for key, value in old.tags.items():
         client.set_model_version_tag(name, new.version, key, value)
     for alias in client.get_model_version(name, old.version).aliases:
@@ -161,32 +178,41 @@ def _replace_version(client: MlflowClient, name: str, old: ModelVersion, new: Mo
     client.delete_model_version(name, old.version)
 
 
-def _holds_model(client: MlflowClient, run: Run, version_key: str) -> bool:
-    files = client.list_artifacts(run.info.run_id, MODEL_FILES)
-    return run.data.tags.get("model_logged") == version_key and len(files) > 0
+def _folder(version_key: str) -> str:
+    return f"models/{version_key[:12]}"
 
 
-def _log_model(client: MlflowClient, run_id: str, content: Content) -> None:
+def _log_model(client: MlflowClient, run: Run, content: Content) -> bool:
+    """Put the served model below `run`, each version in a folder of its own, unless it is there whole."""
+    folder = _folder(content.version_key)
+    logged = f"logged/{folder}"
+    if logged in run.data.tags and client.list_artifacts(run.info.run_id, f"{folder}/{SERVED_FILES}"):
+        return False
     from vit.serving import SIGNATURE  # costs seconds, and most calls find the model logged
 
     package = Path(__file__).parent
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
         mlflow.pyfunc.save_model(
-            path=f"{folder}/model",
+            path=f"{temporary}/model",
             python_model=str(package / "serving.py"),
             artifacts={"model": str(content.model_folder)},
             code_paths=[str(package)],
             signature=SIGNATURE,
             pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in SERVED_WITH],
         )
-        client.log_artifacts(run_id, f"{folder}/model", "model")
-    client.set_tag(run_id, "model_logged", content.version_key)
+        client.log_artifacts(run.info.run_id, f"{temporary}/model", folder)
+    client.set_tag(run.info.run_id, logged, "whole")
+    return True
 
 
 def _version_tags(content: Content) -> dict[str, str]:
     numbers = {key: f"{value:.6g}" for key, value in content.summary.items()}
-    keys = {"version_key": content.version_key, "content_key": content.description.content_key}
+    keys = {
+        "version_key": content.version_key,
+        "content_key": content.description.content_key,
+        "published": content.files_key,
+    }
     return {**content.description.tags, **content.version_tags, **numbers, **keys}
 
 
@@ -201,24 +227,39 @@ def _by_alias(client: MlflowClient, name: str, alias: str) -> str | None:
 
 
 def _judge(client: MlflowClient, name: str, candidate: ModelVersion, may_lead: bool) -> str:
-    """Make `candidate` champion if there is none or it is better on val; each pair of versions is judged once."""
+    """Make `candidate` champion if there is none or it is better on val.
+
+    Each pair of versions is judged once, and one that was champion before and no longer is returns only by hand.
+    """
     holder = _by_alias(client, name, CHAMPION)
     if holder == str(candidate.version):
+        client.set_model_version_tag(name, candidate.version, WAS_CHAMPION, "true")
         return "is champion"
     if not may_lead:
         return "trained on a subset, so it cannot become champion"
     if holder is None:
-        client.set_registered_model_alias(name, CHAMPION, candidate.version)
+        _crown(client, name, candidate)
         return "is champion, as there was none"
     champion = client.get_model_version(name, holder)
-    earlier = candidate.tags.get(f"against_{holder}") or champion.tags.get(f"against_{candidate.version}")
+    earlier = candidate.tags.get(_verdict_tag(champion)) or champion.tags.get(_verdict_tag(candidate))
     if earlier is not None:
         return f"was judged before against champion {holder}: {earlier}"
+    if WAS_CHAMPION in candidate.tags:
+        return f"was champion before {holder}; it returns only by hand"
     verdict, wins = _compare(candidate, champion)
     if wins:
-        client.set_registered_model_alias(name, CHAMPION, candidate.version)
-    client.set_model_version_tag(name, candidate.version, f"against_{holder}", verdict)
+        _crown(client, name, candidate)
+    client.set_model_version_tag(name, candidate.version, _verdict_tag(champion), verdict)
     return f"{'is champion' if wins else f'does not replace champion {holder}'}: {verdict}"
+
+
+def _crown(client: MlflowClient, name: str, version: ModelVersion) -> None:
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    client.set_model_version_tag(name, version.version, WAS_CHAMPION, "true")
+
+
+def _verdict_tag(other: ModelVersion) -> str:
+    return f"against/{other.tags['version_key'][:12]}" if "version_key" in other.tags else f"against/{other.version}"
 
 
 def _compare(candidate: ModelVersion, champion: ModelVersion) -> tuple[str, bool]:
@@ -241,15 +282,10 @@ def downloaded(model_uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             source = store.client.get_model_version_download_uri(*_resolve(store.client, model_uri))
-            yield Path(
-                mlflow.artifacts.download_artifacts(
-                    f"{source}/{Path(MODEL_FILES).relative_to('model')}", dst_path=folder
-                )
-            )
-        except (MlflowException, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+            yield Path(mlflow.artifacts.download_artifacts(f"{source}/{SERVED_FILES}", dst_path=folder))
+        except STORE_ERRORS as error:
             raise UserError(
-                f"no model '{model_uri}' in the registry ({reason}); publish one with `dvc repro`"
+                f"no model '{model_uri}' in the registry ({first_line(error)}); publish one with `dvc repro`"
             ) from error
 
 

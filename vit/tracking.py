@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from sqlalchemy.exc import SQLAlchemyError
 
 from vit.errors import UserError
 from vit.files import project_root
@@ -26,6 +27,7 @@ log = logging.getLogger("vit")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
+STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 LIVE_PATIENCE = 5  # seconds that a live request may take; the training does not wait for it
 BATCH = 1000  # entries, MLflow's limit for one request
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI shows it: trainings, not chats
@@ -72,10 +74,9 @@ def locked() -> Iterator[None]:
         yield
 
 
-def open_store(retries: int = 2, timeout: int = 30) -> Store:
+def open_store() -> Store:
     """Connect, creating database and experiment at first use. Raises UserError if the store is away."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's 7 take minutes when nothing answers
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
@@ -88,9 +89,9 @@ def open_store(retries: int = 2, timeout: int = 30) -> Store:
             experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit", location)
             if is_ours:
                 _relocate(database, experiment.artifact_location, artifacts)
-    except (MlflowException, OSError) as error:
+    except STORE_ERRORS as error:
         raise UserError(
-            f"the MLflow store {uri} does not answer ({_first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
+            f"the MLflow store {uri} does not answer ({first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
         ) from error
     return Store(client, experiment.experiment_id)
 
@@ -190,8 +191,8 @@ def send(client: MlflowClient, run_id: str, points: list[Metric]) -> None:
 class LiveRun:
     """Shows a training in MLflow while it runs, from a thread of its own.
 
-    A store that is away, or answers slowly, costs the training nothing: `register` publishes what is lacking later.
-    Use as a context manager; the run ends FINISHED, or FAILED or KILLED by what left the block.
+    A store that is away, or answers slowly, costs the training nothing: what it lacks is sent when it is back, or
+    by `register`. Use as a context manager; the run ends FINISHED, or FAILED or KILLED by what left the block.
     """
 
     def __init__(self, description: RunDescription):
@@ -201,6 +202,9 @@ class LiveRun:
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
     def __enter__(self) -> "LiveRun":
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(LIVE_PATIENCE)
+        self._states.put([])
         self._thread.start()
         return self
 
@@ -215,31 +219,58 @@ class LiveRun:
             self._epochs_shown = len(history)
 
     def _work(self) -> None:
-        monitor = None
-        try:
-            store = open_store(retries=1, timeout=LIVE_PATIENCE)
-            run = find_or_create_run(store, self._description)
-            run_id = run.info.run_id
-            if run.info.status == "FINISHED":
-                log.info(f"MLflow already holds this training: run '{run.info.run_name}'")
-                return
-            store.client.update_run(run_id, status="RUNNING")
-            monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=tracking_uri())
-            monitor.start()
-            self._send_until_the_end(store.client, run_id)
-        except (UserError, MlflowException, OSError) as error:
-            log.warning(f"no live metrics: {_first_line(error)}. The training goes on; `register` publishes it")
-        finally:
-            if monitor is not None:
-                monitor.finish()
-
-    def _send_until_the_end(self, client: MlflowClient, run_id: str) -> None:
-        deliver = send_missing  # a resumed run has some of the first points already
-        while not isinstance(state := self._states.get(), str):
-            deliver(client, run_id, state)
-            deliver = send
-        client.set_terminated(run_id, status=state)
+        live: _Connection | None = None
+        unsent: list[Metric] = []
+        status = None
+        while status is None:
+            state = self._states.get()
+            status = state if isinstance(state, str) else None
+            unsent += [] if status else state
+            try:
+                live = live or _Connection(self._description)
+                if live.was_finished:
+                    break
+                live.send(unsent, status)
+                unsent = []
+            except (UserError, *STORE_ERRORS) as error:
+                log.warning(f"not shown live: {first_line(error)}. The training goes on; `register` publishes it")
+        if live is not None:
+            live.close()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+class _Connection:
+    """One run in a store that answered at least once."""
+
+    def __init__(self, description: RunDescription):
+        self._client, run = _open_run(description)
+        self._run_id = run.info.run_id
+        self._deliver = send_missing  # a resumed run has some points already
+        self._monitor = None
+        self.was_finished = run.info.status == "FINISHED"
+        if self.was_finished:
+            log.info(f"MLflow holds this training already: run '{run.info.run_name}'")
+            return
+        self._client.update_run(self._run_id, status="RUNNING")
+        self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=tracking_uri())
+        self._monitor.start()
+
+    def send(self, points: list[Metric], status: str | None) -> None:
+        deliver, self._deliver = self._deliver, send_missing  # after a failure nobody knows what arrived
+        deliver(self._client, self._run_id, points)
+        if status:
+            self._client.set_terminated(self._run_id, status)
+        self._deliver = send if points else deliver
+
+    def close(self) -> None:
+        if self._monitor is not None:
+            self._monitor.finish()
+
+
+def _open_run(description: RunDescription) -> tuple[MlflowClient, Run]:
+    store = open_store()
+    return store.client, find_or_create_run(store, description)
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, without the lines that explain it to programmers."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

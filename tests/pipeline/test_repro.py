@@ -2,12 +2,8 @@
 
 import json
 
-import pytest
-
 from tests.conftest import INSTALLED, from_readme, timed
 from tests.pipeline.store import look
-
-pytestmark = pytest.mark.xdist_group("digits")
 
 
 def test_make_repro_ends_with_a_champion_within_90_seconds(first_repro):

@@ -11,8 +11,6 @@ import pytest
 
 from tests.conftest import free_port, from_readme
 
-pytestmark = pytest.mark.xdist_group("digits")
-
 
 @pytest.fixture(scope="module")
 def address(first_repro):

@@ -48,7 +48,7 @@ def test_a_number_beyond_the_last_accelerator_is_refused():
 @pytest.mark.parametrize("attention", ["math", "fused"])
 def test_what_was_asked_for_is_what_is_used(tmp_path, precision, attention):
     compute = chosen(tmp_path, device="cpu", precision=precision, attention=attention, threads=3)
-    assert compute == Compute("cpu", precision, attention, 3)
+    assert compute == Compute("cpu", precision, attention, 3, str(torch.__version__))
 
 
 def test_a_cpu_writes_attention_out_and_keeps_small_models_in_float32(tmp_path):
@@ -59,7 +59,7 @@ def test_a_cpu_writes_attention_out_and_keeps_small_models_in_float32(tmp_path):
 def test_threads_and_deterministic_kernels_hold_for_the_process():
     threads, is_strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        apply(Compute("cpu", "fp32", "math", threads + 1))
+        apply(Compute("cpu", "fp32", "math", threads + 1, str(torch.__version__)))
         assert torch.get_num_threads() == threads + 1
         assert torch.are_deterministic_algorithms_enabled()
     finally:

@@ -129,7 +129,10 @@ def find_classes(root: Path, called: Path) -> dict[str, Path]:
     if loose:
         raise UserError(f"{called}: '{loose[0].name}' lies beside the class directories, in none of them")
     if names_of_parts := sorted(name for name in names if name.lower() in PART_NAMES):
-        raise UserError(f"{called}: already split into {', '.join(names_of_parts)}; point data.path at one of them")
+        raise UserError(
+            f"{called}: already split into {', '.join(names_of_parts)}, which is not read yet; "
+            "unpack it and set data.source=folder and data.path to one of them"
+        )
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in names):
         if inner.is_symlink():
             raise UserError(f"{called}: '{inner.name}' is a link, which is not followed; put the folder itself there")

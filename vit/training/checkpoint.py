@@ -1,6 +1,7 @@
 """The state of an unfinished training: written whole after each epoch, read back by the next start."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from vit.errors import UserError
 from vit.files import replacing
+
+log = logging.getLogger("vit")
 
 
 @dataclass
@@ -35,15 +37,14 @@ class Progress:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
-    """Hold the training whose checkpoint is `path`. Raises UserError if another process is at it already."""
+    """Hold the training whose checkpoint is `path`; if another process is at it, wait for that one and its result."""
     path.parent.mkdir(exist_ok=True)
-    lock = FileLock(path.with_suffix(".lock"), timeout=0)
+    lock = FileLock(path.with_suffix(".lock"))
     try:
-        lock.acquire()
+        lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(
-            f"this very training is running already (lock {lock.lock_file}); wait for it or end it"
-        ) from None
+        log.info("another process is at this very training; waiting for it")
+        lock.acquire()
     try:
         yield
     finally:

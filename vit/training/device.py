@@ -17,6 +17,7 @@ class Compute:
     precision: str
     attention: str
     threads: int
+    torch: str
 
 
 def find_device(asked: str) -> torch.device:
@@ -57,7 +58,7 @@ def choose(train: TrainParams, model: ModelParams) -> Compute:
         )
     attention = train.attention if train.attention != "auto" else "math" if on_cpu else "fused"
     threads = train.threads if train.threads != "auto" else torch.get_num_threads()
-    return Compute(str(device), precision, attention, threads)
+    return Compute(str(device), precision, attention, threads, str(torch.__version__))
 
 
 def apply(compute: Compute) -> None:
