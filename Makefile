@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro test clean distclean
+.PHONY: help repro test test-slow clean distclean
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -24,6 +24,9 @@ test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 	ruff check .
 	ruff format --check .
 	python -m pytest
+
+test-slow: .venv/test.stamp  ## Run the longer proofs: a store that is away, deleted runs, cleaning up
+	python -m pytest -m slow
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

@@ -21,7 +21,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from sqlalchemy.exc import SQLAlchemyError
 
 from vit.errors import UserError
-from vit.files import project_root
+from vit.files import project_root, replacing
 
 log = logging.getLogger("vit")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -85,6 +85,8 @@ def open_store() -> Store:
     location = artifacts.as_uri() if is_ours else None
     try:
         with locked():
+            if uri.startswith("sqlite:///") and not Path(uri[10:]).exists():
+                _create_database(Path(uri[10:]))
             client = MlflowClient(uri)
             experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit", location)
             if is_ours:
@@ -94,6 +96,12 @@ def open_store() -> Store:
             f"the MLflow store {uri} does not answer ({first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
         ) from error
     return Store(client, experiment.experiment_id)
+
+
+def _create_database(path: Path) -> None:
+    """Under another name first: a database whose creation was cut off would never open again."""
+    with replacing(path) as temporary:
+        MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None):

@@ -86,6 +86,7 @@ def _wait_for_checkpoint(folder: Path) -> Path:
     raise AssertionError("no checkpoint within 30 s")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away_costs_no_training_and_other_images_do_not_move_the_champion(swept):
     before = look(swept)
     uri = f"http://127.0.0.1:{free_port()}"
@@ -150,6 +151,7 @@ def test_mlflow_run_against_a_server_trains_with_its_parameter_and_publishes_the
     assert len(look(swept).runs) == local_runs
 
 
+@pytest.mark.slow
 def test_a_mistake_in_an_experiment_ends_in_one_line_and_leaves_no_experiment(swept):
     swept.run(PARAMS)
     before = swept.run("dvc exp list --name-only").stdout

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import INSTALLED, from_readme
+from tests.conftest import INSTALLED, free_port, from_readme
 from tests.pipeline.store import Held, look, stages_run
 
 
@@ -29,6 +29,7 @@ def test_a_deleted_database_is_restored_from_files_without_training(project):
     assert "epoch_seconds" not in new.data.metrics
 
 
+@pytest.mark.slow
 def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uploaded_again(project):
     held = look(project)
     run_id = held.runs[0].info.run_id
@@ -69,6 +70,12 @@ def test_a_mistake_in_params_ends_every_stage_in_one_line_and_costs_nothing(proj
     assert project.run("find data model training evaluation metrics -type f | sort | xargs sha256sum").stdout == outputs
 
 
+def test_register_says_that_the_store_is_away(project):
+    uri = f"http://127.0.0.1:{free_port()}"
+    failed = project.run("python -m stages.register", succeeds=False, MLFLOW_TRACKING_URI=uri)
+    assert failed.stderr.startswith(f"error: the MLflow store {uri} does not answer") and failed.stderr.count("\n") == 1
+
+
 def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
     project.folder = project.folder.rename(project.folder.with_name("moved to here"))
     assert stages_run(project.run("dvc repro").stdout) == ["register"]
@@ -78,6 +85,7 @@ def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
     assert run.info.artifact_uri.startswith(project.folder.as_uri())
 
 
+@pytest.mark.slow
 def test_make_clean_keeps_what_is_in_use(project):
     project.run(f"{from_readme('make clean')} {INSTALLED}")
     assert not (project.folder / "logs").exists()
@@ -86,6 +94,7 @@ def test_make_clean_keeps_what_is_in_use(project):
     assert look(project).aliases == {"champion": "1", "challenger": "1"}
 
 
+@pytest.mark.slow
 def test_a_version_whose_run_is_gone_for_good_is_replaced_with_its_aliases(project):
     held = look(project)
     run_id = held.runs[0].info.run_id
