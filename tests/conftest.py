@@ -152,6 +152,15 @@ def timed(project: Project, command: str) -> Timed:
     return Timed(output, seconds * 2 / (before + _slowness()))
 
 
+def timed_again(project: Project, command: str, limit: float) -> Timed:
+    """Up to three times, until once below `limit` seconds: what disturbs a measurement only ever lengthens it."""
+    for _ in range(3):
+        done = timed(project, command)
+        if done.seconds < limit:
+            break
+    return done
+
+
 # The environment that runs the tests is the one that `make repro` would install.
 INSTALLED = "--assume-old=.venv/run.stamp"
 
