@@ -16,8 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 REPO = Path(__file__).parents[1]
+
+# Two pytest workers share the cores (pyproject.toml). OpenMP threads of one training that wait for each other while the
+# other worker holds a core cost many times what they gain, so every process of the tests trains on one thread.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+class OneWorkerPerFolder(LoadScopeScheduling):
+    """The tests of a folder share a worker, and with it one clone, one server, one port."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:
+    return OneWorkerPerFolder(config, log)
 
 
 @dataclass

@@ -12,9 +12,6 @@ from vit.errors import UserError
 from vit.files import read_json, write_json
 from vit.inference import CONFIG, WEIGHTS, Classifier
 
-# Two threads that wait for each other take many times as long when another program keeps a core busy.
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def part(tmp_path):

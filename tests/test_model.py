@@ -8,9 +8,6 @@ import torch.nn.functional as F
 from tests.presets import preset
 from vit.model import DropPath, PatchEmbed, VisionTransformer, set_fused_attention, sincos2d
 
-# Two threads that wait for each other take many times as long when another program keeps a core busy.
-torch.set_num_threads(1)
-
 TINY = {
     "image_size": (8, 8),
     "in_chans": 1,

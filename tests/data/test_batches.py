@@ -8,9 +8,6 @@ from vit.data.batches import GREY, Packed, augment, normalize, to_unit
 from vit.data.pack import channel_statistics
 from vit.params import AugmentParams
 
-# Two threads that wait for each other take many times as long when another program keeps a core busy.
-torch.set_num_threads(1)
-
 NOTHING = AugmentParams(
     hflip=0.0, degrees=0.0, scale=0.0, translate=0.0, shear=0.0, brightness=0.0, contrast=0.0, erasing=0.0
 )

@@ -3,7 +3,7 @@
 import json
 
 from tests.conftest import INSTALLED, from_readme, timed_again
-from tests.pipeline.store import look
+from tests.store import look
 
 
 def test_make_repro_ends_with_a_champion_within_90_seconds(first_repro):

@@ -121,17 +121,3 @@ def test_predict_ends_a_mistake_in_one_line(project, arguments, message):
     assert refused.stderr.startswith("error: ") and message in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert "Traceback" in project.read("logs/vit.log")
-
-
-def test_the_ui_lists_the_run_with_its_metrics(project):
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with project.running(f"{from_readme('mlflow ui')} --port {port} --workers 1", f"{url}/health"):
-        page = urllib.request.urlopen(url, timeout=10).read().decode()
-        assert "<title>MLflow</title>" in page
-        body = json.dumps({"experiment_ids": ["1"]}).encode()
-        request = urllib.request.Request(
-            f"{url}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
-        )
-        (run,) = json.load(urllib.request.urlopen(request, timeout=10))["runs"]
-    assert {"test_accuracy", "best_val_accuracy"} <= {metric["key"] for metric in run["data"]["metrics"]}

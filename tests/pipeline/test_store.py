@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.conftest import INSTALLED, free_port, from_readme
-from tests.pipeline.store import Held, look, stages_run
+from tests.store import Held, look, stages_run
 
 
 def curve(held: Held) -> list[tuple[int, float]]:

@@ -18,9 +18,6 @@ from vit.training.device import choose
 from vit.training.loop import evaluate, fit
 from vit.training.optim import new_optimizer
 
-# Two threads that wait for each other take many times as long when another program keeps a core busy.
-torch.set_num_threads(1)
-
 
 class Killed(Exception):
     pass
