@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from vit.files import read_json, sha256_of
 from vit.params import Params, flatten
-from vit.tracking import RunDescription
+from vit.tracking.run import RunDescription
 
 STAGES_OF_A_TRAINING = ("download", "split", "pack", "train")
 

@@ -20,6 +20,7 @@ OUT = Path("evaluation")
 
 
 def main() -> None:
+    """Label the test part; write its metrics, the confusion matrix and every prediction."""
     params = load_params()
     settings = params.evaluate
     classifier = Classifier.load(Path("model"), find_device(settings.device))

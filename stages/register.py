@@ -13,8 +13,8 @@ from stages.content import describe_run
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
 from vit.params import Params, load_params
-from vit.registry import Content, publish
-from vit.tracking import training_points
+from vit.registry.publish import Content, publish
+from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
 SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]

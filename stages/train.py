@@ -12,7 +12,7 @@ from vit.evaluation.plots import training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference import Classifier
 from vit.params import load_params
-from vit.tracking import LiveRun
+from vit.tracking.live import LiveRun
 from vit.training import checkpoint
 from vit.training.device import apply, choose
 from vit.training.loop import fit
@@ -23,6 +23,7 @@ OUT = Path("training")
 
 
 def main() -> None:
+    """Train, or go on after the last epoch of a training that was cut off; write weights, curves and metrics."""
     params = load_params()
     compute = choose(params.train, params.model)
     apply(compute)

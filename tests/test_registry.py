@@ -7,8 +7,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.shapes import preset, shapes, untrained
-from vit.registry import CHAMPION, Content, publish
-from vit.tracking import RunDescription, training_points
+from vit.registry.gate import CHAMPION
+from vit.registry.publish import Content, publish
+from vit.tracking.run import RunDescription, training_points
 
 
 @pytest.fixture

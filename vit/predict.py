@@ -6,10 +6,12 @@ from pathlib import Path
 from vit.errors import run_program
 from vit.inference import Classifier
 from vit.params import load_params
-from vit.registry import CHAMPION, downloaded
+from vit.registry.gate import CHAMPION
+from vit.registry.models import downloaded
 
 
 def main() -> None:
+    """Label the images named on the command line, one line each."""
     parser = argparse.ArgumentParser(prog="python -m vit.predict", description="Label images with the trained model.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
     parser.add_argument(

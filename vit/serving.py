@@ -18,7 +18,6 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 
 from vit.errors import UserError
-from vit.inference import Classifier
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
@@ -36,6 +35,8 @@ class ServedClassifier(PythonModel):
     """A Classifier behind MLflow's scoring server; a person's mistake is answered 400 with one sentence."""
 
     def load_context(self, context) -> None:
+        from vit.inference import Classifier  # publishing needs only the signature, and torch costs seconds
+
         self.classifier = Classifier.load(Path(context.artifacts["model"]))
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:

@@ -1,0 +1,42 @@
+"""A registered model by its URI, as a folder on this machine."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+
+from vit.errors import UserError
+from vit.tracking.store import STORE_ERRORS, first_line, open_store
+
+SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that serving.py loads
+
+
+@contextlib.contextmanager
+def downloaded(model_uri: str) -> Iterator[Path]:
+    """The folder with the weights of a model, for `Classifier.load`, from a local path or `models:/name@alias`.
+
+    Raises UserError if there is no such model, version or alias.
+    """
+    if not model_uri.startswith("models:/"):
+        yield Path(model_uri)
+        return
+    store = open_store()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            source = store.client.get_model_version_download_uri(*_resolve(store.client, model_uri))
+            yield Path(mlflow.artifacts.download_artifacts(f"{source}/{SERVED_FILES}", dst_path=folder))
+        except STORE_ERRORS as error:
+            raise UserError(
+                f"no model '{model_uri}' in the registry ({first_line(error)}); publish one with `dvc repro`"
+            ) from error
+
+
+def _resolve(client: MlflowClient, model_uri: str) -> tuple[str, str]:
+    name, _, alias = model_uri.removeprefix("models:/").partition("@")
+    if alias:
+        return name, client.get_model_version_by_alias(name, alias).version
+    name, _, version = name.partition("/")
+    return name, version

@@ -1,0 +1,160 @@
+"""Publishing a training: one run and one version of the registered model per content."""
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from vit.errors import UserError
+from vit.registry.gate import CHALLENGER, judge, set_alias
+from vit.registry.models import SERVED_FILES
+from vit.tracking.run import RunContent, publish_run
+from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
+
+SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors")
+
+
+@dataclass(frozen=True)
+class Content(RunContent):
+    """All that is published of one training: what its run shows, and its version of the model.
+
+    `version_key` hashes weights, settings and split. `may_lead` is False for a model that must never become champion
+    by itself.
+    """
+
+    version_key: str
+    version_tags: dict[str, str]
+    model_folder: Path
+    card: str
+    may_lead: bool
+
+
+@dataclass(frozen=True)
+class Published:
+    """What `publish` found or did, for a person to read."""
+
+    run: Run
+    version: ModelVersion
+    verdict: str
+    changed: bool
+
+
+def publish(content: Content, name: str) -> Published:
+    """See to it that `content` is exactly one finished run and one version of the registered model `name`.
+
+    Doing it again changes nothing. Raises UserError if the store does not answer.
+    """
+    store = open_store()
+    try:
+        with locked():
+            run, run_changed = publish_run(store, content)
+            version, version_changed = _publish_version(store.client, run, content, name)
+            set_alias(store.client, name, CHALLENGER, version)
+            verdict = judge(store.client, name, version, content.may_lead)
+    except STORE_ERRORS as error:
+        raise UserError(f"publishing to MLflow failed ({first_line(error)}); run `dvc repro` again") from error
+    return Published(run, version, verdict, run_changed or version_changed)
+
+
+def _publish_version(client: MlflowClient, run: Run, content: Content, name: str) -> tuple[ModelVersion, bool]:
+    _create_registered_model(client, name)
+    found = _find_versions(client, name, content.version_key)
+    homes = {version.version: _active_run(client, version.run_id) for version in found}
+    version = next((version for version in found if homes[version.version]), None)
+    home = homes[version.version] if version else run
+    changed = _log_model(client, home, content)
+    if version is None:
+        source = f"{home.info.artifact_uri}/{_folder(content.version_key)}"
+        tags = _version_tags(content)
+        version = client.create_model_version(name, source, home.info.run_id, tags, description=content.card)
+        changed = True
+    for other in found:
+        if other.version != version.version:
+            _inherit(client, name, other, version)
+    if version.tags.get("published") != content.files_key:
+        for key, value in _version_tags(content).items():
+            client.set_model_version_tag(name, version.version, key, value)
+        client.update_model_version(name, version.version, content.card)
+        changed = True
+    return client.get_model_version(name, version.version), changed
+
+
+def _create_registered_model(client: MlflowClient, name: str) -> None:
+    if client.search_registered_models(f"name = '{name}'"):
+        return
+    try:
+        client.create_registered_model(
+            name, description="Vision Transformers; the alias champion is the best one on val."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _find_versions(client: MlflowClient, name: str, version_key: str) -> list[ModelVersion]:
+    found = client.search_model_versions(f"name = '{name}' and tags.version_key = '{version_key}'")
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def _active_run(client: MlflowClient, run_id: str) -> Run | None:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a store that fails says nothing about the run
+            raise
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _inherit(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersion) -> None:
+    """The run below `old` is gone, and a version cannot be moved to another run: `new` takes over all it had."""
+    for key, value in old.tags.items():
+        client.set_model_version_tag(name, new.version, key, value)
+    for alias in client.get_model_version(name, old.version).aliases:
+        client.set_registered_model_alias(name, alias, new.version)
+    client.delete_model_version(name, old.version)
+
+
+def _folder(version_key: str) -> str:
+    return f"models/{version_key[:12]}"
+
+
+def _log_model(client: MlflowClient, run: Run, content: Content) -> bool:
+    """Put the served model below `run`, each version in a folder of its own, unless it is there whole."""
+    folder = _folder(content.version_key)
+    logged = f"logged/{folder}"
+    if logged in run.data.tags and client.list_artifacts(run.info.run_id, f"{folder}/{SERVED_FILES}"):
+        return False
+    from vit.serving import SIGNATURE  # late, as the import also names the model to serve to MLflow
+
+    package = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
+        mlflow.pyfunc.save_model(
+            path=f"{temporary}/model",
+            python_model=str(package / "serving.py"),
+            artifacts={"model": str(content.model_folder)},
+            code_paths=[str(package)],
+            signature=SIGNATURE,
+            pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in SERVED_WITH],
+        )
+        client.log_artifacts(run.info.run_id, f"{temporary}/model", folder)
+    client.set_tag(run.info.run_id, logged, "whole")
+    return True
+
+
+def _version_tags(content: Content) -> dict[str, str]:
+    numbers = {key: f"{value:.6g}" for key, value in content.summary.items()}
+    keys = {
+        "version_key": content.version_key,
+        "content_key": content.description.content_key,
+        "published": content.files_key,
+    }
+    return {**content.description.tags, **content.version_tags, **numbers, **keys}

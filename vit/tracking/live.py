@@ -1,0 +1,101 @@
+"""A training as MLflow shows it while it runs, at no cost to the training."""
+
+import logging
+import os
+import queue
+import threading
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+from vit.errors import UserError
+from vit.tracking.run import RunDescription, find_or_create_run, send, send_missing, training_points
+from vit.tracking.store import STORE_ERRORS, first_line, open_store, tracking_uri
+
+log = logging.getLogger("vit")
+
+LIVE_PATIENCE = 5  # seconds that a live request may take; the training does not wait for it
+
+
+class LiveRun:
+    """Shows a training in MLflow while it runs, from a thread of its own.
+
+    A store that is away, or answers slowly, costs the training nothing: what it lacks is sent when it is back, or
+    by `register`. Use as a context manager; the run ends FINISHED, or FAILED or KILLED by what left the block.
+    """
+
+    def __init__(self, description: RunDescription):
+        self._description = description
+        self._states: queue.SimpleQueue[list[Metric] | str] = queue.SimpleQueue()  # points, and a status to end with
+        self._epochs_shown = 0
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def __enter__(self) -> "LiveRun":
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(LIVE_PATIENCE)
+        self._states.put([])
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._states.put("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
+        self._thread.join(timeout=4 * LIVE_PATIENCE)
+
+    def show(self, history: list[dict], learning_rates: list[float], clock: list[dict]) -> None:
+        """Hand over the training so far; call it only once the checkpoint that holds it is in place."""
+        if self._thread.is_alive():
+            self._states.put(training_points(history, learning_rates, clock, first=self._epochs_shown))
+            self._epochs_shown = len(history)
+
+    def _work(self) -> None:
+        live: _Connection | None = None
+        unsent: list[Metric] = []
+        status = None
+        while status is None:
+            state = self._states.get()
+            status = state if isinstance(state, str) else None
+            unsent += [] if status else state
+            try:
+                live = live or _Connection(self._description)
+                if live.was_finished:
+                    break
+                live.send(unsent, status)
+                unsent = []
+            except (UserError, *STORE_ERRORS) as error:
+                log.warning(f"not shown live: {first_line(error)}. The training goes on; `register` publishes it")
+        if live is not None:
+            live.close()
+
+
+class _Connection:
+    """One run in a store that answered at least once."""
+
+    def __init__(self, description: RunDescription):
+        self._client, run = _open_run(description)
+        self._run_id = run.info.run_id
+        self._deliver = send_missing  # a resumed run has some points already
+        self._monitor = None
+        self.was_finished = run.info.status == "FINISHED"
+        if self.was_finished:
+            log.info(f"MLflow holds this training already: run '{run.info.run_name}'")
+            return
+        self._client.update_run(self._run_id, status="RUNNING")
+        self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=tracking_uri())
+        self._monitor.start()
+
+    def send(self, points: list[Metric], status: str | None) -> None:
+        deliver, self._deliver = self._deliver, send_missing  # after a failure nobody knows what arrived
+        deliver(self._client, self._run_id, points)
+        if status:
+            self._client.set_terminated(self._run_id, status)
+        self._deliver = send if points else deliver
+
+    def close(self) -> None:
+        if self._monitor is not None:
+            self._monitor.finish()
+
+
+def _open_run(description: RunDescription) -> tuple[MlflowClient, Run]:
+    store = open_store()
+    return store.client, find_or_create_run(store, description)

@@ -1,0 +1,118 @@
+"""The MLflow store: one experiment in a database of our own or on a server, opened by one process at a time."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from vit.errors import UserError
+from vit.files import project_root, replacing
+
+log = logging.getLogger("vit")
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI shows it: trainings, not chats
+LOCATIONS = [  # where MLflow's database keeps absolute paths
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+]
+
+
+@dataclass(frozen=True)
+class Store:
+    """An MLflow client and the experiment that all runs of the project go to."""
+
+    client: MlflowClient
+    experiment_id: str
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, without the lines that explain it to programmers."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else mlflow.db at the root of the repo, also from queue and temp workspaces."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    prefix, path = uri[:10], uri[10:]
+    return f"{prefix}{project_root() / path}" if prefix == "sqlite:///" and not path.startswith("/") else uri
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """One process at a time: creating the database twice at once breaks its migration, judging twice a verdict."""
+    with FileLock(project_root() / "mlflow.db.lock"):
+        yield
+
+
+def open_store() -> Store:
+    """Connect, creating database and experiment at first use. Raises UserError if the store is away."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's 7 take minutes when nothing answers
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    database, artifacts = project_root() / "mlflow.db", project_root() / "mlruns"
+    is_ours = uri == f"sqlite:///{database}"
+    location = artifacts.as_uri() if is_ours else None
+    try:
+        with locked():
+            if uri.startswith("sqlite:///") and not Path(uri[10:]).exists():
+                _create_database(Path(uri[10:]))
+            client = MlflowClient(uri)
+            experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit", location)
+            if is_ours:
+                _relocate(database, experiment.artifact_location, artifacts)
+    except STORE_ERRORS as error:
+        raise UserError(
+            f"the MLflow store {uri} does not answer ({first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
+        ) from error
+    return Store(client, experiment.experiment_id)
+
+
+def _create_database(path: Path) -> None:
+    """Under another name first: a database whose creation was cut off would never open again."""
+    with replacing(path) as temporary:
+        MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+
+
+def _experiment(client: MlflowClient, name: str, location: str | None):
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                raise
+        experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment
+
+
+def _relocate(database: Path, location: str, new: Path) -> None:
+    """After the repo was moved: MLflow stores artifact locations absolute, so rewrite those below the old mlruns."""
+    path = Path(unquote(location.removeprefix("file://")))
+    old = next((folder for folder in (path, *path.parents) if folder.name == new.name), new)
+    if old == new:
+        return
+    log.info(f"the repo was moved: MLflow's artifacts are now looked for in {new}")
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        for before, after in ((old.as_uri(), new.as_uri()), (str(old), str(new))):
+            for table, column in LOCATIONS:
+                statement = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+                connection.execute(statement, (after, len(before) + 1, len(before), before))
