@@ -16,7 +16,7 @@ from vit.tracking.run import RunDescription, training_points
 def content(tmp_path, monkeypatch) -> Content:
     """A published content of an untrained model; variants of it are made with `better`."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
     part = shapes(tmp_path, per_class=2)
     classifier = untrained(preset(tmp_path, "shapes"), part)
     classifier.save(tmp_path / "model", classifier.model.state_dict())
