@@ -1,6 +1,7 @@
 """Typed, strict parameters: params.yaml is the only place for knobs, and nothing here has a default."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,27 +36,53 @@ class Block(BaseModel):
 
 class DataParams(Block):
     source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"]
-    path: Annotated[str, Field(min_length=1)] | None
+    path: Annotated[str, Field(min_length=1)]
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     kaggle_version: Count | None
+    kaggle_timeout: Count
+    kaggle_retries: Annotated[int, Field(ge=0)]
     torchvision_name: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
     shapes_per_class: Count
     shapes_noise: Fraction
     seed: Seed
 
-    @model_validator(mode="after")
-    def _folder_has_a_path(self):
-        if self.source == "folder" and self.path is None:
-            raise ValueError("source 'folder' needs data.path, a folder or zip with one directory per class")
-        return self
-
 
 class SplitParams(Block):
-    strategy: Literal["random"]
+    strategy: Literal["auto", "random", "blocks", "groups", "folders"]
     val_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2)] | None
+    fold: Annotated[int, Field(ge=0)]
+    block_size: Count
+    gap: Annotated[int, Field(ge=0)]
+    group_column: Annotated[str, Field(min_length=1)] | None
+    group_regex: Annotated[str, Field(min_length=1)] | None
     subset_per_class: Annotated[int, Field(ge=3)] | None
+    max_broken_fraction: Fraction
+    leakage_margin: Fraction
+    fail_on_leakage: bool
     seed: Seed
+
+    @model_validator(mode="after")
+    def _groups_have_one_meaning(self):
+        if self.group_column is not None and self.group_regex is not None:
+            raise ValueError(
+                f"group_column '{self.group_column}' and group_regex '{self.group_regex}' are both set; set one to null"
+            )
+        if self.group_regex is not None:
+            try:
+                groups = re.compile(self.group_regex).groups
+            except re.error as error:
+                raise ValueError(f"group_regex '{self.group_regex}' is no regular expression ({error})") from None
+            if groups != 1:
+                raise ValueError(f"group_regex '{self.group_regex}' has {groups} groups in brackets; it needs one")
+        return self
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_the_folds(self):
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is none of the {self.folds} folds, which count from 0")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self):
@@ -68,9 +95,12 @@ class SplitParams(Block):
 
 
 class PackParams(Block):
+    mode: Literal["arrays", "none"]
     image_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     channels: Literal[1, 3]
     fit: Literal["crop", "stretch"]
+    margin: Annotated[float, Field(ge=0, le=1)]
+    trim_bars: bool
     workers: CountOrAuto
 
 
@@ -105,7 +135,11 @@ class AugmentParams(Block):
     shear: Annotated[float, Field(ge=0, le=60)]
     brightness: Rate
     contrast: Rate
+    saturation: Rate
     erasing: Fraction
+    trivial: Fraction
+    mixup: NonNegative
+    cutmix: NonNegative
 
 
 class TrainParams(Block):
