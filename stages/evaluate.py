@@ -6,7 +6,7 @@ import numpy as np
 
 from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.batches import Packed
-from vit.data.split import read_rows
+from vit.data.manifest import read_rows
 from vit.errors import run_program
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows
 from vit.evaluation.plots import confusion_figure

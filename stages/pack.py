@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.data.manifest import PARTS, read_rows
 from vit.data.pack import channel_statistics, pack_part
-from vit.data.split import PARTS, read_rows
 from vit.errors import run_program
 from vit.files import read_json, write_json
 from vit.params import load_params

@@ -1,23 +1,45 @@
-"""split: say once which image belongs to train, val and test, and in which order the classes stand."""
+"""split: audit the images, say which belongs to train, val and test, and measure what that split gives away."""
 
+import logging
 from pathlib import Path
 
-from vit.data.split import assign, list_images
-from vit.errors import run_program
-from vit.files import write_json, write_table
+from vit.data.audit.findings import audit
+from vit.data.audit.leakage import measure
+from vit.data.audit.report import find_warnings, summarize, write_report
+from vit.data.manifest import PARTS, list_images
+from vit.data.split import assign, choose_strategy, subset
+from vit.errors import UserError, run_program
+from vit.files import replacing_folder, write_json, write_table
 from vit.params import load_params
 
-SPLITS = Path("data/splits")
+RAW, TABLES = Path("data/raw"), Path("data/tables")
+SPLITS, AUDIT = Path("data/splits"), Path("data/audit")
+
+log = logging.getLogger("vit")
 
 
 def main() -> None:
-    params = load_params()
-    rows = list_images(Path("data/raw"))
-    parts = assign(rows, params.split)
-    for part, members in parts.items():
-        write_table(SPLITS / f"{part}.csv", [row._asdict() for row in members])
-    write_json(SPLITS / "classes.json", sorted({row.label for row in rows}))
-    print(", ".join(f"{len(members)} {part}" for part, members in parts.items()))
+    """Run the stage; the old outputs stay whole until the new ones are."""
+    split = load_params().split
+    findings = subset(audit(RAW, list_images(RAW), split.max_broken_fraction), split)
+    strategy, reason = choose_strategy(findings, split, TABLES)
+    parts = assign(strategy, findings, split, TABLES)
+    leakage = measure(findings, parts)
+    warnings = find_warnings(parts, leakage, split.leakage_margin)
+    if leakage.leakage > split.leakage_margin and split.fail_on_leakage:
+        raise UserError(f"split.fail_on_leakage: {warnings[0]}")
+
+    summary = summarize(findings, parts, leakage, strategy, reason, warnings)
+    with replacing_folder(AUDIT) as audit_folder, replacing_folder(SPLITS) as splits_folder:
+        write_report(audit_folder, RAW, findings, parts, summary)
+        for part in PARTS:
+            write_table(splits_folder / f"{part}.csv", [row._asdict() for row in parts[part]])
+        write_json(splits_folder / "classes.json", sorted({row.label for row in findings.rows}))
+    counts = {part: len(parts[part]) for part in PARTS} | {"quarantined": len(findings.broken)}
+    write_json(Path("metrics/split.json"), counts | leakage.figures())
+    for warning in warnings:
+        log.warning(f"warning: {warning}")
+    print(f"{', '.join(f'{len(parts[part])} {part}' for part in PARTS)}, by {strategy}: {reason}")
 
 
 if __name__ == "__main__":

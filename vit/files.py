@@ -51,10 +51,10 @@ def read_json(path: Path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_table(path: Path, rows: list[dict]) -> None:
-    """Write rows with equal keys as CSV, the keys as its header."""
+def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) -> None:
+    """Write rows with equal keys as CSV, the keys as its header; `columns` are those of a table that may be empty."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vit.data.images import load_image
-from vit.data.split import Row
+from vit.data.manifest import Row
 from vit.files import replacing
 from vit.params import PackParams
 

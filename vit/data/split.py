@@ -1,51 +1,231 @@
-"""Which image is for fitting, which for choosing, which for the final figure."""
+"""Which image is for fitting, which for choosing, which for the final figure: one function per strategy."""
 
 import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
+
+from vit.data.audit.duplicates import Frames
+from vit.data.audit.findings import Findings
+from vit.data.audit.leakage import measure
+from vit.data.groups import by_blocks, by_column, by_near_duplicates, by_regex
+from vit.data.manifest import PARTS, Row, given_part
 from vit.errors import UserError
-from vit.files import read_table
 from vit.params import SplitParams
 
-PARTS = ("train", "val", "test")
+DRAWS = 300  # assignments of groups that are tried; the one with the class shares closest to the whole is kept
+
+Parts = dict[str, list[Row]]
 
 
-class Row(NamedTuple):
-    """One image: its path relative to data/raw, its class, and the group that must not be torn apart."""
-
-    path: str
-    label: str
-    group: str
-
-
-def list_images(raw: Path) -> list[Row]:
-    """Every file below `raw`, sorted; its class is the first directory, its group itself."""
-    paths = sorted(path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
-    return [Row(path, path.split("/")[0], path) for path in paths]
+def subset(findings: Findings, split: SplitParams) -> Findings:
+    """At most `split.subset_per_class` images of each class, drawn by the seed; all of them if that is null."""
+    if split.subset_per_class is None:
+        return findings
+    chosen = {
+        row for members in _shuffled_classes(findings.rows, split.seed) for row in members[: split.subset_per_class]
+    }
+    return findings.only([index for index, row in enumerate(findings.rows) if row in chosen])
 
 
-def assign(rows: list[Row], split: SplitParams) -> dict[str, list[Row]]:
-    """Rows per part, stratified: each class is shuffled by the seed, then cut by the fractions.
+def choose_strategy(findings: Findings, split: SplitParams, tables: Path) -> tuple[str, str]:
+    """The strategy that `split.strategy` comes to, and why; auto judges what a random split would give away."""
+    if split.strategy != "auto":
+        return split.strategy, "asked for by split.strategy"
+    if all(given_part(row.path) for row in findings.rows):
+        return "folders", "the source came divided into train and test"
+    if split.group_column or split.group_regex:
+        return "groups", f"groups are named by {split.group_column or split.group_regex}"
+    leak = measure(findings, assign("random", findings, split, tables))
+    if leak.leakage <= split.leakage_margin:
+        return "random", f"a random split gives away {leak.leakage:.1%}, no more than {split.leakage_margin:.1%}"
+    if findings.frames.in_a_video().mean() > 0.5:
+        return "blocks", f"a random split would give away {leak.leakage:.1%}, and names carry the frames' numbers"
+    return "groups", f"a random split would give away {leak.leakage:.1%} by near duplicates"
 
-    Raises UserError if a class has too few images for one in each part.
+
+def assign(strategy: str, findings: Findings, split: SplitParams, tables: Path) -> Parts:
+    """Rows per part by `strategy` (not auto), with what must stay together in their column `group`.
+
+    With `split.folds` the test part is fold number `split.fold`; for the strategy folders, whose test part is given,
+    that fold is the val part. `tables` is a folder of CSVs. Raises UserError if the data cannot be split so.
     """
-    parts: dict[str, list[Row]] = {part: [] for part in PARTS}
+    rows = findings.rows
+    if strategy == "random":
+        parts = _random(rows, split)
+    elif strategy == "folders":
+        parts = _folders(by_near_duplicates(rows, findings.groups), split)
+    elif strategy == "blocks":
+        parts = _whole_groups(by_blocks(rows, findings.frames, split.block_size), split)
+        parts = _without_gaps(parts, rows, findings.frames, split.gap)
+    elif split.group_column is not None:
+        parts = _whole_groups(by_column(rows, tables, split.group_column), split)
+    elif split.group_regex is not None:
+        parts = _whole_groups(by_regex(rows, split.group_regex), split)
+    else:
+        parts = _whole_groups(by_near_duplicates(rows, findings.groups), split)
+    _refuse_unusable(parts, strategy)
+    return {part: sorted(parts[part]) for part in PARTS}
+
+
+def _shuffled_classes(rows: list[Row], seed: int) -> Iterator[list[Row]]:
     for label in sorted({row.label for row in rows}):
         members = [row for row in rows if row.label == label]
-        random.Random(f"{split.seed} {label}").shuffle(members)
-        members = members[: split.subset_per_class]
-        val, test = (max(1, round(len(members) * share)) for share in (split.val_fraction, split.test_fraction))
-        if len(members) <= val + test:
+        random.Random(f"{seed} {label}").shuffle(members)
+        yield members
+
+
+def _random(rows: list[Row], split: SplitParams) -> Parts:
+    """Stratified, image by image: each class is shuffled by the seed, then cut. A lone image is for training."""
+    parts: Parts = {part: [] for part in PARTS}
+    for members in _shuffled_classes(rows, split.seed):
+        if len(members) == 1:
+            parts["train"] += members
+            continue
+        if split.folds is None:
+            test = members[: max(1, round(len(members) * split.test_fraction))]
+        else:
+            test = members[split.fold :: split.folds]
+        rest = [row for row in members if row not in set(test)]
+        val = max(1, round(len(members) * split.val_fraction)) if len(members) > 2 else 0
+        if len(rest) <= val:
             raise UserError(
-                f"class '{label}' has {len(members)} image(s): too few for val_fraction {split.val_fraction} and "
-                f"test_fraction {split.test_fraction} with one left to train on; add images or remove the class"
+                f"class '{members[0].label}' has {len(members)} image(s): too few for val_fraction "
+                f"{split.val_fraction} and test_fraction {split.test_fraction} with one left to train on; "
+                "add images or remove the class"
             )
-        parts["test"] += members[:test]
-        parts["val"] += members[test : test + val]
-        parts["train"] += members[test + val :]
-    return {part: sorted(members) for part, members in parts.items()}
+        parts["test"] += test
+        parts["val"] += rest[:val]
+        parts["train"] += rest[val:]
+    return parts
 
 
-def read_rows(path: Path) -> list[Row]:
-    return [Row(**row) for row in read_table(path)]
+def _folders(rows: list[Row], split: SplitParams) -> Parts:
+    """As the source had divided them; a val part that it lacks is taken from train, near duplicates together."""
+    parts: Parts = {part: [] for part in PARTS}
+    for row in rows:
+        part = given_part(row.path)
+        if part is None:
+            raise UserError(
+                f"split.strategy is folders, but '{row.path}' came in neither train, val nor test; choose another one"
+            )
+        parts[part].append(row)
+    if split.folds is not None:
+        fitting = _Groups(parts["train"] + parts["val"])
+        val = fitting.folds(split.folds, _generator(split))[split.fold]
+        parts |= {"val": fitting.rows(val), "train": fitting.rows(fitting.without(val))}
+    elif not parts["val"]:
+        fitting = _Groups(parts["train"])
+        val = fitting.closest(fitting.all, split.val_fraction * len(rows), _generator(split))
+        parts |= {"val": fitting.rows(val), "train": fitting.rows(fitting.without(val))}
+    return parts
+
+
+def _whole_groups(rows: list[Row], split: SplitParams) -> Parts:
+    """Groups stay whole; fractions are met within one group, class shares as closely as many draws find."""
+    groups, generator = _Groups(rows), _generator(split)
+    if split.folds is None:
+        test = groups.closest(groups.all, split.test_fraction * len(rows), generator)
+    else:
+        test = groups.folds(split.folds, generator)[split.fold]
+    rest = groups.without(test)
+    val = groups.closest(rest, split.val_fraction * len(rows), generator)
+    return {"train": groups.rows(np.setdiff1d(rest, val)), "val": groups.rows(val), "test": groups.rows(test)}
+
+
+def _generator(split: SplitParams) -> np.random.Generator:
+    return np.random.default_rng(split.seed)
+
+
+class _Groups:
+    """Groups of images by number: which rows they hold, and how many of each class (groups, classes)."""
+
+    def __init__(self, rows: list[Row]):
+        members: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            members[row.group].append(row)
+        self.names = sorted(members)
+        self.members = [members[name] for name in self.names]
+        self.all = np.arange(len(self.names))
+        column = {label: index for index, label in enumerate(sorted({row.label for row in rows}))}
+        self.counts = np.zeros((len(self.names), len(column)), dtype=int)
+        for index, group in enumerate(self.members):
+            for label, count in Counter(row.label for row in group).items():
+                self.counts[index, column[label]] = count
+
+    def rows(self, chosen: np.ndarray) -> list[Row]:
+        return [row for index in chosen for row in self.members[index]]
+
+    def without(self, chosen: np.ndarray) -> np.ndarray:
+        return np.setdiff1d(self.all, chosen)
+
+    def closest(self, among: np.ndarray, wanted: float, generator: np.random.Generator) -> np.ndarray:
+        """Groups of `among` with about `wanted` images, within one group, and class shares as all of `among` have."""
+        if len(among) < 2:
+            raise UserError(
+                f"{len(self.names)} group(s) cannot fill train, val and test ('{self.names[0]}' ...); make them smaller"
+            )
+        best, least = among[:1], np.inf
+        for _ in range(DRAWS):
+            order = generator.permutation(among)
+            filled = self.counts[order].sum(axis=1).cumsum()
+            chosen = order[: int(np.abs(filled[:-1] - wanted).argmin()) + 1]
+            deviation = self._deviation(chosen, among)
+            if deviation < least:
+                best, least = chosen, deviation
+        return best
+
+    def folds(self, folds: int, generator: np.random.Generator) -> list[np.ndarray]:
+        """All groups in `folds` heaps of about equal size, each with class shares as all have."""
+        best, least = [], np.inf
+        for _ in range(DRAWS):
+            order = generator.permutation(self.all)
+            filled = self.counts[order].sum(axis=1).cumsum()
+            cuts = [int(np.abs(filled - filled[-1] * k / folds).argmin()) + 1 for k in range(1, folds)]
+            heaps = np.split(order, cuts)
+            deviation = max(self._deviation(heap, self.all) if len(heap) else np.inf for heap in heaps)
+            if deviation < least:
+                best, least = heaps, deviation
+        if not best:
+            raise UserError(
+                f"{len(self.names)} groups cannot make split.folds {folds}; use smaller groups or fewer folds"
+            )
+        return best
+
+    def _deviation(self, chosen: np.ndarray, among: np.ndarray) -> float:
+        """Largest difference of a class's share; more for a class that is missing, most for one left to no other."""
+        ours, whole = self.counts[chosen].sum(axis=0), self.counts[among].sum(axis=0)
+        there = whole > 0
+        difference = np.abs(ours / ours.sum() - whole / whole.sum()).max()
+        return float(difference + (ours[there] == 0).sum() + len(whole) * (ours[there] == whole[there]).sum())
+
+
+def _without_gaps(parts: Parts, rows: list[Row], frames: Frames, gap: int) -> Parts:
+    """Leave out frames of train, then of val, that are within `gap` numbers of a frame of another part."""
+    numbered = zip(rows, frames.series, frames.numbers.tolist(), strict=True)
+    place = {row.path: (series, number) for row, series, number in numbered if series}
+    taken: set[tuple[str, int]] = set()
+    kept: Parts = {}
+    for part in reversed(PARTS):
+        kept[part] = [row for row in parts[part] if place.get(row.path) not in taken]
+        for series, number in (place[row.path] for row in kept[part] if row.path in place):
+            taken |= {(series, near) for near in range(number - gap, number + gap + 1)}
+    return kept
+
+
+def _refuse_unusable(parts: Parts, strategy: str) -> None:
+    for part in PARTS:
+        if not parts[part]:
+            raise UserError(
+                f"split.strategy {strategy} leaves the {part} part empty; "
+                "change split.val_fraction, test_fraction, block_size or gap"
+            )
+    trained = {row.label for row in parts["train"]}
+    unseen = sorted({row.label for part in ("val", "test") for row in parts[part]} - trained)
+    if unseen:
+        raise UserError(
+            f"split.strategy {strategy} leaves class '{unseen[0]}' without an image to train on; "
+            "try another split.seed, or smaller groups or blocks"
+        )

@@ -1,0 +1,149 @@
+"""The same picture more than once: exactly, under two labels, or nearly, as neighbouring frames of a video are."""
+
+import itertools
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from vit.data.audit.scan import Scan
+from vit.data.manifest import PARTS, Row, given_part
+
+# Measured on 4,400 frames of a cartoon at one frame a second, and on digits, where nothing is a near duplicate:
+# 14 bits follow a shot from frame to frame, and the thumbnails' distance keeps unlike pictures with like hashes apart.
+CHAIN_BITS, CHAIN_DISTANCE, CHAIN_STEP = 14, 32.0, 3
+PAIR_BITS, PAIR_DISTANCE = 8, 8.0
+FRAME_NUMBER = re.compile(r"\d+(?!.*\d)")  # the last number in a file's name
+ROWS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Positions in a scan: the images to keep, (copy, kept one) pairs, and images whose pixels have two labels."""
+
+    keep: list[int]
+    copies: list[tuple[int, int]]
+    contradictory: list[int]
+
+
+def exact_duplicates(scan: Scan) -> Duplicates:
+    """Equal pixels are kept once, outside train if the source had divided its images; under two labels never."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for index, look in enumerate(scan.looks):
+        same[look.pixels].append(index)
+    keep, copies, contradictory = [], [], []
+    for members in same.values():
+        if len({scan.rows[i].label for i in members}) > 1:
+            contradictory += members
+            continue
+        first, *others = sorted(members, key=lambda i: (-_apartness(scan.rows[i]), scan.rows[i].path))
+        keep.append(first)
+        copies += [(other, first) for other in others]
+    return Duplicates(sorted(keep), sorted(copies), sorted(contradictory))
+
+
+def _apartness(row: Row) -> int:
+    part = given_part(row.path)
+    return PARTS.index(part) if part else 0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Where names carry numbers: the series that each image belongs to ('' for none) and its number in it.
+
+    `across_classes` names the series whose numbers run through several classes, as those of a video do.
+    """
+
+    series: list[str]
+    numbers: np.ndarray
+    across_classes: set[str]
+
+    def only(self, keep: list[int]) -> "Frames":
+        """Those of the images at these positions."""
+        return Frames([self.series[i] for i in keep], self.numbers[keep], self.across_classes)
+
+    def in_a_video(self) -> np.ndarray:
+        """Which images are numbered in a series that runs through several classes; boolean (N,)."""
+        return np.array([name in self.across_classes for name in self.series], dtype=bool)
+
+
+def frame_numbers(rows: list[Row]) -> Frames:
+    """Read series and frame number from the names: `frame12.jpg` is number 12 of `frame#`.
+
+    A series goes through all classes where its numbers are unique there, else it stays within a class. It counts as
+    a video only if its label changes back and forth; numbers that were given class by class tell nothing.
+    """
+    numbered = [(index, match) for index, row in enumerate(rows) if (match := FRAME_NUMBER.search(_name(row)))]
+    members: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for index, match in numbered:
+        name = _name(rows[index])
+        members[f"{name[: match.start()]}#{name[match.end() :]}"].append((int(match.group()), index))
+    series, numbers, across = [""] * len(rows), np.full(len(rows), -1), set()
+    for name, found in members.items():
+        unique = len({number for number, _ in found}) == len(found)
+        for number, index in found:
+            series[index] = name if unique else f"{rows[index].label}/{name}"
+            numbers[index] = number
+        labels = [rows[index].label for _, index in sorted(found)]
+        changes = sum(one != other for one, other in itertools.pairwise(labels))
+        if unique and changes >= 3 * len(set(labels)) > 3:
+            across.add(name)
+    return Frames(series, numbers, across)
+
+
+def _name(row: Row) -> str:
+    """The path without class, given part and ending."""
+    directories = row.path.split("/")[2 if given_part(row.path) else 1 :]
+    return "/".join(directories).rpartition(".")[0]
+
+
+def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
+    """A group number per image (N,), the same for images that show nearly the same.
+
+    Two rules, then joined into groups: any two images with like hashes and thumbnails; and neighbours in a series of
+    frame numbers under a looser rule, as a shot changes little from frame to frame.
+    """
+    count = len(scan.rows)
+    thumbnails = scan.thumbnails.reshape(count, -1).astype(np.float32)
+    pairs = [*_alike(scan.hashes, thumbnails), *_consecutive(scan.hashes, thumbnails, frames)]
+    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
+    links = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
+    return connected_components(links, directed=False)[1]
+
+
+def _alike(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
+    pairs = []
+    for start in range(0, len(hashes), ROWS_AT_ONCE):
+        block = hashes[start : start + ROWS_AT_ONCE, None]
+        near = np.bitwise_count(block ^ hashes[None, start:]) <= PAIR_BITS
+        ones, others = np.nonzero(np.triu(near, 1))
+        ones, others = ones + start, others + start
+        close = _distance(thumbnails, ones, others) <= PAIR_DISTANCE
+        pairs += zip(ones[close].tolist(), others[close].tolist(), strict=True)
+    return pairs
+
+
+def _consecutive(hashes: np.ndarray, thumbnails: np.ndarray, frames: Frames) -> list[tuple[int, int]]:
+    places = zip(frames.series, frames.numbers.tolist(), range(len(hashes)), strict=True)
+    order = sorted(place for place in places if place[0])
+    neighbours = [
+        (before[2], after[2])
+        for before, after in itertools.pairwise(order)
+        if before[0] == after[0] and after[1] - before[1] <= CHAIN_STEP
+    ]
+    ones, others = np.array(neighbours, dtype=int).reshape(-1, 2).T
+    chained = np.bitwise_count(hashes[ones] ^ hashes[others]) <= CHAIN_BITS
+    chained &= _distance(thumbnails, ones, others) <= CHAIN_DISTANCE
+    return [pair for pair, holds in zip(neighbours, chained, strict=True) if holds]
+
+
+def _distance(thumbnails: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Root mean square difference of thumbnails, in grey levels of 255, a few thousand pairs at a time."""
+    distances = np.empty(len(ones), dtype=np.float32)
+    for start in range(0, len(ones), 4096):
+        chosen = slice(start, start + 4096)
+        distances[chosen] = np.sqrt(np.square(thumbnails[ones[chosen]] - thumbnails[others[chosen]]).mean(axis=1))
+    return distances

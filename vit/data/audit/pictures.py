@@ -1,0 +1,87 @@
+"""Contact sheets: samples of each class, and the near duplicates that a split has torn apart."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vit.data.audit.findings import Findings
+from vit.data.images import decode
+from vit.data.manifest import Row
+from vit.files import replacing
+
+TILE = 112  # pixels, square
+CAPTION = 16  # pixels below a tile
+SAMPLES, CLASSES, PAIRS = 8, 40, 12
+FONT_SIZE = 11
+
+
+def sample_sheet(path: Path, raw: Path, rows: list[Row]) -> None:
+    """One line per class (of the first 40): up to 8 images, evenly spaced in the order of their paths."""
+    lines = []
+    for label in sorted({row.label for row in rows})[:CLASSES]:
+        members = [row for row in rows if row.label == label]
+        chosen = np.linspace(0, len(members) - 1, min(SAMPLES, len(members))).round().astype(int)
+        lines.append([(members[index].path, members[index].path) for index in chosen])
+    _save(path, raw, lines)
+
+
+def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]]) -> None:
+    """Two pairs a line: the image in train, then the one in test."""
+    tiles = [
+        (path, f"{part} {Path(path).name}")
+        for pair in pairs
+        for part, path in zip(("train", "test"), pair, strict=True)
+    ]
+    _save(path, raw, [tiles[start : start + 4] for start in range(0, len(tiles), 4)])
+
+
+def torn_pairs(findings: Findings, parts: dict[str, list[Row]]) -> list[tuple[str, str]]:
+    """Paths of near duplicates in train and test, at most 12, the most alike first, each image in one pair."""
+    position = {row.path: index for index, row in enumerate(findings.rows)}
+    train: dict[int, list[int]] = {}
+    for row in parts["train"]:
+        train.setdefault(int(findings.groups[position[row.path]]), []).append(position[row.path])
+    candidates = []
+    for other in (position[row.path] for row in parts["test"]):
+        for one in train.get(int(findings.groups[other]), []):
+            looks = [findings.scan.looks[index].thumbnail.astype(float) for index in (one, other)]
+            candidates.append((float(np.square(looks[0] - looks[1]).mean()), one, other))
+    pairs: list[tuple[int, int]] = []
+    shown: set[int] = set()
+    for _, one, other in sorted(candidates):
+        if len(pairs) < PAIRS and not shown & {one, other}:
+            pairs.append((one, other))
+            shown |= {one, other}
+    return [(findings.rows[one].path, findings.rows[other].path) for one, other in pairs]
+
+
+def _save(path: Path, raw: Path, lines: list[list[tuple[str, str]]]) -> None:
+    """Lines of (image, caption) as one PNG."""
+    columns = max(len(line) for line in lines)
+    sheet = Image.new("RGB", (columns * TILE, len(lines) * (TILE + CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(FONT_SIZE)
+    for row, line in enumerate(lines):
+        for column, (image, caption) in enumerate(line):
+            corner = (column * TILE, row * (TILE + CAPTION))
+            tile, _ = decode(raw / image, "RGB", draft=TILE)
+            tile = _within(tile)
+            sheet.paste(tile, (corner[0] + (TILE - tile.width) // 2, corner[1] + (TILE - tile.height) // 2))
+            draw.text((corner[0] + 2, corner[1] + TILE), _shortened(caption, font), fill="black", font=font)
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="png", optimize=True)
+
+
+def _within(image: Image.Image) -> Image.Image:
+    """Scaled to fit a tile with its proportions; small images are enlarged without smoothing, so that pixels show."""
+    factor = (TILE - 4) / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX)
+
+
+def _shortened(text: str, font) -> str:
+    """The end of a text as far as it fits below a tile."""
+    while font.getlength(text) > TILE - 4:
+        text = f"…{text.lstrip('…')[1:]}"
+    return text

@@ -1,0 +1,152 @@
+"""What the audit found and what the split gives away: a JSON for programs, tables, and a page for a person."""
+
+import base64
+from collections import Counter
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from vit.data.audit.findings import Findings
+from vit.data.audit.leakage import Leakage
+from vit.data.audit.pictures import pair_sheet, sample_sheet, torn_pairs
+from vit.data.audit.scan import misnamed
+from vit.data.manifest import PARTS, Row
+from vit.files import replacing, write_json, write_table
+
+BARS_SEEN = 0.02  # of the area: less is noise at the border
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.2em .7em;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}img{max-width:100%}.warning{background:#fff3cd;padding:.5em 1em}"
+)
+
+
+def summarize(
+    findings: Findings, parts: dict[str, list[Row]], leakage: Leakage, strategy: str, reason: str, warnings: list[str]
+) -> dict:
+    """All findings as one JSON value; shares are of 1, sizes in pixels."""
+    looks = findings.scan.looks
+    sizes = Counter(f"{look.width}x{look.height}" for look in looks)
+    members = Counter(findings.groups.tolist())
+    bars = np.array([look.bars for look in looks])
+    return {
+        "strategy": strategy,
+        "reason": reason,
+        "warnings": warnings,
+        "usable_images": len(looks),
+        "quarantined": len(findings.broken),
+        "exact_duplicates": len(findings.copies),
+        "contradictory_labels": len(findings.contradictory),
+        "left_out_at_gaps_or_by_subset": len(looks) - sum(len(rows) for rows in parts.values()),
+        "near_duplicate_groups": sum(count > 1 for count in members.values()),
+        "images_with_near_duplicates": sum(count for count in members.values() if count > 1),
+        "misnamed": [{"path": path, "format": name} for path, name in misnamed(findings.scan)],
+        "formats": dict(Counter(look.format for look in looks).most_common()),
+        "sizes": dict(sizes.most_common(10)),
+        "smallest_side": min(min(look.width, look.height) for look in looks),
+        "largest_side": max(max(look.width, look.height) for look in looks),
+        "black_bars": {"share_of_area": round(float(bars.mean()), 4), "images": int((bars > BARS_SEEN).sum())},
+        "classes": {part: dict(sorted(Counter(row.label for row in parts[part]).items())) for part in PARTS},
+        "leakage": leakage.figures(),
+    }
+
+
+def find_warnings(parts: dict[str, list[Row]], leakage: Leakage, margin: float) -> list[str]:
+    """One sentence for each thing that makes the scores of this split doubtful."""
+    warnings = []
+    if leakage.leakage > margin:
+        number = leakage.nearest_frame_accuracy
+        by_number = f", the label of the nearest frame number is right for {number:.1%}" if number is not None else ""
+        warnings.append(
+            f"this split leaks: {leakage.near_duplicate_share:.1%} of the test images have a near duplicate in train"
+            f"{by_number}, the most frequent class for {leakage.majority_accuracy:.1%}; its scores are an upper bound. "
+            "Try split.strategy=auto, blocks or groups"
+        )
+    labels = {row.label for rows in parts.values() for row in rows}
+    for part in ("val", "test"):
+        if absent := sorted(labels - {row.label for row in parts[part]}):
+            warnings.append(f"no image of class {', '.join(absent[:5])} is in {part}, so it says nothing about them")
+    return warnings
+
+
+def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, list[Row]], summary: dict) -> None:
+    """Fill `folder` with audit.json, report.html, the tables of what was found, and the contact sheets."""
+    write_json(folder / "audit.json", summary)
+    write_table(
+        folder / "quarantine.csv",
+        [{"path": row.path, "reason": reason} for row, reason in findings.broken],
+        ["path", "reason"],
+    )
+    copies = [{"path": copy.path, "reason": "same pixels as", "other": kept.path} for copy, kept in findings.copies]
+    doubted = [
+        {"path": row.path, "reason": "same pixels under two labels", "other": ""} for row in findings.contradictory
+    ]
+    write_table(folder / "duplicates.csv", copies + doubted, ["path", "reason", "other"])
+    members = Counter(findings.groups.tolist())
+    grouped = sorted((number, row.path) for row, number in zip(findings.rows, findings.groups.tolist(), strict=True))
+    write_table(
+        folder / "near_duplicates.csv",
+        [{"group": number, "path": path} for number, path in grouped if members[number] > 1],
+        ["group", "path"],
+    )
+    sample_sheet(folder / "samples.png", raw, findings.rows)
+    if pairs := torn_pairs(findings, parts):
+        pair_sheet(folder / "torn_near_duplicates.png", raw, pairs)
+    with replacing(folder / "report.html") as temporary:
+        temporary.write_text(_page(folder, summary), encoding="utf-8")
+
+
+def _page(folder: Path, summary: dict) -> str:
+    leakage = summary["leakage"]
+    classes = summary["classes"]
+    rows = [[name, *(f"{classes[part].get(name, 0):,}" for part in PARTS)] for name in classes["train"]]
+    total = ["all", *(f"{sum(classes[part].values()):,}" for part in PARTS)]
+    found = [
+        [name.replace("_", " "), f"{summary[name]:,}"]
+        for name in (
+            "usable_images", "quarantined", "exact_duplicates", "contradictory_labels", "near_duplicate_groups",
+            "images_with_near_duplicates", "left_out_at_gaps_or_by_subset", "smallest_side", "largest_side",
+        )
+    ]  # fmt: skip
+    bars = summary["black_bars"]
+    found.append(["images with black bars", f"{bars['images']:,}"])
+    found.append(["area that is black bars", f"{bars['share_of_area']:.1%}"])
+    found.append(["files whose ending is of another format", f"{len(summary['misnamed']):,}"])
+    figures = [[name.replace("_", " "), f"{value:.1%}"] for name, value in leakage.items()]
+    sheets = [
+        ("samples.png", "Samples of each class"),
+        ("torn_near_duplicates.png", "Near duplicates in train and test"),
+    ]
+    return "\n".join(
+        [
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Audit</title><style>{STYLE}</style>',
+            "<h1>What is in these images, and what the split gives away</h1>",
+            *(f'<p class="warning">{escape(warning)}</p>' for warning in summary["warnings"]),
+            f"<p>Split by <b>{escape(summary['strategy'])}</b>: {escape(summary['reason'])}.</p>",
+            "<h2>Leakage</h2>",
+            "<p>What a program reaches on test that only knows train again: by near duplicates, by the nearest of "
+            "small thumbnails, or by the nearest frame number, without a look at any pixel.</p>",
+            _table(["of the test images", "share"], figures),
+            "<h2>Images per part</h2>",
+            _table(["class", *PARTS], [*rows, total]),
+            "<h2>Found</h2>",
+            _table(["", ""], found),
+            _table(["format", "images"], [[name, f"{count:,}"] for name, count in summary["formats"].items()]),
+            _table(["width x height", "images"], [[name, f"{count:,}"] for name, count in summary["sizes"].items()]),
+            *(_picture(folder / name, title) for name, title in sheets if (folder / name).exists()),
+            "</html>\n",
+        ]
+    )
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _picture(path: Path, title: str) -> str:
+    """The picture within the page, so that the page can be sent, or shown by MLflow, alone."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{data}">'
