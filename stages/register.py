@@ -17,6 +17,7 @@ from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
+AUDIT = Path("data/audit")
 SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric
 RUN_FILES = {
@@ -46,15 +47,17 @@ def gather(params: Params, temporary: Path) -> Content:
     history = [{key: float(value) for key, value in row.items()} for row in read_table(Path("training/history.csv"))]
     history = [row | {"epoch": int(row["epoch"])} for row in history]
     rates = [float(row["learning_rate"]) for row in read_table(Path("training/learning_rate.csv"))]
-    summary = read_json(Path("metrics/train.json")) | read_json(Path("metrics/test.json"))
+    metrics = [Path("metrics", f"{stage}.json") for stage in ("split", "train", "test")]
+    summary = {name: value for path in metrics for name, value in read_json(path).items()}
+    audit = sorted(AUDIT.iterdir())
     per_class = read_table(Path("evaluation/per_class.csv"))
-    files = [MODEL / WEIGHTS, MODEL / CONFIG, *(file for files in RUN_FILES.values() for file in files)]
+    files = [MODEL / WEIGHTS, MODEL / CONFIG, *audit, *(file for files in RUN_FILES.values() for file in files)]
     raw = read_json(Path("data/raw.json"))
     provenance = [Path("dvc.lock"), write_code_diff(temporary / "code.diff")]
     return Content(
         description=describe_run(params, config["compute"]),
         version_key=sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES),
-        files_key=sha256_of(*files, Path("metrics/train.json"), Path("metrics/test.json")),
+        files_key=sha256_of(*files, *metrics),
         points=partial(training_points, history, rates, clock=[]),
         summary=summary,
         details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
@@ -64,10 +67,10 @@ def gather(params: Params, temporary: Path) -> Content:
             "train_sha256": part_digest(raw, "train"),
             "val_sha256": part_digest(raw, "val"),
         },
-        artifacts=RUN_FILES | {"provenance": provenance},
+        artifacts=RUN_FILES | {"audit": audit, "provenance": provenance},
         model_folder=MODEL,
-        card=model_card(params, raw, summary),
-        may_lead=params.split.subset_per_class is None,
+        card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary),
+        may_lead=params.split.subset_per_class is None and params.split.folds is None,
     )
 
 
@@ -91,9 +94,10 @@ def write_code_diff(path: Path) -> Path:
     return path
 
 
-def model_card(params: Params, raw: dict, scores: dict) -> str:
+def model_card(params: Params, raw: dict, audit: dict, scores: dict) -> str:
     """What a person should know before using the model, in Markdown."""
     model, pack = params.model, params.pack
+    given_away = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in audit["leakage"].items())
     height, width = pack.image_size
     lines = [
         f"Vision Transformer trained from scratch on {raw['images']} images of `{raw['source']}` ({raw['version']}).",
@@ -103,7 +107,9 @@ def model_card(params: Params, raw: dict, scores: dict) -> str:
         f"- Always answering the most frequent class: {scores['majority_accuracy']:.1%}",
         *([f"- RBF SVM on the same split: {scores['svc_accuracy']:.1%}"] if "svc_accuracy" in scores else []),
         f"- Epoch {scores['best_epoch']} was chosen on val ({scores['best_val_accuracy']:.1%}), nothing on test",
-        f"- Split `{params.split.strategy}`: neighbouring frames of a video would leak from train to test",
+        f"- Split by {audit['strategy']}: {audit['reason']}",
+        f"- What the split gives away, of the test images: {given_away}",
+        *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
         f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`; patches of {model.patch_size}, "
         f"width {model.embed_dim}, {model.depth} blocks, {model.num_heads} heads",
     ]

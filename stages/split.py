@@ -35,7 +35,7 @@ def main() -> None:
         for part in PARTS:
             write_table(splits_folder / f"{part}.csv", [row._asdict() for row in parts[part]])
         write_json(splits_folder / "classes.json", sorted({row.label for row in findings.rows}))
-    counts = {part: len(parts[part]) for part in PARTS} | {"quarantined": len(findings.broken)}
+    counts = {f"{part}_images": len(parts[part]) for part in PARTS}
     write_json(Path("metrics/split.json"), counts | leakage.figures())
     for warning in warnings:
         log.warning(f"warning: {warning}")

@@ -22,7 +22,7 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, may_lead: bo
         client.set_model_version_tag(name, candidate.version, WAS_CHAMPION, "true")
         return "is champion"
     if not may_lead:
-        return "trained on a subset, so it cannot become champion"
+        return "trained on a subset or for one fold, so it cannot become champion"
     if holder is None:
         _crown(client, name, candidate)
         return "is champion, as there was none"

@@ -57,6 +57,21 @@ def find_run(store: Store, content_key: str) -> Run | None:
     return alive[0] if alive else None
 
 
+def finished_runs(store: Store) -> list[Run]:
+    """All finished runs of the experiment, newest first."""
+    runs, token = [], None
+    while token != "":
+        page = store.client.search_runs(
+            [store.experiment_id],
+            "attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        runs += page
+        token = page.token or ""
+    return runs
+
+
 def find_or_create_run(store: Store, description: RunDescription) -> Run:
     """The run of this content, with its parameters, tags and data set; never a second one."""
     run = find_run(store, description.content_key)
