@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +12,12 @@ from tqdm import tqdm
 
 from vit.data.images import SUFFIXES, content_box, decode
 from vit.data.manifest import Row
+from vit.data.pool import map_unordered
 from vit.errors import UserError
 
 THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to know a scene again
 HASH_ROWS = 8
-WORTH_A_POOL = 500
+WORTH_A_POOL, IMAGES_AT_ONCE = 500, 64
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ def scan(raw: Path, rows: list[Row], processes: int | None = None) -> Scan:
     readable: list[Row] = []
     looks: list[Look] = []
     broken: list[tuple[Row, str]] = []
-    answers = _looks(raw, rows, processes or os.cpu_count() or 1)
-    for row, answer in zip(rows, tqdm(answers, total=len(rows), desc="audit", unit="image", disable=None), strict=True):
+    answers = _looks(raw, [row.path for row in rows], processes or os.cpu_count() or 1)
+    for row, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Look):
             readable.append(row)
             looks.append(answer)
@@ -76,13 +75,21 @@ def scan(raw: Path, rows: list[Row], processes: int | None = None) -> Scan:
     return Scan(readable, looks, broken)
 
 
-def _looks(raw: Path, rows: list[Row], processes: int) -> Iterator[Look | str]:
-    paths = [row.path for row in rows]
-    if len(rows) < WORTH_A_POOL or processes == 1:
-        yield from map(partial(_look, raw), paths)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(partial(_look, raw), paths, chunksize=64)
+def _looks(raw: Path, paths: list[str], processes: int) -> list[Look | str]:
+    """What each image shows, or why it cannot be read."""
+    workers = processes if len(paths) >= WORTH_A_POOL else 1
+    chunks = [(start, paths[start : start + IMAGES_AT_ONCE]) for start in range(0, len(paths), IMAGES_AT_ONCE)]
+    found: dict[int, list[Look | str]] = {}
+    with tqdm(total=len(paths), desc="audit", unit="image", disable=None) as bar:
+        for start, looks in map_unordered(partial(_look_at_some, raw), chunks, workers):
+            found[start] = looks
+            bar.update(len(looks))
+    return [look for start, _ in chunks for look in found[start]]
+
+
+def _look_at_some(raw: Path, chunk: tuple[int, list[str]]) -> tuple[int, list[Look | str]]:
+    start, paths = chunk
+    return start, [_look(raw, path) for path in paths]
 
 
 def _look(raw: Path, path: str) -> Look | str:
@@ -111,7 +118,14 @@ def look(path: Path) -> Look:
 
 
 def misnamed(scan: Scan) -> list[tuple[str, str]]:
-    """Paths whose ending belongs to another format than their bytes, with that format; they are read all the same."""
+    """Paths whose ending belongs to another format than their bytes, with that format; they are read all the same.
+
+    Cameras write MPO, a JPEG with further pictures behind it, as .jpg; that is no wrong name.
+    """
     endings = {ending: name for ending, name in Image.registered_extensions().items() if ending in SUFFIXES}
     pairs = [(row.path, look.format) for row, look in zip(scan.rows, scan.looks, strict=True)]
-    return [(path, name) for path, name in pairs if endings.get(Path(path).suffix.lower()) != name]
+    return [
+        (path, name)
+        for path, name in pairs
+        if endings.get(Path(path).suffix.lower()) != ("JPEG" if name == "MPO" else name)
+    ]
