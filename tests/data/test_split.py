@@ -21,8 +21,8 @@ from vit.files import write_table
 
 NO_TABLES = Path("no tables")
 COUNTS = {"cat": 100, "dog": 37, "été": 12}
-SOME = hypothesis_settings(max_examples=20, deadline=None, database=None, derandomize=True)
-FEW = hypothesis_settings(max_examples=8, deadline=None, database=None, derandomize=True)
+SOME = hypothesis_settings(max_examples=12, deadline=None, database=None, derandomize=True)
+FEW = hypothesis_settings(max_examples=6, deadline=None, database=None, derandomize=True)
 
 Parts = dict[str, list[Row]]
 
