@@ -22,7 +22,7 @@ from vit.files import write_table
 NO_TABLES = Path("no tables")
 COUNTS = {"cat": 100, "dog": 37, "été": 12}
 SOME = hypothesis_settings(max_examples=12, deadline=None, database=None, derandomize=True)
-FEW = hypothesis_settings(max_examples=6, deadline=None, database=None, derandomize=True)
+FEW = hypothesis_settings(max_examples=5, deadline=None, database=None, derandomize=True)
 
 Parts = dict[str, list[Row]]
 
@@ -258,8 +258,8 @@ def test_folds_of_blocks_share_no_frame_and_cover_all(findings):
 @given(divided())
 def test_folds_of_given_parts_are_val_parts_and_leave_test_alone(findings):
     covered, fitting = [], [row.path for row in findings.rows if given_part(row.path) != "test"]
-    for fold in range(4):
-        parts = assign("folders", findings, settings(folds=4, fold=fold), NO_TABLES)
+    for fold in range(3):
+        parts = assign("folders", findings, settings(folds=3, fold=fold), NO_TABLES)
         assert sorted(row.path for part in ("train", "val") for row in parts[part]) == sorted(fitting)
         assert all(given_part(row.path) == "test" for row in parts["test"])
         covered += [row.path for row in parts["val"]]

@@ -223,13 +223,15 @@ def orphans(folder: Path) -> list[int]:
 
 def kill(stage: subprocess.Popen, folder: Path) -> None:
     """Kill the stage alone, as an out-of-memory killer does; its workers must end by themselves."""
-    os.kill(stage.pid, signal.SIGKILL)
-    stage.communicate()
-    for _ in range(100):
-        if not orphans(folder):
-            return
+    stage.kill()
+    stage.wait()
+    ends = time.monotonic() + 5
+    while (left := orphans(folder)) and time.monotonic() < ends:
         time.sleep(0.05)
-    raise AssertionError(f"still there: {orphans(folder)}")
+    if left:
+        os.killpg(stage.pid, signal.SIGKILL)
+    stage.communicate()
+    assert not left
 
 
 def test_a_killed_split_leaves_old_or_new_outputs_and_no_process_and_the_next_one_is_right(tmp_path):
