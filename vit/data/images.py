@@ -109,7 +109,7 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _too_large(source: Path | IO[bytes], size: str) -> str:
-    return f"{_name(source)}: {size}, more than the {MAX_PIXELS} that are decoded (a decompression bomb?); scale it down"
+    return f"{_name(source)}: {size}, more than the {MAX_PIXELS} allowed (a decompression bomb?); scale the image down"
 
 
 def _name(source: Path | IO[bytes]) -> str:

@@ -18,6 +18,7 @@ from vit.params import PackParams
 
 WORTH_A_POOL = 2000  # images
 CHUNK = 32  # images that a process decodes at a time
+UNITS = ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB"))  # powers of ten
 MEASURED = 10_000  # train images at most, for the channel statistics
 
 
@@ -46,9 +47,6 @@ def check_space(needed: int, folder: Path) -> int:
 def in_units(size: int) -> str:
     """Bytes as a person reads them, e.g. `1.5 GB`."""
     return next(f"{size / 10**power:.1f} {unit}" for power, unit in UNITS if size >= 10**power or power == 3)
-
-
-UNITS = ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB"))
 
 
 def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Path) -> None:
@@ -87,7 +85,7 @@ def _write_chunk(chunk: tuple[int, list[Path]], target: Path, start: int, load: 
                 file.seek(start + index * image.nbytes)
                 file.write(image)
     except OSError as error:  # load raises none: this is the disk
-        raise UserError(f"{target}: cannot be written ({error.strerror}); free space or smaller pack.image_size") from error
+        raise UserError(f"{target}: cannot be written ({error.strerror}); free space on its disk") from error
     return len(paths)
 
 

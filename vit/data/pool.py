@@ -16,7 +16,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """The results of `job` on each item, as they come; two items per worker are taken in advance, whatever their number.
+    """The results of `job` on each item, as they come; only two items per worker are taken in advance.
 
     One worker means this process. An error of `job` ends the others and is raised here.
     Raises UserError if a process is killed.
