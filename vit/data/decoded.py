@@ -53,8 +53,8 @@ class Decoded:
                 if isinstance(images, UserError):
                     raise images
                 yield images, self.labels[indices]
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, OSError, EOFError) as error:  # the latter two when it dies while handing over a batch
+            if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
                 raise
             raise UserError(
                 f"one of {self.workers} worker processes was killed, perhaps for lack of memory; lower pack.workers"

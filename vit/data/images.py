@@ -63,8 +63,8 @@ def load_image(
         raise UserError(f"{_name(source)}: no such file") from None
     except Image.DecompressionBombError as error:
         raise UserError(_too_large(source, str(error))) from error
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError) as error:
-        raise UserError(f"{_name(source)}: broken image ({error})") from error
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
+        raise UserError(f"{_name(source)}: broken image ({str(error) or type(error).__name__})") from error
     return pixels if keep_margin else np.ascontiguousarray(centre_crop(pixels, image_size))
 
 
