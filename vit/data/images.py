@@ -49,7 +49,9 @@ def load_image(
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(_too_large(source, f"{image.width * image.height} pixels"))
             image.draft(MODES[channels], (enough, enough))
-            image = _to_mode(ImageOps.exif_transpose(image), MODES[channels])
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
+            image = _to_mode(image, MODES[channels])
             if trim_bars:
                 image = image.crop(content_box(image))
             if fit == "crop":
@@ -105,7 +107,7 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _too_large(source: Path | IO[bytes], size: str) -> str:
