@@ -49,16 +49,11 @@ def load_image(
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(_too_large(source, f"{image.width * image.height} pixels"))
             image.draft(MODES[channels], (enough, enough))
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
-            image = _to_mode(image, MODES[channels])
+            image = _upright(image, MODES[channels])
             if trim_bars:
                 image = image.crop(content_box(image))
-            if fit == "crop":
-                image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-            else:
-                image = image.resize((width, height), Image.Resampling.BICUBIC)
-            pixels = np.asarray(image).reshape(height, width, channels)
+            resize = ImageOps.fit if fit == "crop" else Image.Image.resize
+            pixels = np.asarray(resize(image, (width, height), Image.Resampling.BICUBIC))
     except UnidentifiedImageError:
         raise UserError(f"{_name(source)}: not an image in a format that Pillow reads") from None
     except FileNotFoundError:
@@ -67,6 +62,7 @@ def load_image(
         raise UserError(_too_large(source, str(error))) from error
     except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
         raise UserError(f"{_name(source)}: broken image ({str(error) or type(error).__name__})") from error
+    pixels = pixels.reshape(height, width, channels)
     return pixels if keep_margin else np.ascontiguousarray(centre_crop(pixels, image_size))
 
 
@@ -97,6 +93,12 @@ def content_box(image: Image.Image) -> tuple[int, int, int, int]:
     if 2 * (bottom - top) < image.height:
         top, bottom = 0, image.height
     return left, top, right, bottom
+
+
+def _upright(image: Image.Image, mode: str) -> Image.Image:
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
+    return _to_mode(image, mode)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
