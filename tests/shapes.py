@@ -8,10 +8,10 @@ import torch
 
 from tests.presets import preset
 from vit.data.batches import Packed
-from vit.data.images import load_image
+from vit.data.images import SETTINGS, load_image
+from vit.data.manifest import list_images
 from vit.data.pack import channel_statistics
 from vit.data.sources import fetch
-from vit.data.split import list_images
 from vit.inference import Classifier
 from vit.params import Params
 from vit.training.device import choose
@@ -34,9 +34,7 @@ def untrained(params: Params, part: Packed) -> Classifier:
     pack, compute = params.pack, choose(params.train, params.model)
     config = {
         "classes": CLASSES,
-        "image_size": pack.image_size,
-        "channels": pack.channels,
-        "fit": pack.fit,
+        **pack.model_dump(include=set(SETTINGS)),
         **channel_statistics(part.images.numpy()),
         "model": params.model.model_dump(),
         "compute": asdict(compute),

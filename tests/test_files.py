@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,13 @@ def test_the_project_is_where_dvc_says_also_in_a_throw_away_copy(tmp_path, monke
     assert project_root() == tmp_path.resolve()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repo"))
     assert project_root() == (tmp_path / "repo").resolve()
+
+
+def test_what_killed_writers_of_a_folder_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    dead, alive = 2**22 + 1, os.getppid()  # Linux numbers no process above 2**22
+    for name in (f".raw.{dead}.tmp", f".raw.{dead}.old", f".raw.{alive}.tmp", ".raw.notes.tmp", f".raws.{dead}.tmp"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    with replacing_folder(tmp_path / "raw"):
+        pass
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted(["raw", f".raw.{alive}.tmp", ".raw.notes.tmp", f".raws.{dead}.tmp"])

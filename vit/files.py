@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 
 def project_root() -> Path:
     """The repo that a person sees: under DVC also in queue and temp runs, which work in a throw-away copy of it."""
@@ -29,17 +31,30 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield a new temporary folder beside `target`; let it take the place of `target` on success."""
+    """Yield a new temporary folder beside `target`; let it take the place of `target` on success.
+
+    `target` is whole at any moment, old or new, or for an instant absent. What a killed process left is removed.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    _remove_leftovers(target)
+    temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
     temporary.mkdir()
     try:
         yield temporary
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            target.replace(old)  # deleted in place, it would be half a folder for a while
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_leftovers(target: Path) -> None:
+    for path in target.parent.glob(f".{target.name}.*.*"):
+        pid, _, kind = path.name.removeprefix(f".{target.name}.").partition(".")
+        abandoned = pid.isdigit() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
+        if abandoned and kind in ("tmp", "old"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -59,9 +74,14 @@ def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) 
         writer.writerows(rows)
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
+def iterate_table(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV file one by one, for tables that are large."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        yield from csv.DictReader(file)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    return list(iterate_table(path))
 
 
 def sha256_of(*paths: Path) -> str:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from vit.data.batches import Packed, augment, normalize, to_unit
+from vit.data.batches import augment, normalize, to_unit
+from vit.data.decoded import Part
 from vit.errors import UserError
 from vit.inference import Classifier
 from vit.params import TrainParams
@@ -21,8 +22,8 @@ from vit.training.optim import learning_rate
 def fit(
     classifier: Classifier,
     optimizer: torch.optim.Optimizer,
-    train_part: Packed,
-    val_part: Packed,
+    train_part: Part,
+    val_part: Part,
     train: TrainParams,
     compute: Compute,
     progress: Progress,
@@ -57,7 +58,7 @@ def fit(
 def train_one_epoch(
     classifier: Classifier,
     optimizer: torch.optim.Optimizer,
-    part: Packed,
+    part: Part,
     train: TrainParams,
     compute: Compute,
     progress: Progress,
@@ -96,7 +97,7 @@ def train_one_epoch(
     }
 
 
-def evaluate(classifier: Classifier, part: Packed, batch_size: int) -> tuple[float, float]:
+def evaluate(classifier: Classifier, part: Part, batch_size: int) -> tuple[float, float]:
     """Cross-entropy and accuracy on `part`, computed as the served model computes them."""
     loss, correct = 0.0, 0
     for images, labels in part.in_order(batch_size):

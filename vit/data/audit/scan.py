@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,13 @@ from tqdm import tqdm
 
 from vit.data.images import SUFFIXES, content_box, decode
 from vit.data.manifest import Row
+from vit.data.pool import map_unordered
 from vit.errors import UserError
 
 THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to know a scene again
 HASH_ROWS = 8
-WORTH_A_POOL = 500
+WORTH_A_POOL = 500  # images
+CHUNK = 32  # images that a process looks at, at a time
 
 
 @dataclass(frozen=True)
@@ -61,35 +61,33 @@ class Scan:
         return np.array([look.dhash for look in self.looks], dtype=np.uint64)
 
 
-def scan(raw: Path, rows: list[Row], processes: int | None = None) -> Scan:
+def scan(raw: Path, rows: list[Row]) -> Scan:
     """Decode every image once, on all cores if there are many; the order stays."""
-    readable: list[Row] = []
-    looks: list[Look] = []
-    broken: list[tuple[Row, str]] = []
-    answers = _looks(raw, rows, processes or os.cpu_count() or 1)
-    for row, answer in zip(rows, tqdm(answers, total=len(rows), desc="audit", unit="image", disable=None), strict=True):
-        if isinstance(answer, Look):
-            readable.append(row)
-            looks.append(answer)
-        else:
-            broken.append((row, answer))
-    return Scan(readable, looks, broken)
+    answers: dict[int, list[Look | str]] = {}
+    chunks = ((start, [raw / row.path for row in rows[start : start + CHUNK]]) for start in range(0, len(rows), CHUNK))
+    workers = (os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
+    with tqdm(total=len(rows), desc="audit", unit="image", disable=None) as bar:
+        for start, looks in map_unordered(_look_at_chunk, chunks, workers):
+            answers[start] = looks
+            bar.update(len(looks))
+    seen = list(zip(rows, chain.from_iterable(answers[start] for start in sorted(answers)), strict=True))
+    return Scan(
+        rows=[row for row, answer in seen if isinstance(answer, Look)],
+        looks=[answer for _, answer in seen if isinstance(answer, Look)],
+        broken=[(row, answer) for row, answer in seen if isinstance(answer, str)],
+    )
 
 
-def _looks(raw: Path, rows: list[Row], processes: int) -> Iterator[Look | str]:
-    paths = [row.path for row in rows]
-    if len(rows) < WORTH_A_POOL or processes == 1:
-        yield from map(partial(_look, raw), paths)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(partial(_look, raw), paths, chunksize=64)
+def _look_at_chunk(chunk: tuple[int, list[Path]]) -> tuple[int, list[Look | str]]:
+    start, paths = chunk
+    return start, [_look_or_reason(path) for path in paths]
 
 
-def _look(raw: Path, path: str) -> Look | str:
+def _look_or_reason(path: Path) -> Look | str:
     try:
-        return look(raw / path)
+        return look(path)
     except UserError as error:
-        return str(error).removeprefix(f"{raw / path}: ")
+        return str(error).removeprefix(f"{path}: ")
 
 
 def look(path: Path) -> Look:
