@@ -6,7 +6,7 @@ from sklearn.svm import SVC
 from tests.presets import preset
 from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.images import load_image
-from vit.data.sources import fetch
+from vit.data.sources.embedded import write_digits
 from vit.data.split import assign, list_images
 
 
@@ -42,7 +42,7 @@ def test_the_support_vectors_guess_where_labels_are_noise():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_on_digits_our_pixels_score_as_scikit_learns(tmp_path, seed):
     params = preset(tmp_path, "digits", {"data.source": "digits", "split.seed": seed})
-    fetch(params.data, tmp_path / "raw")
+    write_digits(tmp_path / "raw")
     parts = assign(list_images(tmp_path / "raw"), params.split)
     digits = load_digits()
     ours, theirs = {}, {}
