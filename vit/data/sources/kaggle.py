@@ -1,6 +1,5 @@
 """Data sets from Kaggle, by its own client: with a time limit, further tries, version and licence."""
 
-import itertools
 import logging
 import tarfile
 import time
@@ -108,7 +107,9 @@ def _patiently(call: Callable, handle: str, data: DataParams):
     """The result of `call`, tried again after 1, 2, 4 ... seconds where that may help. Raises UserError."""
     from kagglehub.exceptions import DataCorruptionError
 
-    for tried in itertools.count(1):
+    tried = 0
+    while True:
+        tried += 1
         try:
             with _limit_of_silence(data.kaggle_timeout):
                 return call()

@@ -37,7 +37,9 @@ def arrange(images: list[Path], called: Path) -> list[Placed]:
     if parts:
         for image in images:
             if len(image.parts) == depth + 2:
-                raise UserError(f"{called}: '{image}' lies in no class; every part needs one directory per class")
+                raise UserError(
+                    f"{called}: '{image}' lies in no class; every part needs class directories, move away what has none"
+                )
         level = _first_fork(images, depth + 1, called)
         placed = [_placed(image, level, parts[image.parts[depth]], level + 1) for image in images]
     else:
