@@ -37,9 +37,9 @@ def serving(answer: Callable[[str, bytes], Answer], port: int = 0) -> Iterator[s
             self.end_headers()
             if self.command != "HEAD":
                 half = len(body) // 2 if silence else len(body)
-                self.wfile.write(body[:half])
-                time.sleep(silence)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waited
+                    self.wfile.write(body[:half])
+                    time.sleep(silence)
                     self.wfile.write(body[half:])
 
         do_POST = do_HEAD = do_GET

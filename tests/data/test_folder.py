@@ -216,6 +216,11 @@ def two_tables_of_one_name(root):
         (root / name).write_text("x")
 
 
+def larger_than_the_disk(root):
+    draw_classes(root, {"cat": 1, "dog": 1})
+    os.truncate(root / "cat" / "000.png", 2**43)  # a hole, which takes no space before it is copied
+
+
 def name_that_is_no_text(root):
     draw_classes(root, {"cat": 1, "dog": 1})
     (root / "cat" / os.fsdecode(b"\xff.png")).write_bytes(b"")
@@ -228,6 +233,7 @@ def name_that_is_no_text(root):
         (only_texts, "one directory per class is expected; it holds .txt (1)"),
         (links_alone, "one directory per class is expected; 1 links out of it are not followed"),
         (two_tables_of_one_name, "2 tables would become 'a_b_c.csv'; rename all but one"),
+        (larger_than_the_disk, "needs 8,796.1 GB, "),
         (name_that_is_no_text, r"the name b'cat/\xff.png' is no UTF-8; rename it"),
         (one_class, "one class only"),
         (images_without_classes, "'1.png' lies in no class; one directory per class is expected"),

@@ -44,7 +44,7 @@ def describe(raw: Path) -> dict:
         digest.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     record = {"images": classes.total(), "classes": dict(classes)}
     if parts.total() == classes.total():
-        record["parts"] = dict(sorted(parts.items()))
+        record["parts"] = {part: parts[part] for part in ("train", "val", "test") if parts[part]}
     return record | {"sha256": digest.hexdigest()}
 
 

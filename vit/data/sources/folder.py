@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,22 +38,19 @@ def copy_source(source: Path, raw: Path, tables: Path) -> dict:
     if not source.exists():
         raise UserError(f"data.path {source}: no such folder or archive")
     if source.is_dir():
-        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables)}
+        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source)}
     if not source.name.lower().endswith(ENDINGS):
         raise UserError(f"data.path {source}: neither a folder nor an archive ({', '.join(ENDINGS)})")
     with temporary_folder(raw.parent / "unpacked") as unpacked:
         unpack(source, unpacked)
-        return {
-            "version": f"archive {source.name}",
-            **copy_folder(unpacked, raw, tables, called=source, copy=os.replace),
-        }
+        return {"version": f"archive {source.name}", **copy_folder(unpacked, raw, tables, source, may_move=True)}
 
 
-def copy_folder(
-    root: Path, raw: Path, tables: Path, called: Path | None = None, copy: Callable = shutil.copyfile
-) -> dict:
-    """Copy images and tables of a folder; errors call it `called`. Returns ignored and skipped_links."""
-    called = called or root
+def copy_folder(root: Path, raw: Path, tables: Path, called: Path, may_move: bool = False) -> dict:
+    """Copy, or move, images and tables of a folder that errors call `called`; return ignored and skipped_links.
+
+    Raises UserError as `copy_source` does.
+    """
     root = root.resolve()
     if raw.resolve().is_relative_to(root):
         raise UserError(f"{called}: holds {raw.parent}, which the images are copied to; name a folder of images alone")
@@ -67,19 +63,28 @@ def copy_folder(
     beside = [path for path in found.tables if class_folders.isdisjoint(path.parents)]
     moves = {root / one.image: raw / one.destination for one in placed}
     moves |= {root / path: tables / name for path, name in _names_of_tables(beside, called).items()}
-    if copy is shutil.copyfile:
-        require_space(called, sum(path.stat().st_size for path in moves), raw.parent)
-    try:
-        for source, destination in moves.items():
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            copy(source, destination)
-    except OSError as error:
-        raise UserError(f"{called}: '{error.filename}' cannot be copied ({error.strerror}); look at it") from error
+    _transfer(moves, root, raw.parent, called, may_move)
     ignored = sorted([*found.others, *set(found.tables).difference(beside)])
     if ignored:
-        log.info(f"ignored: {len(ignored)} files that are no images: {_by_ending(ignored)}")
+        files = "file that is no image" if len(ignored) == 1 else "files that are no images"
+        log.info(f"ignored: {len(ignored)} {files}: {_by_ending(ignored)}")
     counts = Counter(path.suffix.lower() or "no ending" for path in ignored)
     return {"ignored": dict(counts.most_common()), "skipped_links": len(found.links)}
+
+
+def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, may_move: bool) -> None:
+    if not may_move:
+        require_space(called, sum(source.stat().st_size for source in moves), target)
+    for source, destination in moves.items():
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            if may_move:
+                source.replace(destination)
+            else:
+                shutil.copyfile(source, destination)
+        except OSError as error:
+            name = source.relative_to(root)
+            raise UserError(f"{called}: '{name}' cannot be copied ({error.strerror}); look at it") from error
 
 
 def _refuse_without_images(found: Found, called: Path) -> None:

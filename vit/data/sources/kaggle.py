@@ -42,7 +42,7 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
             about = {}
     about.pop("version", None)
     called = Path(f"{data.kaggle_handle}, version {version}")
-    return {"version": str(version), **_cited(about, version), **copy_folder(folder, raw, tables, called=called)}
+    return {"version": str(version), **_cited(about, version), **copy_folder(folder, raw, tables, called)}
 
 
 def _download(data: DataParams, version: int) -> Path:
