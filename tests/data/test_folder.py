@@ -37,10 +37,11 @@ def test_folders_inside_a_class_belong_to_it(tmp_path):
     }
 
 
-def test_endings_count_in_any_case(tmp_path):
-    for label, name in (("a", "1.PNG"), ("a", "2.JpEg"), ("b", "3.TIF")):
-        draw(tmp_path / "pets" / label / name)
-    assert set(copied(tmp_path / "pets", tmp_path)) == {"a/1.PNG", "a/2.JpEg", "b/3.TIF"}
+def test_every_format_counts_by_its_ending_in_any_case(tmp_path):
+    names = {"a/1.PNG", "a/2.JpEg", "a/3.jpg", "a/4.webp", "b/5.TIF", "b/6.tiff", "b/7.BMP", "b/8.Gif"}
+    for name in names:
+        draw(tmp_path / "pets" / name)
+    assert set(copied(tmp_path / "pets", tmp_path)) == names
 
 
 def test_what_file_browsers_leave_behind_is_no_image(tmp_path):

@@ -181,6 +181,40 @@ def test_a_torchvision_data_set_keeps_its_parts(tmp_path, cifar, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "raw", "raw_tables"]
 
 
+def test_a_torchvision_data_set_without_parts_gets_none(tmp_path, monkeypatch):
+    rows = "".join(f"{'1 ' * 256}{'0 ' * label}1{' 0' * (9 - label)}\n" for label in (7, 2, 7)).encode()
+    cls = torchvision.datasets.SEMEION
+    monkeypatch.setattr(cls, "md5_checksum", hashlib.md5(rows).hexdigest())
+    with serving(lambda path, body: Answer(200, rows)) as address:
+        monkeypatch.setattr(cls, "url", f"{address}/semeion.data")
+        fetched(tmp_path, source="torchvision", torchvision_name="SEMEION")
+    assert set(contents(tmp_path / "raw")) == {"7/000000.png", "2/000001.png", "7/000002.png"}
+    assert "parts" not in describe(tmp_path / "raw")
+
+
+def test_a_torchvision_data_set_without_a_test_part_is_pooled(tmp_path, monkeypatch):
+    root = tmp_path / "imagenette2"
+    for part, wnid, count in (("train", "n01440764", 2), ("train", "n03028079", 1), ("val", "n03028079", 1)):
+        for index in range(count):
+            draw(root / part / wnid / f"{index}.jpeg")
+    (root / "val" / "n01440764").mkdir()
+    draw(root / "val" / "n01440764" / "0.jpeg")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(root, arcname="imagenette2")
+    with serving(lambda path, body: Answer(200, packed.getvalue())) as address:
+        known = (f"{address}/imagenette2.tgz", hashlib.md5(packed.getvalue()).hexdigest())
+        monkeypatch.setattr(torchvision.datasets.Imagenette, "_ARCHIVES", {"full": known})
+        fetched(tmp_path, source="torchvision", torchvision_name="Imagenette")
+    assert set(contents(tmp_path / "raw")) == {
+        "tench/train_000000.png",
+        "tench/train_000001.png",
+        "tench/val_000000.png",
+        "church/train_000002.png",
+        "church/val_000001.png",
+    }
+
+
 @pytest.mark.parametrize("answer", [Answer(404), Answer(200, b"another archive")], ids=["absent", "wrong md5"])
 def test_a_torchvision_data_set_that_cannot_be_had_is_refused_by_name(tmp_path, cifar, monkeypatch, answer):
     with serving(lambda path, body: answer) as address:

@@ -69,7 +69,9 @@ def _write_images(dataset, target: Path, prefix: str) -> None:
             raise UserError(
                 f"{type(dataset).__name__} is no classification data set: its targets are {type(label).__name__}"
             )
-        name = str(classes[label]).replace("/", "_") if classes else str(label)
-        path = target / name / f"{prefix}{index:06d}.png"
+        name = classes[label] if classes else label
+        if isinstance(name, tuple):  # synonyms, as of ImageNet's classes
+            name = name[0]
+        path = target / str(name).replace("/", "_") / f"{prefix}{index:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
