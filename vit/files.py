@@ -1,6 +1,7 @@
 """Files that are whole or absent: written under a temporary name, then renamed."""
 
 import csv
+import glob
 import hashlib
 import json
 import os
@@ -20,8 +21,7 @@ def project_root() -> Path:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` on success, delete it on failure."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _temporary_path(target)
     try:
         yield temporary
         temporary.replace(target)
@@ -33,28 +33,38 @@ def replacing(target: Path) -> Iterator[Path]:
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yield a new temporary folder beside `target`; let it take the place of `target` on success.
 
-    `target` is whole at any moment, old or new, or for an instant absent. What a killed process left is removed.
+    `target` is whole at any moment, old or new, or for an instant absent.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
-    temporary.mkdir()
-    try:
+    with temporary_folder(target) as temporary, temporary_folder(target.with_name(f"{target.name}.old")) as old:
         yield temporary
         if target.exists():
             target.replace(old)  # deleted in place, it would be half a folder for a while
         temporary.replace(target)
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target`, which need not exist, and delete it afterwards."""
+    temporary = _temporary_path(target)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
-def _remove_leftovers(target: Path) -> None:
-    for path in target.parent.glob(f".{target.name}.*.*"):
-        pid, _, kind = path.name.removeprefix(f".{target.name}.").partition(".")
-        abandoned = pid.isdigit() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
-        if abandoned and kind in ("tmp", "old"):
-            shutil.rmtree(path, ignore_errors=True)
+def _temporary_path(target: Path) -> Path:
+    """`.<name>.<process>.tmp` beside `target`; what killed processes left under such names is deleted."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def write_json(path: Path, value: object) -> None:
