@@ -55,7 +55,7 @@ def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list
     rows = -(-len(images) // columns)
     height, width = images.shape[2:]
     figure = Figure(figsize=(1.6 * columns, rows * (1.6 * height / width + 0.3)), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()
     for axes, image, share in zip(panels, images, shares, strict=False):
@@ -69,7 +69,7 @@ def _caption(shares: np.ndarray, classes: list[str]) -> str:
     present = [index for index in np.argsort(-shares, kind="stable") if shares[index] > 0]
     if len(present) == 1:
         return classes[present[0]]
-    return ", ".join(f"{classes[index]} {shares[index]:.0%}" for index in present)
+    return ", ".join(f"{classes[index]} {100 * shares[index]:.0f} %" for index in present)
 
 
 def _save(figure: Figure, path: Path) -> None:
