@@ -8,14 +8,14 @@ import torch
 from stages.content import describe_run
 from vit.data.decoded import load_part
 from vit.errors import run_program
-from vit.evaluation.plots import training_curves
+from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference import Classifier
 from vit.params import load_params
 from vit.tracking.live import LiveRun
 from vit.training import checkpoint
 from vit.training.device import apply, choose
-from vit.training.loop import fit
+from vit.training.loop import first_batch, fit
 from vit.training.optim import new_optimizer
 
 RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
@@ -54,6 +54,8 @@ def main() -> None:
             OUT / "learning_rate.csv",
             [{"step": i, "learning_rate": lr} for i, lr in enumerate(progress.learning_rates)],
         )
+        x, shares = first_batch(classifier, train, params.train)
+        batch_grid(OUT / "batch.png", x.numpy(), shares.numpy(), classifier.classes)
         training_curves(OUT / "training_curves.png", progress.history, progress.learning_rates)
         write_json(Path("metrics/train.json"), summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
