@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-slow clean distclean
+.PHONY: help repro test test-slow bench-data clean distclean
 
 PYTHON ?= python3
+FRAMES ?= data/raw
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
@@ -27,6 +28,9 @@ test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 
 test-slow: .venv/test.stamp  ## Run the longer proofs: a store that is away, deleted runs, cleaning up
 	python -m pytest -m slow
+
+bench-data: .venv/run.stamp  ## Measure the input pipeline on JPEGs: make bench-data FRAMES=folder
+	python -m benchmarks.data --frames $(FRAMES) --out benchmarks/data.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

@@ -1,22 +1,30 @@
-"""download: bring the images of `data.source` to data/raw/<class>/<file> and describe them in data/raw.json."""
+"""download: bring the images of `data.source` to data/raw/<class>/[<part>/]<file>, described in data/raw.json."""
 
 from pathlib import Path
 
-from vit.data.sources import describe, fetch
+from vit.data.sources.fetch import describe, fetch
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
 from vit.params import load_params
 
 RAW = Path("data/raw")
+TABLES = Path("data/tables")
 
 
 def main() -> None:
     params = load_params()
-    with replacing_folder(RAW) as folder:
-        version = fetch(params.data, folder)
-    record = {"source": params.data.source, "version": version, **describe(RAW)}
+    with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
+        known = fetch(params.data, raw, tables)
+        # DVC warns of an empty folder at every turn.
+        (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
+    names = sorted(path.name for path in TABLES.glob("*.csv"))
+    record = {"source": params.data.source, **known, **describe(RAW), "tables": names}
     write_json(Path("data/raw.json"), record)
-    print(f"{record['images']} images in {len(record['classes'])} classes from {record['source']} ({version})")
+    parts = "".join(f", {count} {part}" for part, count in record.get("parts", {}).items())
+    print(
+        f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "
+        f"({record['version']}){parts}"
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from vit.baselines import majority_accuracy, svc_accuracy
-from vit.data.batches import Packed
+from vit.data.decoded import Part, load_part
+from vit.data.images import centre_crop
 from vit.data.manifest import read_rows
 from vit.errors import run_program
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows
@@ -15,7 +16,7 @@ from vit.inference import Classifier
 from vit.params import load_params
 from vit.training.device import find_device
 
-PACKED = Path("data/packed")
+RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
 OUT = Path("evaluation")
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     params = load_params()
     settings = params.evaluate
     classifier = Classifier.load(Path("model"), find_device(settings.device))
-    train, test = Packed.load(PACKED, "train"), Packed.load(PACKED, "test")
+    train, test = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "test"))
     batches = test.in_order(settings.batch_size)
     probabilities = np.concatenate([classifier.probabilities(images) for images, _ in batches])
     labels, predictions = test.labels.numpy(), probabilities.argmax(axis=1)
@@ -32,7 +33,8 @@ def main() -> None:
     metrics = headline(labels, probabilities, settings.confidence_level)
     metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), labels)
     if settings.svc_baseline:
-        arrays = [(part.images.numpy(), part.labels.numpy()) for part in (train, test)]
+        size = classifier.config["image_size"]
+        arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
         metrics["svc_accuracy"] = svc_accuracy(*arrays)
     write_json(Path("metrics/test.json"), metrics)
 
@@ -41,10 +43,15 @@ def main() -> None:
     confusion_figure(OUT / "confusion_matrix.png", counts, classes)
     write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, classes))
     write_table(OUT / "per_class.csv", per_class(labels, predictions, classes))
-    paths = [row.path for row in read_rows(Path("data/splits/test.csv"))]
+    paths = [row.path for row in read_rows(SPLITS / "test.csv")]
     write_table(OUT / "predictions.csv", prediction_rows(paths, labels, probabilities, classes))
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     print(f"test accuracy {metrics['test_accuracy']:.4f} ({low:.4f} to {high:.4f}) on {len(labels)} images")
+
+
+def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:
+    """Every image of a part in one array uint8 (N, H, W, C), without the margin of train images."""
+    return np.concatenate([centre_crop(images, image_size).numpy() for images, _ in part.in_order(batch_size)])
 
 
 if __name__ == "__main__":

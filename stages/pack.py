@@ -2,30 +2,53 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from vit.data.manifest import PARTS, read_rows
-from vit.data.pack import channel_statistics, pack_part
+from vit.data.images import SETTINGS
+from vit.data.manifest import PARTS
+from vit.data.pack import (
+    check_space,
+    in_units,
+    measure_files,
+    measure_packed,
+    pack_images,
+    pack_labels,
+    packed_bytes,
+    part_shape,
+)
 from vit.errors import run_program
-from vit.files import read_json, write_json
+from vit.files import read_json, replacing_folder, write_json
 from vit.params import load_params
 
+RAW = Path("data/raw")
 SPLITS = Path("data/splits")
 PACKED = Path("data/packed")
 
 
 def main() -> None:
+    """Write labels and settings, and the images unless `pack.mode` is none; the old folder stays until all is there."""
     params = load_params()
-    classes = read_json(SPLITS / "classes.json")
-    for part in PARTS:
-        rows = read_rows(SPLITS / f"{part}.csv")
-        images, labels = PACKED / f"{part}_images.npy", PACKED / f"{part}_labels.npy"
-        pack_part(Path("data/raw"), rows, classes, params.pack, images, labels)
-        print(f"{images}: {len(rows)} images, {images.stat().st_size / 1e6:.1f} MB")
-    statistics = channel_statistics(np.load(PACKED / "train_images.npy", mmap_mode="r"))
     pack = params.pack
-    preprocessing = {"image_size": pack.image_size, "channels": pack.channels, "fit": pack.fit, **statistics}
-    write_json(PACKED / "preprocessing.json", {"classes": classes, **preprocessing})
+    classes = read_json(SPLITS / "classes.json")
+    tables = {part: SPLITS / f"{part}.csv" for part in PARTS}
+    shapes = {part: part_shape(tables[part], part, pack) for part in PARTS}
+    needed = sum(packed_bytes(shape, pack) for shape in shapes.values())
+    free = check_space(needed, PACKED.parent)
+    images = sum(shape[0] for shape in shapes.values())
+    print(f"{images} images will take {needed} bytes ({in_units(needed)}) in {PACKED}; {in_units(free)} are free")
+
+    with replacing_folder(PACKED) as folder:
+        for part, table in tables.items():
+            pack_labels(table, classes, folder / f"{part}_labels.npy")
+            if pack.mode == "arrays":
+                pack_images(RAW, table, pack, part, folder / f"{part}_images.npy")
+        if pack.mode == "arrays":
+            statistics = measure_packed(folder / "train_images.npy")
+            mode = {"mode": "arrays"}
+        else:
+            statistics = measure_files(RAW, tables["train"], pack)
+            mode = {"mode": "none", "workers": pack.workers}
+        settings = pack.model_dump(include=set(SETTINGS))
+        write_json(folder / "preprocessing.json", {"classes": classes, **settings, **statistics})
+        write_json(folder / "mode.json", mode)  # apart from what travels with the model, which both modes share
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "t
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric
 RUN_FILES = {
     "": [Path("params.yaml")],
-    "training": [Path("training", name) for name in ("history.csv", "learning_rate.csv", "training_curves.png")],
+    "training": [
+        Path("training", name) for name in ("history.csv", "learning_rate.csv", "training_curves.png", "batch.png")
+    ],
     "evaluation": [
         Path("evaluation", name)
         for name in ("confusion_matrix.csv", "confusion_matrix.png", "per_class.csv", "predictions.csv")

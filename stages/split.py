@@ -20,7 +20,8 @@ log = logging.getLogger("vit")
 
 def main() -> None:
     """Run the stage; the old outputs stay whole until the new ones are."""
-    split = load_params().split
+    params = load_params()
+    split = params.split
     findings = subset(audit(RAW, list_images(RAW), split.max_broken_fraction), split)
     strategy, reason = choose_strategy(findings, split, TABLES)
     parts = assign(strategy, findings, split, TABLES)

@@ -6,19 +6,19 @@ from pathlib import Path
 import torch
 
 from stages.content import describe_run
-from vit.data.batches import Packed
+from vit.data.decoded import load_part
 from vit.errors import run_program
-from vit.evaluation.plots import training_curves
+from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference import Classifier
 from vit.params import load_params
 from vit.tracking.live import LiveRun
 from vit.training import checkpoint
 from vit.training.device import apply, choose
-from vit.training.loop import fit
+from vit.training.loop import first_batch, fit
 from vit.training.optim import new_optimizer
 
-PACKED = Path("data/packed")
+RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
 OUT = Path("training")
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     torch.manual_seed(params.train.seed)
     classifier = Classifier.new(config, torch.device(compute.device))
     optimizer = new_optimizer(classifier.model, params.train)
-    train, val = Packed.load(PACKED, "train"), Packed.load(PACKED, "val")
+    train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     print(
         f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, "
         f"{compute.device}, {compute.precision}, {compute.attention} attention, {compute.threads} threads"
@@ -54,6 +54,8 @@ def main() -> None:
             OUT / "learning_rate.csv",
             [{"step": i, "learning_rate": lr} for i, lr in enumerate(progress.learning_rates)],
         )
+        x, shares = first_batch(classifier, train, params.train)
+        batch_grid(OUT / "batch.png", x.numpy(), shares.numpy(), classifier.classes)
         training_curves(OUT / "training_curves.png", progress.history, progress.learning_rates)
         write_json(Path("metrics/train.json"), summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")

@@ -9,26 +9,38 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
-    """Status, body and headers of one HTTP answer."""
+    """Status, body and headers of one HTTP answer; after half of the body nothing comes for `silence` seconds."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = {}
+    silence: float = 0
 
 
 @contextlib.contextmanager
 def serving(answer: Callable[[str, bytes], Answer], port: int = 0) -> Iterator[str]:
-    """Answer requests by their path and body until the block ends; yields the address. Port 0 takes a free one."""
+    """Answer requests by their path and body until the block ends; yields the address. Port 0 takes a free one.
+
+    A request for the end of a body gets it where the answer's headers offer that.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            status, body, headers = answer(self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            status, body, headers, silence = answer(
+                self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            )
+            if "Range" in self.headers and headers.get("Accept-Ranges") == "bytes":
+                status, body = 206, body[int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) :]
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body)
+                half = len(body) // 2 if silence else len(body)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waited
+                    self.wfile.write(body[:half])
+                    time.sleep(silence)
+                    self.wfile.write(body[half:])
 
         do_POST = do_HEAD = do_GET
 

@@ -8,10 +8,10 @@ import torch
 
 from tests.presets import preset
 from vit.data.batches import Packed
-from vit.data.images import load_image
+from vit.data.images import SETTINGS, load_image
+from vit.data.manifest import list_images
 from vit.data.pack import channel_statistics
-from vit.data.sources import fetch
-from vit.data.split import list_images
+from vit.data.sources.embedded import write_shapes
 from vit.inference import Classifier
 from vit.params import Params
 from vit.training.device import choose
@@ -23,7 +23,7 @@ def shapes(folder: Path, per_class: int, seed: int = 0) -> Packed:
     """Packed shapes, class after class, drawn to files in `folder` first."""
     data = preset(folder, "shapes", {"data.shapes_per_class": per_class, "data.seed": seed}).data
     raw = folder / f"raw{seed}"
-    fetch(data, raw)
+    write_shapes(data, raw)
     rows = list_images(raw)
     images = np.stack([load_image(raw / row.path, (8, 8), 1, "crop") for row in rows])
     return Packed(torch.from_numpy(images), torch.tensor([CLASSES.index(row.label) for row in rows]))
@@ -34,9 +34,7 @@ def untrained(params: Params, part: Packed) -> Classifier:
     pack, compute = params.pack, choose(params.train, params.model)
     config = {
         "classes": CLASSES,
-        "image_size": pack.image_size,
-        "channels": pack.channels,
-        "fit": pack.fit,
+        **pack.model_dump(include=set(SETTINGS)),
         **channel_statistics(part.images.numpy()),
         "model": params.model.model_dump(),
         "compute": asdict(compute),

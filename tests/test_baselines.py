@@ -1,13 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
-from tests.presets import preset
 from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.images import load_image
-from vit.data.sources import fetch
-from vit.data.split import assign, list_images
+from vit.data.manifest import list_images
+from vit.data.sources.embedded import write_digits
 
 
 def test_the_majority_is_counted_on_train_and_judged_on_test():
@@ -39,18 +41,34 @@ def test_the_support_vectors_guess_where_labels_are_noise():
     assert 0.3 < svc_accuracy((images, shuffled), (test_images, test_labels)) < 0.7
 
 
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits in their own order, as our preprocessing reads them, with their labels."""
+    raw = tmp_path_factory.mktemp("digits")
+    write_digits(raw)
+    rows = sorted(list_images(raw), key=lambda row: Path(row.path).stem)
+    images = np.stack([load_image(raw / row.path, (8, 8), 1, "crop") for row in rows])
+    return images, np.array([int(row.label) for row in rows])
+
+
 @pytest.mark.parametrize("seed", [0, 1])
-def test_on_digits_our_pixels_score_as_scikit_learns(tmp_path, seed):
-    params = preset(tmp_path, "digits", {"data.source": "digits", "split.seed": seed})
-    fetch(params.data, tmp_path / "raw")
-    parts = assign(list_images(tmp_path / "raw"), params.split)
-    digits = load_digits()
-    ours, theirs = {}, {}
-    for part in ("train", "test"):
-        paths = [tmp_path / "raw" / row.path for row in parts[part]]
-        labels = np.array([int(row.label) for row in parts[part]])
-        ours[part] = np.stack([load_image(path, (8, 8), 1, "crop") for path in paths]), labels
-        theirs[part] = digits.data[[int(path.stem) for path in paths]], labels
-    expected = SVC(gamma=0.001).fit(*theirs["train"]).score(*theirs["test"])
-    assert svc_accuracy(ours["train"], ours["test"]) == expected
-    assert expected > 0.98
+def test_on_digits_our_pixels_score_as_scikit_learns(digits, seed):
+    train, test = train_test_split(np.arange(1797), test_size=0.2, stratify=digits[1], random_state=seed)
+    original = load_digits()
+    expected = SVC(gamma=0.001).fit(original.data[train], original.target[train])
+    ours = svc_accuracy(*((digits[0][part], digits[1][part]) for part in (train, test)))
+    assert ours == expected.score(original.data[test], original.target[test])
+    assert ours > 0.98
+
+
+def test_unshuffled_halves_of_the_digits_are_harder_than_stratified_ones(digits):
+    # scikit-learn's own example trains on the first half; other people wrote the second.
+    half = np.arange(1797) < 898
+    unshuffled = svc_accuracy(*((digits[0][part], digits[1][part]) for part in (half, ~half)))
+    stratified = []
+    for seed in range(3):
+        parts = train_test_split(np.arange(1797), test_size=899, stratify=digits[1], random_state=seed)
+        stratified.append(svc_accuracy(*((digits[0][part], digits[1][part]) for part in parts)))
+    assert unshuffled == pytest.approx(0.9689, abs=1e-4)
+    assert min(stratified) > unshuffled + 0.01
+    assert np.mean(stratified) == pytest.approx(0.988, abs=2e-3)

@@ -87,7 +87,7 @@ def test_vit_knows_nothing_of_stages_or_dvc():
     ("library", "allowed"),
     [
         ("mlflow", ("vit/tracking/", "vit/registry/", "vit/serving.py")),
-        ("kagglehub", ("vit/data/sources.py",)),
+        ("kagglehub", ("vit/data/sources/kaggle.py",)),
     ],
 )
 def test_only_the_named_modules_import(library, allowed):

@@ -1,8 +1,12 @@
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.presets import REPO
 from vit.files import (
     project_root,
     read_json,
@@ -121,3 +125,47 @@ def test_the_project_is_where_dvc_says_also_in_a_throw_away_copy(tmp_path, monke
     assert project_root() == tmp_path.resolve()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repo"))
     assert project_root() == (tmp_path / "repo").resolve()
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_left_goes_with_the_next_writing(tmp_path):
+    dead = dead_process()
+    (tmp_path / f".raw.{dead}.tmp" / "cat").mkdir(parents=True)
+    (tmp_path / f".raw.{dead}.tmp" / "cat" / "1.png").write_text("half")
+    (tmp_path / f".raw.json.{dead}.tmp").write_text("half")
+    with replacing(tmp_path / "raw.json") as temporary:
+        temporary.write_text("{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".raw.{dead}.tmp", "raw.json"]
+    with replacing_folder(tmp_path / "raw"):
+        assert not (tmp_path / f".raw.{dead}.tmp").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "raw.json"]
+
+
+def test_what_a_process_is_writing_stays(tmp_path):
+    others = [
+        tmp_path / f".raw.{os.getppid()}.tmp",
+        tmp_path / f".tables.{dead_process()}.tmp",
+        tmp_path / ".raw.x.tmp",
+    ]
+    for other in others:
+        other.mkdir()
+    with replacing_folder(tmp_path / "raw"):
+        pass
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "raw"])
+
+
+def test_a_folder_is_whole_again_after_its_writing_was_killed(tmp_path):
+    code = (
+        "import os; from pathlib import Path; from vit.files import replacing_folder as r\nwith r(Path('raw')) as f:\n"
+    )
+    for ending in ("(f / 'half').touch(); os.kill(os.getpid(), 9)", "(f / 'whole').touch()"):
+        done = subprocess.run(
+            [sys.executable, "-c", f"{code}    {ending}"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPO)}
+        )
+    assert done.returncode == 0
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["raw", "raw/whole"]

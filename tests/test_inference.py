@@ -3,13 +3,15 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from tests.drawn import draw
+from tests.drawn import draw, noise
 from tests.presets import preset
 from tests.shapes import CLASSES, shapes, untrained
 from vit.data.images import load_image
+from vit.data.pack import pack_images
 from vit.errors import UserError
-from vit.files import read_json, write_json
+from vit.files import read_json, write_json, write_table
 from vit.inference import CONFIG, WEIGHTS, Classifier
 
 
@@ -86,6 +88,27 @@ def test_a_file_is_answered_as_its_packed_pixels(tmp_path, classifier):
     expected = classifier.probabilities(torch.from_numpy(packed))
     answers = classifier.classify(paths)
     assert [list(answer["probabilities"].values()) for answer in answers] == expected.tolist()
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.2])
+def test_files_are_answered_as_the_packed_val_arrays_with_bars_trimmed_and_a_margin(tmp_path, part, margin):
+    params = preset(tmp_path, "shapes", {"train.device": "cpu", "pack.margin": margin, "pack.trim_bars": True})
+    paths = []
+    for seed, name in enumerate(("a.png", "b.jpg", "c.gif", "d.png")):
+        pixels = noise(60, 90, seed=seed)
+        pixels[: 10 * seed] = pixels[:, 90 - 5 * seed :] = 0
+        paths.append(tmp_path / "raw" / name)
+        paths[-1].parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(paths[-1])
+    write_table(tmp_path / "val.csv", [{"path": path.name, "label": "x", "group": path.name} for path in paths])
+    pack_images(tmp_path / "raw", tmp_path / "val.csv", params.pack, "val", tmp_path / "val_images.npy")
+    packed = torch.from_numpy(np.load(tmp_path / "val_images.npy"))
+    plain = np.stack([load_image(path, (8, 8), 1, "crop") for path in paths])
+    assert not np.array_equal(packed.numpy(), plain)
+
+    served = Classifier.load(saved(untrained(params, part), tmp_path / "model"))
+    answers = served.classify(paths)
+    assert [list(answer["probabilities"].values()) for answer in answers] == served.probabilities(packed).tolist()
 
 
 def test_bytes_are_answered_as_their_file(tmp_path, classifier):

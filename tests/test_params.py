@@ -100,7 +100,7 @@ BAD_VALUES = {
     "unknown device": ({"train.device": "gpu"}, ["train.device", "'gpu'", "cuda"]),
     "device with text": ({"evaluate.device": "cuda:one"}, ["evaluate.device", "'cuda:one'"]),
     "numbered auto": ({"train.device": "auto:1"}, ["train.device", "'auto:1'"]),
-    "folder without path": ({"data.source": "folder", "data.path": None}, ["'folder'", "data.path"]),
+    "no path": ({"data.path": None}, ["data.path", "None"]),
     "empty path": ({"data.path": ""}, ["data.path", "''"]),
     "handle without owner": ({"data.kaggle_handle": "cats"}, ["data.kaggle_handle", "'cats'"]),
     "handle with version": ({"data.kaggle_handle": "a/b/versions/3"}, ["data.kaggle_handle", "'a/b/versions/3'"]),

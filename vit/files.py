@@ -1,6 +1,7 @@
 """Files that are whole or absent: written under a temporary name, then renamed."""
 
 import csv
+import glob
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 
 def project_root() -> Path:
@@ -18,8 +21,7 @@ def project_root() -> Path:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` on success, delete it on failure."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _temporary_path(target)
     try:
         yield temporary
         temporary.replace(target)
@@ -29,17 +31,40 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield a new temporary folder beside `target`; let it take the place of `target` on success."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    """Yield a new temporary folder beside `target`; let it take the place of `target` on success.
+
+    `target` is whole at any moment, old or new, or for an instant absent.
+    """
+    with temporary_folder(target) as temporary, temporary_folder(target.with_name(f"{target.name}.old")) as old:
+        yield temporary
+        if target.exists():
+            target.replace(old)  # deleted in place, it would be half a folder for a while
+        temporary.replace(target)
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target`, which need not exist, and delete it afterwards."""
+    temporary = _temporary_path(target)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_path(target: Path) -> Path:
+    """`.<name>.<process>.tmp` beside `target`; what killed processes left under such names is deleted."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def write_json(path: Path, value: object) -> None:
@@ -59,9 +84,14 @@ def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) 
         writer.writerows(rows)
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
+def iterate_table(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV file one by one, for tables that are large."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        yield from csv.DictReader(file)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    return list(iterate_table(path))
 
 
 def sha256_of(*paths: Path) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vit.data.batches import normalize, to_unit
-from vit.data.images import load_image
+from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.model import VisionTransformer, set_fused_attention
@@ -72,13 +72,13 @@ class Classifier:
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """uint8 (B, H, W, C) of the packed size to float32 (B, classes), on the CPU."""
+        """uint8 (B, H, W, C) of image_size to float32 (B, classes), on the CPU."""
         self.model.eval()
         x = normalize(to_unit(images.to(self.device)), self.mean, self.std)
         return self.model(x).float().cpu()
 
     def probabilities(self, images: Tensor) -> np.ndarray:
-        """uint8 (B, H, W, C) of the packed size to probabilities (B, classes)."""
+        """uint8 (B, H, W, C) of image_size to probabilities (B, classes)."""
         return self.logits(images).softmax(dim=1).numpy()
 
     def classify(self, files: list[Path | IO[bytes]]) -> list[dict]:
@@ -86,8 +86,8 @@ class Classifier:
 
         Raises UserError naming the first file that is no readable image.
         """
-        size, channels, fit = self.config["image_size"], self.config["channels"], self.config["fit"]
-        images = torch.from_numpy(np.stack([load_image(file, size, channels, fit) for file in files]))
+        settings = {name: self.config[name] for name in SETTINGS}
+        images = torch.from_numpy(np.stack([load_image(file, **settings) for file in files]))
         answers = []
         for row in self.probabilities(images).tolist():
             probabilities = dict(zip(self.classes, row, strict=True))

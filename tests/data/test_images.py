@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.drawn import draw, noise
-from vit.data.images import SUFFIXES, load_image
+from vit.data.images import MAX_PIXELS, SUFFIXES, content_box, load_image, packed_size
 from vit.errors import UserError
 
 
@@ -243,15 +243,151 @@ def test_a_folder_is_refused_by_name(tmp_path):
     assert_refused(tmp_path)
 
 
-def test_a_decompression_bomb_is_refused_by_name(tmp_path):
-    # 57 bytes that announce 40,000 x 40,000 pixels: 4.8 GB if they were decoded.
+def png_of(height: int, width: int, path):
+    """A PNG that announces so many pixels and holds none."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    path = tmp_path / "bomb.png"
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    assert_refused(path, "bomb")
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the module does outside of pytest
+@pytest.mark.parametrize(("height", "width"), [(30_000, 30_000), (10_000, 10_000), (1, MAX_PIXELS + 1)])
+def test_a_decompression_bomb_is_refused_by_its_number_of_pixels(tmp_path, height, width):
+    assert_refused(png_of(height, width, tmp_path / "bomb.png"), f"{height * width} pixels", "bomb", str(MAX_PIXELS))
+
+
+def test_as_many_pixels_as_are_allowed_are_decoded(tmp_path):
+    assert_refused(png_of(1, MAX_PIXELS, tmp_path / "wide.png"), "broken image")  # tried, and found empty
+
+
+def test_an_image_in_bytes_that_is_too_large_is_called_an_image(tmp_path):
+    with pytest.raises(UserError, match=r"^image: .*900000000 pixels"):
+        load_image(BytesIO(png_of(30_000, 30_000, tmp_path / "bomb.png").read_bytes()), (8, 8), 3, "crop")
+
+
+def test_floating_point_pixels_are_refused_by_name(tmp_path):
+    path = saved(Image.fromarray(np.ones((4, 4), dtype=np.float32)), tmp_path / "depth.tif")
+    assert_refused(path, "floating-point")
+
+
+# Margin
+
+
+def test_a_margin_enlarges_each_side_by_its_share():
+    assert packed_size((64, 112), 0.0) == (64, 112)
+    assert packed_size([64, 112], 0.125) == (72, 126)
+    assert packed_size((10, 7), 0.1) == (11, 8)  # 7.7 is nearest to 8
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_without_its_margin_an_image_is_the_middle_of_the_one_with_it(tmp_path, fit):
+    path = draw(tmp_path / "a.png", height=50, width=70)
+    whole = load_image(path, (20, 30), 3, fit, margin=0.2, keep_margin=True)
+    assert whole.shape == (24, 36, 3)
+    assert np.array_equal(whole, load_image(path, (24, 36), 3, fit))
+    assert np.array_equal(load_image(path, (20, 30), 3, fit, margin=0.2), whole[2:22, 3:33])
+
+
+# Black bars
+
+
+def barred(top: int, right: int, bottom: int, left: int, height: int = 90, width: int = 160) -> np.ndarray:
+    """A bright noisy picture with black bars of so many pixels."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    inside = (slice(top, height - bottom), slice(left, width - right))
+    pixels[inside] = noise(height, width)[inside] // 2 + 64
+    return pixels
+
+
+BARS = [(0, 0, 0, 0), (12, 0, 12, 0), (0, 20, 0, 20), (10, 5, 0, 31), (0, 1, 0, 0)]
+
+
+@pytest.mark.parametrize("bars", BARS)
+def test_black_bars_are_outside_of_the_content_box(bars):
+    top, right, bottom, left = bars
+    assert content_box(Image.fromarray(barred(*bars))) == (left, top, 160 - right, 90 - bottom)
+
+
+@pytest.mark.parametrize("bars", BARS)
+def test_an_image_with_bars_trimmed_is_the_image_that_never_had_them(tmp_path, bars):
+    top, right, bottom, left = bars
+    pixels = barred(*bars)
+    with_bars = saved(Image.fromarray(pixels), tmp_path / "bars.png")
+    without = saved(Image.fromarray(pixels[top : 90 - bottom, left : 160 - right]), tmp_path / "none.png")
+    trimmed = load_image(with_bars, (16, 24), 3, "crop", trim_bars=True)
+    assert np.array_equal(trimmed, load_image(without, (16, 24), 3, "crop"))
+    assert np.array_equal(load_image(with_bars, (16, 24), 3, "crop"), trimmed) is (bars == BARS[0])
+
+
+@pytest.mark.parametrize("quality", [30, 60, 90])
+def test_bars_are_found_in_spite_of_jpeg_noise(tmp_path, quality):
+    # The bars end on borders of the 8 x 8 (16 x 16 for colour) blocks, beyond which no noise reaches.
+    noisy = np.maximum(barred(16, 0, 16, 0, 96, 160), np.random.default_rng(0).integers(0, 9, (96, 160, 3), np.uint8))
+    with Image.open(saved(Image.fromarray(noisy), tmp_path / "a.jpg", quality=quality)) as image:
+        assert content_box(image) == (0, 16, 160, 80)
+
+
+@pytest.mark.parametrize("level", [0, 24])
+def test_an_image_that_is_black_all_over_stays_whole(level):
+    assert content_box(Image.new("RGB", (40, 30), (level, level, level))) == (0, 0, 40, 30)
+
+
+def test_a_dark_scene_with_a_small_light_stays_whole():
+    scene = np.random.default_rng(0).integers(0, 20, (90, 160), np.uint8)
+    scene[20:26, 100:106] = 250
+    assert content_box(Image.fromarray(scene)) == (0, 0, 160, 90)
+
+
+def test_a_side_that_would_lose_more_than_half_stays_whole_while_the_other_is_trimmed():
+    assert content_box(Image.fromarray(barred(50, 10, 0, 10))) == (10, 0, 150, 90)
+    assert content_box(Image.fromarray(barred(45, 10, 0, 10))) == (10, 45, 150, 90)  # half remains: bars
+
+
+def test_a_grey_border_is_content():
+    pixels = barred(10, 0, 10, 0)
+    pixels[:10] = 40
+    assert content_box(Image.fromarray(pixels)) == (0, 0, 160, 80)
+
+
+def test_bars_are_trimmed_after_the_image_stands_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = barred(12, 0, 12, 0)
+    turned = saved(Image.fromarray(np.rot90(pixels)), tmp_path / "a.png", exif=exif)
+    upright = saved(Image.fromarray(pixels), tmp_path / "b.png")
+    trimmed = [load_image(path, (16, 24), 3, "crop", trim_bars=True) for path in (turned, upright)]
+    assert np.array_equal(*trimmed)
+
+
+def test_a_large_barred_jpeg_shrinks_to_what_its_full_size_shrinks_to(tmp_path):
+    # Stripes 3 pixels wide after shrinking, between bars that take half of the height.
+    row, column = np.mgrid[0:960, 0:960]
+    stripes = ((row // 18 + column // 18) % 2 * 200 + 50).astype(np.uint8)
+    stripes[:240] = stripes[720:] = 0
+    jpeg = saved(Image.fromarray(stripes), tmp_path / "a.jpg", quality=98)
+    png = saved(Image.fromarray(stripes), tmp_path / "a.png")
+    small = [load_image(path, (80, 160), 1, "crop", trim_bars=True).astype(int) for path in (jpeg, png)]
+    assert np.abs(small[0] - small[1]).mean() < 3
+
+
+def test_grey_with_transparency_keeps_its_greys_on_white(tmp_path):
+    path = saved(Image.new("LA", (3, 3), (90, 255)), tmp_path / "a.png")
+    assert (load_image(path, (3, 3), 3, "crop") == 90).all()
+
+
+def test_a_cmyk_jpeg_becomes_screen_colours(tmp_path):
+    path = saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=95)
+    assert np.abs(load_image(path, (8, 8), 3, "crop").astype(int) - (254, 0, 0)).max() < 8
+
+
+def test_a_text_called_jpg_is_refused_by_name(tmp_path):
+    path = tmp_path / "text.jpg"
+    path.write_text("not found")
+    assert_refused(path, "not an image")
 
 
 def test_a_header_with_a_text_for_a_number_is_refused_by_name(tmp_path):

@@ -274,4 +274,5 @@ def test_a_killed_split_leaves_old_or_new_outputs_and_no_process_and_the_next_on
     assert {name: digests_of(name) for name in outputs} == new
     assert orphans(tmp_path) == []
     assert json.loads((tmp_path / "metrics" / "split.json").read_text())["train_images"] == 364  # 0.7 of 520
-    assert list((tmp_path / "metrics").glob(".*")) == []
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"raw", "splits", "audit"}
+    assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["split.json"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.evaluation.plots import confusion_figure, training_curves
+from vit.evaluation.plots import _caption, batch_grid, confusion_figure, training_curves
 
 HISTORY = [
     {"epoch": 1, "train_loss": 1.4, "train_accuracy": 0.3, "val_loss": 1.3, "val_accuracy": 0.4},
@@ -66,3 +66,36 @@ def test_any_class_name_can_be_drawn(tmp_path, classes):
 def test_a_class_without_images_is_an_empty_row(tmp_path):
     map_of(tmp_path / "a.png", [[3, 1], [0, 0]], ["a", "b"])
     assert Image.open(tmp_path / "a.png").format == "PNG"
+
+
+def grid(path, count, channels=3, height=16, width=28, classes=("cat", "dog")):
+    images = np.random.default_rng(0).random((count, channels, height, width), dtype=np.float32)
+    shares = np.eye(len(classes), dtype=np.float32)[np.arange(count) % len(classes)]
+    batch_grid(path, images, shares, list(classes))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_equal_batches_draw_equal_bytes_and_others_do_not(tmp_path, channels):
+    first = grid(tmp_path / "a.png", 3, channels)
+    assert first == grid(tmp_path / "b.png", 3, channels)
+    assert first != grid(tmp_path / "c.png", 4, channels)
+    assert first != grid(tmp_path / "d.png", 3, channels, classes=("cat", "$_$"))
+
+
+def test_a_grid_shows_at_most_32_images(tmp_path):
+    assert grid(tmp_path / "a.png", 32) == grid(tmp_path / "b.png", 40)
+    assert Image.open(tmp_path / "a.png").width == 8 * 160
+
+
+def test_a_mixed_image_is_named_by_its_shares_the_larger_first(tmp_path):
+    image = np.zeros((1, 3, 8, 8), dtype=np.float32)
+    names = ["cat", "dog", "cow"]
+
+    def drawn(*shares: float) -> bytes:
+        batch_grid(tmp_path / "a.png", image, np.array([shares], dtype=np.float32), names)
+        return (tmp_path / "a.png").read_bytes()
+
+    assert drawn(0.7, 0.3, 0.0) != drawn(0.3, 0.7, 0.0) != drawn(1.0, 0.0, 0.0)
+    assert _caption(np.array([0.3, 0.7, 0.0]), names) == "dog 70 %, cat 30 %"
+    assert _caption(np.array([0.0, 0.0, 1.0]), names) == "cow"

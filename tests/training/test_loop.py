@@ -15,7 +15,7 @@ from vit.params import Params
 from vit.training import checkpoint
 from vit.training.checkpoint import Progress
 from vit.training.device import choose
-from vit.training.loop import evaluate, fit
+from vit.training.loop import evaluate, first_batch, fit
 from vit.training.optim import new_optimizer
 
 
@@ -103,6 +103,42 @@ def test_a_killed_training_continues_to_the_very_same_end(tmp_path, parts):
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_training_on_mixed_images_learns_and_is_continued_to_the_very_same_end(tmp_path, parts):
+    mixed = {f"train.augment.{name}": 0.5 for name in ("mixup", "cutmix", "trivial")}
+    params = params_for(tmp_path, **mixed, **{"train.epochs": 6})
+    whole = Training(params, parts, tmp_path / "whole.pt").run().progress.history
+    with pytest.raises(Killed):
+        Training(params, parts, tmp_path / "killed.pt").run(die_after=3)
+    assert Training(params, parts, tmp_path / "killed.pt").run().progress.history == whole
+    assert whole[-1]["train_loss"] < whole[0]["train_loss"]
+    assert 0 <= whole[-1]["train_accuracy"] <= 1
+
+
+def test_the_first_batch_is_the_same_before_and_after_training_and_disturbs_no_draw(tmp_path, parts):
+    params = params_for(tmp_path, **{"train.augment.cutmix": 1.0, "train.epochs": 1})
+    training = Training(params, parts, tmp_path / "a.pt")
+    state = torch.get_rng_state()
+    x, shares = first_batch(training.classifier, parts[0], params.train)
+    assert torch.equal(torch.get_rng_state(), state)
+    training.run()
+    again = first_batch(training.classifier, parts[0], params.train)
+    assert torch.equal(x, again[0]) and torch.equal(shares, again[1])
+    assert x.shape == (16, 1, 8, 8) and shares.shape == (16, 4)
+    assert x.min() >= -1e-6 and x.max() <= 1 + 1e-6
+
+
+def test_the_first_batch_is_what_the_model_is_first_trained_on(tmp_path, parts):
+    params = params_for(tmp_path, **{"train.epochs": 1})
+    training = Training(params, parts, tmp_path / "a.pt")
+    seen = []
+    training.classifier.model.register_forward_pre_hook(lambda model, inputs: seen.append(inputs[0].clone()))
+    training.run()
+    x, shares = first_batch(training.classifier, parts[0], params.train)
+    mean, std = (torch.tensor(values) for values in (training.classifier.mean, training.classifier.std))
+    torch.testing.assert_close(seen[0] * std + mean, x)
+    assert torch.equal(shares.sum(dim=1), torch.ones(16))
+
+
 def test_equal_seeds_train_alike_and_others_do_not(tmp_path, parts):
     histories = [
         Training(params_for(tmp_path, **{"train.seed": seed, "train.epochs": 2}), parts, tmp_path / f"{run}.pt").run()
@@ -141,7 +177,8 @@ def test_every_step_and_epoch_leaves_its_entry(tmp_path, parts):
 def test_measured_times_are_in_the_clock_and_not_in_the_history(tmp_path, parts):
     progress = Training(params_for(tmp_path, **{"train.epochs": 1}), parts, tmp_path / "a.pt").run().progress
     assert list(progress.history[0]) == ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
-    assert list(progress.clock[0]) == ["time", "epoch_seconds", "images_per_second"]
+    assert list(progress.clock[0]) == ["time", "epoch_seconds", "images_per_second", "input_wait_share"]
+    assert 0 < progress.clock[0]["input_wait_share"] < 1
     assert progress.clock[0]["images_per_second"] * progress.clock[0]["epoch_seconds"] >= 40
 
 

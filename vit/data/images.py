@@ -1,5 +1,6 @@
 """The one way from an image file to a uint8 array: pack, evaluate, serving and predict all come through here."""
 
+import warnings
 from pathlib import Path
 from typing import IO
 
@@ -10,52 +11,112 @@ from vit.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 MODES = {1: "L", 3: "RGB"}
+SETTINGS = ("image_size", "channels", "fit", "margin", "trim_bars")  # what load_image needs to repeat itself
+MAX_PIXELS = 89_478_485  # Pillow's own limit, from which on it warns: 256 MB of RGB
+NEAR_BLACK = 24  # of 255; JPEG noise in the black bars of video frames stays below
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below, so no warning beside it
 
 
 def load_image(
-    source: Path | IO[bytes], image_size: tuple[int, int] | list[int], channels: int, fit: str
+    source: Path | IO[bytes],
+    image_size: tuple[int, int] | list[int],
+    channels: int,
+    fit: str,
+    margin: float = 0.0,
+    trim_bars: bool = False,
+    keep_margin: bool = False,
 ) -> np.ndarray:
-    """Decode the first frame of an image file to uint8 (H, W, C).
+    """Decode the first frame of an image file to uint8 (H, W, C), in this order:
 
-    Upright after its EXIF orientation, transparency on white, 16-bit scaled to 8, then resized with
-    antialiasing to `image_size` (height, width) in pixels: `crop` keeps the aspect ratio and cuts what
-    overhangs in the middle, `stretch` does not. Raises UserError naming the file if it is no readable image.
+    1. Upright after its EXIF orientation.
+    2. To `channels` 1 (ITU-R 601 luma) or 3 (RGB): palettes and CMYK become their colours, transparency (RGBA, LA,
+       or a palette's transparent entry) lies on white, 16 bits are divided by 257, 1 bit becomes 0 and 255.
+    3. `trim_bars` cuts to `content_box`.
+    4. Resized with antialiasing to `packed_size`, which is `image_size` (height, width) in pixels, larger by the share
+       `margin` of each side: `crop` keeps the aspect ratio and cuts what overhangs in the middle, `stretch` does not.
+    5. The middle of `image_size`, unless `keep_margin` leaves the border for random crops of train images.
+
+    JPEGs are decoded at a fraction of their size as long as what is left is twice the size to resize to.
+    Raises UserError naming the file if it is no readable image, has more than MAX_PIXELS pixels (before any of them is
+    decoded), or floating-point pixels, whose range nobody knows.
     """
-    size = (image_size[1], image_size[0])
-    image, _ = decode(source, MODES[channels], draft=2 * max(size))
-    if fit == "crop":
-        image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
-    else:
-        image = image.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(image).reshape(*image_size, channels)
+    height, width = packed_size(image_size, margin)
+    # Which half of a side is bars shows only after decoding; content_box leaves at least the other half.
+    enough = (4 if trim_bars else 2) * max(height, width)
+    image, _ = decode(source, MODES[channels], enough)
+    try:
+        if trim_bars:
+            image = image.crop(content_box(image))
+        if fit == "crop":
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+        else:
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+    except (ValueError, MemoryError) as error:
+        raise UserError(f"{_name(source)}: cannot be resized to {height}x{width} ({error})") from error
+    pixels = np.asarray(image).reshape(height, width, channels)
+    return pixels if keep_margin else np.ascontiguousarray(centre_crop(pixels, image_size))
 
 
-def decode(source: Path | IO[bytes], mode: str, draft: int | None = None) -> tuple[Image.Image, str]:
+def decode(source: Path | IO[bytes], mode: str, enough: int | None = None) -> tuple[Image.Image, str]:
     """The first frame of an image file, upright, in mode "L" or "RGB", and the name of the file's format.
 
-    A JPEG may be decoded smaller, as long as its longer side keeps `draft` pixels. Raises UserError naming the file if
-    it is no readable image.
+    A JPEG may come smaller by a power of two, as long as both sides keep `enough` pixels. Raises UserError as
+    `load_image` does.
     """
     try:
         with Image.open(source) as image:
-            if draft is not None:
-                image.draft(mode, (draft, draft))
-            return _to_mode(ImageOps.exif_transpose(image), mode), image.format
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(_too_large(source, f"{image.width * image.height} pixels"))
+            name = image.format
+            if enough is not None:
+                image.draft(mode, (enough, enough))
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
+            return _to_mode(image, mode), name
     except UnidentifiedImageError:
         raise UserError(f"{_name(source)}: not an image in a format that Pillow reads") from None
     except FileNotFoundError:
         raise UserError(f"{_name(source)}: no such file") from None
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, Image.DecompressionBombError) as error:
-        raise UserError(f"{_name(source)}: broken image ({error})") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(_too_large(source, str(error))) from error
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
+        raise UserError(f"{_name(source)}: broken image ({str(error) or type(error).__name__})") from error
+
+
+def packed_size(image_size: tuple[int, int] | list[int], margin: float) -> tuple[int, int]:
+    """Height and width in pixels that train images are packed in: `image_size`, each side larger by `margin`."""
+    height, width = image_size
+    return round(height * (1 + margin)), round(width * (1 + margin))
+
+
+def centre_crop(images, image_size: tuple[int, int] | list[int]):
+    """The middle `image_size` (height, width) of arrays or tensors (..., H, W, C), as a view."""
+    height, width = image_size
+    top, left = (images.shape[-3] - height) // 2, (images.shape[-2] - width) // 2
+    return images[..., top : top + height, left : left + width, :]
 
 
 def content_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom without black bars."""
-    bright = np.asarray(image.convert("L")) > 24
-    rows, columns = np.flatnonzero(bright.mean(axis=1) > 0.02), np.flatnonzero(bright.mean(axis=0) > 0.02)
-    if not len(rows) or not len(columns):
-        return 0, 0, image.width, image.height
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    """What black bars enclose: left, top, right, bottom in pixels, as for `Image.crop`.
+
+    A bar is made of the rows or columns at a border in which no pixel's luma is above NEAR_BLACK. Rows and columns are
+    judged apart: where less than half of a side would be left, it is a dark scene, and that side stays whole. So does
+    an image that is black all over.
+    """
+    bright = image.convert("L").point([0] * (NEAR_BLACK + 1) + [255] * (255 - NEAR_BLACK))
+    left, top, right, bottom = bright.getbbox() or (0, 0, *image.size)
+    if 2 * (right - left) < image.width:
+        left, right = 0, image.width
+    if 2 * (bottom - top) < image.height:
+        top, bottom = 0, image.height
+    return left, top, right, bottom
+
+
+def _upright(image: Image.Image, mode: str) -> Image.Image:
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
+    return _to_mode(image, mode)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -66,7 +127,11 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _too_large(source: Path | IO[bytes], size: str) -> str:
+    return f"{_name(source)}: {size}, more than the {MAX_PIXELS} allowed (a decompression bomb?); scale the image down"
 
 
 def _name(source: Path | IO[bytes]) -> str:

@@ -1,45 +1,103 @@
 """Decode once: each part of the split becomes a uint8 array that training memory-maps."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from vit.data.images import load_image
-from vit.data.manifest import Row
-from vit.files import replacing
+from vit.data.images import SETTINGS, load_image, packed_size
+from vit.data.pool import map_unordered
+from vit.errors import UserError
+from vit.files import iterate_table, replacing
 from vit.params import PackParams
 
-WORTH_A_POOL = 2000
+WORTH_A_POOL = 2000  # images
+CHUNK = 32  # images that a process decodes at a time
+UNITS = ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB"))  # powers of ten
+MEASURED = 10_000  # train images at most, for the channel statistics
 
 
-def pack_part(raw: Path, rows: list[Row], classes: list[str], pack: PackParams, images_path: Path, labels_path: Path):
-    """Write images uint8 (N, H, W, C) and labels int64 (N,) in the order of `rows`, as .npy files."""
-    shape = (len(rows), *pack.image_size, pack.channels)
-    with replacing(images_path) as temporary:
-        packed = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        paths = [raw / row.path for row in rows]
-        decoded = tqdm(_decode(paths, pack), total=len(rows), desc=images_path.stem, unit="image", disable=None)
-        for index, image in enumerate(decoded):
-            packed[index] = image
-        packed.flush()
-    labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
-    with replacing(labels_path) as temporary, temporary.open("wb") as file:
-        np.save(file, labels)
+def part_shape(table: Path, part: str, pack: PackParams) -> tuple[int, int, int, int]:
+    """(N, H, W, C) of the images that a split's table lists; train images keep the margin."""
+    margin = pack.margin if part == "train" else 0.0
+    return sum(1 for _ in iterate_table(table)), *packed_size(pack.image_size, margin), pack.channels
 
 
-def _decode(paths: list[Path], pack: PackParams) -> Iterator[np.ndarray]:
-    load = partial(load_image, image_size=pack.image_size, channels=pack.channels, fit=pack.fit)
-    workers = _workers(pack.workers, len(paths))
-    if workers == 1:
-        yield from map(load, paths)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(load, paths, chunksize=32)
+def packed_bytes(shape: tuple[int, int, int, int], pack: PackParams) -> int:
+    """What a part of that shape takes on disk: its images, where they are packed, and 8 bytes a label."""
+    return 8 * shape[0] + (int(np.prod(shape, dtype=object)) if pack.mode == "arrays" else 0)
+
+
+def check_space(needed: int, folder: Path) -> int:
+    """Bytes that are free on the disk of `folder`. Raises UserError if they are fewer than `needed`."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"packing needs {needed} bytes ({in_units(needed)}) and the disk of {folder.absolute()} has {free} free "
+            f"({in_units(free)}); make pack.image_size smaller, set pack.mode to none, or free space"
+        )
+    return free
+
+
+def in_units(size: int) -> str:
+    """Bytes as a person reads them, e.g. `1.5 GB`."""
+    return next(f"{size / 10**power:.1f} {unit}" for power, unit in UNITS if size >= 10**power or power == 3)
+
+
+def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Path) -> None:
+    """Write the images that `table` lists, in its order, as a .npy file, uint8 (N, H, W, C).
+
+    The processes write to the file themselves; nowhere is there more than a few images at a time.
+    Raises UserError naming the file if an image is not readable.
+    """
+    shape = part_shape(table, part, pack)
+    with replacing(target) as temporary:
+        with temporary.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            start = file.tell()
+            file.truncate(start + packed_bytes(shape, pack) - 8 * shape[0])
+        paths = (raw / row["path"] for row in iterate_table(table))
+        write = partial(_write_chunk, target=temporary, start=start, load=_loader(pack, part))
+        with tqdm(total=shape[0], desc=part, unit="image", disable=None) as bar:
+            for count in map_unordered(write, _chunks(paths), _workers(pack.workers, shape[0])):
+                bar.update(count)
+
+
+def pack_labels(table: Path, classes: list[str], target: Path) -> None:
+    """Write the place in `classes` of each row's label as a .npy file, int64 (N,)."""
+    places = {label: place for place, label in enumerate(classes)}
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        np.save(file, np.fromiter((places[row["label"]] for row in iterate_table(table)), dtype=np.int64))
+
+
+def _write_chunk(chunk: tuple[int, list[Path]], target: Path, start: int, load: partial) -> int:
+    first, paths = chunk
+    try:
+        with target.open("r+b") as file:
+            for index, path in enumerate(paths, first):
+                image = load(path)
+                file.seek(start + index * image.nbytes)
+                file.write(image)
+    except OSError as error:  # load raises none: this is the disk
+        raise UserError(f"{target}: cannot be written ({error.strerror}); free space on its disk") from error
+    return len(paths)
+
+
+def _chunks(paths: Iterable[Path]) -> Iterator[tuple[int, list[Path]]]:
+    paths, first = iter(paths), 0
+    while chunk := list(islice(paths, CHUNK)):
+        yield first, chunk
+        first += len(chunk)
+
+
+def _loader(pack: PackParams, part: str) -> partial:
+    return partial(load_image, **pack.model_dump(include=set(SETTINGS)), keep_margin=part == "train")
 
 
 def _workers(asked: int | str, images: int) -> int:
@@ -48,17 +106,57 @@ def _workers(asked: int | str, images: int) -> int:
     return (os.cpu_count() or 1) if images >= WORTH_A_POOL else 1
 
 
+def measure_files(raw: Path, table: Path, pack: PackParams) -> dict[str, list[float]]:
+    """Channel statistics of the train images that `table` lists, decoded from their files."""
+    chosen = set(_evenly_spaced(sum(1 for _ in iterate_table(table))))
+    paths = (raw / row["path"] for index, row in enumerate(iterate_table(table)) if index in chosen)
+    count = partial(_count_chunk, load=_loader(pack, "train"))
+    return _statistics(sum(map_unordered(count, _chunks(paths), _workers(pack.workers, len(chosen)))))
+
+
+def measure_packed(path: Path) -> dict[str, list[float]]:
+    """Channel statistics of packed images, equal to those of `measure_files`.
+
+    Read piece by piece: the pages of a memory map would count as memory of this process.
+    """
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file)
+        start, size = file.tell(), int(np.prod(shape[1:]))
+
+        def image(index: int) -> np.ndarray:
+            file.seek(start + index * size)
+            return np.frombuffer(file.read(size), dtype=np.uint8).reshape(shape[1:])
+
+        return channel_statistics(image(index) for index in _evenly_spaced(shape[0]))
+
+
 def channel_statistics(images: Iterable[np.ndarray]) -> dict[str, list[float]]:
     """Mean and standard deviation per channel of uint8 images (H, W, C), in units of [0, 1].
 
     A channel that never varies gets the deviation 1, so that normalizing it does not divide by zero.
     """
-    count, total, squares = 0, 0.0, 0.0
-    for image in images:
-        pixels = image.reshape(-1, image.shape[-1]).astype(np.float64) / 255
-        count += len(pixels)
-        total += pixels.sum(axis=0)
-        squares += (pixels**2).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return _statistics(sum(map(_values, images)))
+
+
+def _evenly_spaced(count: int) -> list[int]:
+    """At most MEASURED of the indices below `count`."""
+    chosen = min(count, MEASURED)
+    return [index * count // chosen for index in range(chosen)]
+
+
+def _count_chunk(chunk: tuple[int, list[Path]], load: partial) -> np.ndarray:
+    return sum(_values(load(path)) for path in chunk[1])
+
+
+def _values(image: np.ndarray) -> np.ndarray:
+    """How often each of the 256 values occurs, (C, 256): whole numbers, whose sum knows no order."""
+    return np.stack([np.bincount(channel, minlength=256) for channel in image.reshape(-1, image.shape[-1]).T])
+
+
+def _statistics(counts: np.ndarray) -> dict[str, list[float]]:
+    values = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ values
+    std = np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
     return {"mean": mean.round(6).tolist(), "std": np.where(std < 1e-4, 1, std).round(6).tolist()}

@@ -47,6 +47,31 @@ def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None
     _save(figure, path)
 
 
+def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list[str]) -> None:
+    """At most 32 images (B, C, H, W) in [0, 1] in rows of 8, each under the names of the classes (B, K) it has a share
+    of."""
+    images, shares = images[:32], shares[:32]
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    height, width = images.shape[2:]
+    figure = Figure(figsize=(1.6 * columns, rows * (1.6 * height / width + 0.3)), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, image, share in zip(panels, images, shares, strict=False):
+        axes.imshow(image.transpose(1, 2, 0).clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(_caption(share, classes), fontsize=8, parse_math=False)
+    _save(figure, path)
+
+
+def _caption(shares: np.ndarray, classes: list[str]) -> str:
+    """`cat`, or `cat 70 %, dog 30 %`, the larger share first."""
+    present = [index for index in np.argsort(-shares, kind="stable") if shares[index] > 0]
+    if len(present) == 1:
+        return classes[present[0]]
+    return ", ".join(f"{classes[index]} {100 * shares[index]:.0f} %" for index in present)
+
+
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

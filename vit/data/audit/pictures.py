@@ -79,7 +79,7 @@ def _save(path: Path, raw: Path, lines: list[list[tuple[str, str]]]) -> None:
     for row, line in enumerate(lines):
         for column, (image, caption) in enumerate(line):
             corner = (column * TILE, row * (TILE + CAPTION))
-            tile, _ = decode(raw / image, "RGB", draft=TILE)
+            tile, _ = decode(raw / image, "RGB", enough=TILE)
             tile = _within(tile)
             sheet.paste(tile, (corner[0] + (TILE - tile.width) // 2, corner[1] + (TILE - tile.height) // 2))
             draw.text((corner[0] + 2, corner[1] + TILE), _shortened(caption, font), fill="black", font=font)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from vit.errors import UserError
 
 THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to know a scene again
 HASH_ROWS = 8
-WORTH_A_POOL, IMAGES_AT_ONCE = 500, 64
+WORTH_A_POOL = 500  # images
+CHUNK = 32  # images that a process looks at, at a time
 
 
 @dataclass(frozen=True)
@@ -60,43 +61,33 @@ class Scan:
         return np.array([look.dhash for look in self.looks], dtype=np.uint64)
 
 
-def scan(raw: Path, rows: list[Row], processes: int | None = None) -> Scan:
+def scan(raw: Path, rows: list[Row]) -> Scan:
     """Decode every image once, on all cores if there are many; the order stays."""
-    readable: list[Row] = []
-    looks: list[Look] = []
-    broken: list[tuple[Row, str]] = []
-    answers = _looks(raw, [row.path for row in rows], processes or os.cpu_count() or 1)
-    for row, answer in zip(rows, answers, strict=True):
-        if isinstance(answer, Look):
-            readable.append(row)
-            looks.append(answer)
-        else:
-            broken.append((row, answer))
-    return Scan(readable, looks, broken)
-
-
-def _looks(raw: Path, paths: list[str], processes: int) -> list[Look | str]:
-    """What each image shows, or why it cannot be read."""
-    workers = processes if len(paths) >= WORTH_A_POOL else 1
-    chunks = [(start, paths[start : start + IMAGES_AT_ONCE]) for start in range(0, len(paths), IMAGES_AT_ONCE)]
-    found: dict[int, list[Look | str]] = {}
-    with tqdm(total=len(paths), desc="audit", unit="image", disable=None) as bar:
-        for start, looks in map_unordered(partial(_look_at_some, raw), chunks, workers):
-            found[start] = looks
+    answers: dict[int, list[Look | str]] = {}
+    chunks = ((start, [raw / row.path for row in rows[start : start + CHUNK]]) for start in range(0, len(rows), CHUNK))
+    workers = (os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
+    with tqdm(total=len(rows), desc="audit", unit="image", disable=None) as bar:
+        for start, looks in map_unordered(_look_at_chunk, chunks, workers):
+            answers[start] = looks
             bar.update(len(looks))
-    return [look for start, _ in chunks for look in found[start]]
+    seen = list(zip(rows, chain.from_iterable(answers[start] for start in sorted(answers)), strict=True))
+    return Scan(
+        rows=[row for row, answer in seen if isinstance(answer, Look)],
+        looks=[answer for _, answer in seen if isinstance(answer, Look)],
+        broken=[(row, answer) for row, answer in seen if isinstance(answer, str)],
+    )
 
 
-def _look_at_some(raw: Path, chunk: tuple[int, list[str]]) -> tuple[int, list[Look | str]]:
+def _look_at_chunk(chunk: tuple[int, list[Path]]) -> tuple[int, list[Look | str]]:
     start, paths = chunk
-    return start, [_look(raw, path) for path in paths]
+    return start, [_look_or_reason(path) for path in paths]
 
 
-def _look(raw: Path, path: str) -> Look | str:
+def _look_or_reason(path: Path) -> Look | str:
     try:
-        return look(raw / path)
+        return look(path)
     except UserError as error:
-        return str(error).removeprefix(f"{raw / path}: ")
+        return str(error).removeprefix(f"{path}: ")
 
 
 def look(path: Path) -> Look:

@@ -1,0 +1,33 @@
+"""The download stage under DVC itself, in a clone of the repo."""
+
+import pytest
+
+from tests.conftest import Project, clone
+from tests.drawn import draw, draw_classes
+from tests.presets import write_preset
+from vit.files import read_json
+
+
+@pytest.fixture(scope="module")
+def cloned(tmp_path_factory) -> Project:
+    return clone(tmp_path_factory.mktemp("work") / "project")
+
+
+def test_a_changed_folder_is_noticed_by_the_next_repro(cloned, tmp_path):
+    pets = draw_classes(tmp_path / "my pets", {"cat": 2, "dog": 2})
+    (pets / "videos.csv").write_text("filename,video\n")
+    write_preset(cloned.folder / "params.yaml", "shapes", {"data.source": "folder", "data.path": str(pets)})
+    assert "4 images in 2 classes" in cloned.run("dvc repro download").stdout
+    assert cloned.read("data/tables/videos.csv") == "filename,video\n"
+    draw(pets / "cat" / "new.png", seed=9)
+    assert "5 images in 2 classes" in cloned.run("dvc repro download").stdout
+    assert "didn't change, skipping" in cloned.run("dvc repro download").stdout
+    assert read_json(cloned.folder / "data" / "raw.json")["tables"] == ["videos.csv"]
+
+
+def test_a_temp_run_refuses_a_relative_path_and_names_the_absolute_one(cloned):
+    draw_classes(cloned.folder / "images", {"cat": 2, "dog": 2})
+    write_preset(cloned.folder / "params.yaml", "shapes", {"data.source": "folder"})
+    refused = cloned.run("dvc exp run --temp download", succeeds=False).stderr
+    assert "error: data.path 'images' is relative, which a queue or temp run cannot follow; " in refused
+    assert f"set data.path={cloned.folder}/images" in refused

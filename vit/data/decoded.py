@@ -1,0 +1,97 @@
+"""The parts of the split as training reads them: packed arrays, or files decoded anew in every epoch."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vit.data.batches import Packed
+from vit.data.images import SETTINGS, load_image
+from vit.errors import UserError
+from vit.files import iterate_table, read_json
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One part of the split, decoded by worker processes where it is read: batches equal to those of `Packed`.
+
+    `settings` are load_image's, `labels` int64 (N,); with 0 workers this process decodes.
+    Raises UserError naming the file if an image is not readable, or if a worker is killed.
+    """
+
+    paths: list[Path]
+    labels: Tensor
+    settings: dict
+    workers: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of (images, labels) as the split lists them, the last one shorter."""
+        return self._batches(torch.arange(len(self)), batch_size)
+
+    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of (images, labels) in a random order, the last one shorter."""
+        return self._batches(torch.randperm(len(self), generator=generator), batch_size)
+
+    def _batches(self, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        loader = DataLoader(
+            _Images(self.paths, self.settings),
+            batch_size=None,  # an item is a batch already
+            sampler=[indices.tolist() for indices in order.split(batch_size)],
+            num_workers=self.workers,
+            generator=torch.Generator(),  # else it draws from PyTorch's global one, and dropout would differ
+        )
+        try:
+            for indices, images in zip(order.split(batch_size), loader, strict=True):
+                if isinstance(images, UserError):
+                    raise images
+                yield images, self.labels[indices]
+        except (RuntimeError, OSError, EOFError) as error:  # the latter two when it dies while handing over a batch
+            if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+                raise
+            raise UserError(
+                f"one of {self.workers} worker processes was killed, perhaps for lack of memory; lower pack.workers"
+            ) from error
+
+
+class _Images(Dataset):
+    """Batches uint8 (B, H, W, C) by lists of indices."""
+
+    def __init__(self, paths: list[Path], settings: dict):
+        self.paths, self.settings = paths, settings
+
+    def __getitem__(self, indices: list[int]) -> Tensor | UserError:
+        try:
+            images = [load_image(self.paths[index], **self.settings) for index in indices]
+        except UserError as error:
+            return error  # raised here, its one line would drown in the trace that DataLoader adds
+        return torch.from_numpy(np.stack(images))
+
+
+Part = Packed | Decoded
+
+
+def load_part(packed: Path, part: str, raw: Path, splits: Path) -> Part:
+    """What the pack stage left in `packed` for `part`: arrays, or by `pack.mode` none the way to decode the files.
+
+    Train images have the packed size, the others image_size. Raises UserError if `packed` is not complete.
+    """
+    try:
+        mode = read_json(packed / "mode.json")
+        if mode["mode"] == "arrays":
+            return Packed.load(packed, part)
+        preprocessing = read_json(packed / "preprocessing.json")
+        labels = torch.from_numpy(np.load(packed / f"{part}_labels.npy"))
+        paths = [raw / row["path"] for row in iterate_table(splits / f"{part}.csv")]
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; run `dvc repro`") from error
+    settings = {name: preprocessing[name] for name in SETTINGS} | {"keep_margin": part == "train"}
+    workers = (os.cpu_count() or 1) if mode["workers"] == "auto" else mode["workers"]
+    return Decoded(paths, labels, settings, workers)
