@@ -1,110 +1,428 @@
 import random
+import tempfile
+from collections import Counter, defaultdict
+from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, reject
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+from tests.data.findings import findings_of, row_of, settings
 from tests.drawn import draw
-from tests.presets import preset
-from vit.data.split import PARTS, Row, assign, list_images, read_rows
+from vit.data.audit.duplicates import frame_numbers
+from vit.data.audit.findings import Findings
+from vit.data.manifest import PARTS, Row, given_part, list_images, read_rows
+from vit.data.split import assign, subset
 from vit.errors import UserError
 from vit.files import write_table
-from vit.params import SplitParams
 
+NO_TABLES = Path("no tables")
 COUNTS = {"cat": 100, "dog": 37, "été": 12}
+SOME = hypothesis_settings(max_examples=12, deadline=None, database=None, derandomize=True)
+FEW = hypothesis_settings(max_examples=5, deadline=None, database=None, derandomize=True)
+
+Parts = dict[str, list[Row]]
 
 
-def split_params(tmp_path, **changes) -> SplitParams:
-    return preset(tmp_path, "shapes", {f"split.{key}": value for key, value in changes.items()}).split
+def images(counts: dict[str, int]) -> Findings:
+    """Unrelated images, so many of each class, none with a number in its name."""
+    return findings_of([row_of(f"{label}/{name}") for label, count in counts.items() for name in letters(count)])
 
 
-def rows_of(counts: dict[str, int]) -> list[Row]:
-    paths = [f"{label}/{index:03d}.png" for label, count in counts.items() for index in range(count)]
-    return sorted(Row(path, path.split("/")[0], path) for path in paths)
+def letters(count: int) -> list[str]:
+    return [f"{''.join(chr(97 + int(digit)) for digit in f'{index:04d}')}.png" for index in range(count)]
 
 
-def test_the_parts_are_disjoint_and_cover_every_image(tmp_path):
-    rows = rows_of(COUNTS)
-    parts = assign(rows, split_params(tmp_path))
+def counts_of(parts: Parts) -> dict[str, dict[str, int]]:
+    return {part: dict(Counter(row.label for row in rows)) for part, rows in parts.items()}
+
+
+def check(parts: Parts, findings: Findings) -> None:
+    """What holds for every strategy: images once, groups in one part, no class to be met untrained."""
     assert tuple(parts) == PARTS
-    assert sorted(row for part in parts.values() for row in part) == rows  # as lists: nothing twice, nothing lost
+    paths = [row.path for rows in parts.values() for row in rows]
+    assert len(paths) == len(set(paths))
+    assert set(paths) <= {row.path for row in findings.rows}
+    parts_of = defaultdict(set)
+    for part, rows in parts.items():
+        assert rows and rows == sorted(rows)
+        for row in rows:
+            parts_of[row.group].add(part)
+    assert all(len(found) == 1 for found in parts_of.values())
+    assert {row.label for row in parts["train"]} == {row.label for row in findings.rows}
 
 
-@pytest.mark.parametrize(("val", "test"), [(0.1, 0.2), (0.05, 0.05), (0.3, 0.33), (0.45, 0.45)])
-def test_every_class_meets_the_fractions_within_one_image(tmp_path, val, test):
-    parts = assign(rows_of(COUNTS), split_params(tmp_path, val_fraction=val, test_fraction=test))
-    for label, count in COUNTS.items():
-        for part, share in (("val", val), ("test", test), ("train", 1 - val - test)):
-            found = sum(row.label == label for row in parts[part])
-            assert abs(found - share * count) <= 1 + 1e-9
-            assert found >= 1
+@st.composite
+def unrelated(draw) -> Findings:
+    """Two to five classes of 1 to 60 images, at least two of them with more than three."""
+    sizes = draw(st.lists(st.integers(4, 60), min_size=2, max_size=3)) + draw(st.lists(st.integers(1, 3), max_size=2))
+    return images({f"class {chr(97 + index)}": size for index, size in enumerate(sizes)})
 
 
-def test_a_hundred_images_split_exactly(tmp_path):
-    parts = assign(rows_of({"cat": 100, "dog": 100}), split_params(tmp_path, val_fraction=0.1, test_fraction=0.2))
+@st.composite
+def grouped(draw) -> tuple[Findings, dict[str, str]]:
+    """150 to 300 images of two or three classes in groups of up to 4, and a class of one; the group of each path."""
+    generator = random.Random(draw(st.integers(0, 10**6)))
+    classes = draw(st.integers(2, 3))
+    names = letters(draw(st.integers(150, 300)))
+    rows = [row_of(f"{'abc'[generator.randrange(classes)]}/{name}") for name in names] + [row_of("lone/image.png")]
+    numbers, last = [], 0
+    while len(numbers) < len(rows):
+        numbers += [last] * generator.randint(1, 4)
+        last += 1
+    numbers = numbers[: len(rows)]
+    return findings_of(rows, numbers), {row.path: f"g{number}" for row, number in zip(rows, numbers, strict=True)}
+
+
+@st.composite
+def video(draw) -> Findings:
+    """300 to 400 frames of one or two series, some numbers missing, shots of two or three classes."""
+    generator = random.Random(draw(st.integers(0, 10**6)))
+    classes, rows = draw(st.integers(2, 3)), []
+    for series in "fg"[: draw(st.integers(1, 2))]:
+        number = generator.randrange(1000)
+        while len(rows) < (200 if series == "f" else 300):
+            label = "abc"[generator.randrange(classes)]
+            for _ in range(generator.randint(2, 12)):
+                number += 1 + (generator.random() < 0.1) * 3
+                rows.append(row_of(f"{label}/{series}{number}.png"))
+    return findings_of(rows)
+
+
+@st.composite
+def divided(draw) -> Findings:
+    """Two classes that came as train, test and perhaps val, 40 or more each, in near-duplicate groups of up to 3."""
+    generator = random.Random(draw(st.integers(0, 10**6)))
+    given_parts = ("train", "test", "val") if draw(st.booleans()) else ("train", "test")
+    rows = [
+        row_of(f"{label}/{part}/{name}")
+        for label in "ab"
+        for part in given_parts
+        for name in letters(generator.randint(40, 60))
+    ]
+    numbers = [index // 3 for index in range(len(rows))]
+    return findings_of(rows, numbers)
+
+
+def fractions() -> st.SearchStrategy[dict[str, float]]:
+    fraction = st.floats(0.05, 0.3)
+    return st.fixed_dictionaries({"val_fraction": fraction, "test_fraction": fraction, "seed": st.integers(0, 99)})
+
+
+@SOME
+@given(unrelated(), fractions())
+def test_random_meets_the_fractions_of_every_class_within_one_image_and_loses_none(findings, chosen):
+    parts = assign("random", findings, settings(**chosen), NO_TABLES)
+    check(parts, findings)
+    assert sum(map(len, parts.values())) == len(findings.rows)
+    found = counts_of(parts)
+    for label, count in Counter(row.label for row in findings.rows).items():
+        for part in ("val", "test"):
+            assert abs(found[part].get(label, 0) - chosen[f"{part}_fraction"] * count) <= 1
+            assert found[part].get(label, 0) >= (1 if count > 2 or (count == 2 and part == "test") else 0)
+
+
+@SOME
+@given(grouped(), fractions(), st.sampled_from(["near duplicates", "regex", "column"]))
+def test_groups_stay_whole_and_meet_fractions_within_a_group_and_class_shares_within_5_points(found, chosen, named):
+    findings, group = found
+    changes = dict(chosen)
+    if named == "regex":  # the group is the first three letters of the name: up to ten images
+        changes["group_regex"] = "/(.{3})"
+    settled = settings(**changes)
+    if named == "column":
+        parts = with_table(findings, group, changes)
+    else:
+        parts = assign("groups", findings, settled, NO_TABLES)
+    check(parts, findings)
+    assert sum(map(len, parts.values())) == len(findings.rows)
+    if named != "regex":
+        members = defaultdict(set)
+        for part, rows in parts.items():
+            for row in rows:
+                members[group[row.path]].add(part)
+        assert all(len(kept) == 1 for kept in members.values())
+    largest = max(Counter(row.group for rows in parts.values() for row in rows).values())
+    shares = Counter(row.label for row in findings.rows)
+    for part in ("val", "test"):
+        assert abs(len(parts[part]) - chosen[f"{part}_fraction"] * len(findings.rows)) <= largest
+        if len(parts[part]) >= 40:  # of fewer, an image more is a large share
+            ours = Counter(row.label for row in parts[part])
+            for label, count in shares.items():
+                assert abs(ours[label] / len(parts[part]) - count / len(findings.rows)) <= 0.05
+    assert "lone" in counts_of(parts)["train"]
+
+
+def with_table(findings: Findings, group: dict[str, str], changes: dict) -> Parts:
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [{"file": path, "scene": name} for path, name in group.items()]
+        write_table(Path(folder) / "groups.csv", lines)
+        return assign("groups", findings, settings(**changes, group_column="scene"), Path(folder))
+
+
+@SOME
+@given(video(), fractions(), st.integers(5, 20), st.integers(0, 4))
+def test_no_two_frames_of_different_parts_are_within_the_gap(findings, chosen, block_size, gap):
+    settled = settings(**chosen, block_size=block_size, gap=gap)
+    try:
+        parts = assign("blocks", findings, settled, NO_TABLES)
+    except UserError as error:
+        if gap and "leaves" in str(error):  # only what the gap leaves out may empty a part or a class
+            reject()
+        raise
+    check(parts, findings)
+    frames = frame_numbers(findings.rows)
+    place = dict(zip([row.path for row in findings.rows], zip(frames.series, frames.numbers, strict=True), strict=True))
+    places = sorted((*place[row.path], part) for part, rows in parts.items() for row in rows)
+    for (series, number, part), (other, next_number, next_part) in pairwise(places):
+        if series == other and part != next_part:
+            assert next_number - number > gap
+    kept = {row.path for rows in parts.values() for row in rows}
+    # Nothing is left out without need: each frame that is missing is within the gap of a frame of val or test.
+    held_out = sorted(place[row.path] for part in ("val", "test") for row in parts[part])
+    for path in place.keys() - kept:
+        series, number = place[path]
+        assert any(series == other and abs(number - near) <= gap for other, near in held_out)
+
+
+@SOME
+@given(video(), fractions(), st.integers(3, 8))
+def test_blocks_meet_the_fractions_within_a_block_before_gaps(findings, chosen, block_size):
+    parts = assign("blocks", findings, settings(**chosen, block_size=block_size, gap=0), NO_TABLES)
+    assert sum(map(len, parts.values())) == len(findings.rows)
+    for part in ("val", "test"):
+        assert abs(len(parts[part]) - chosen[f"{part}_fraction"] * len(findings.rows)) <= block_size
+
+
+@SOME
+@given(divided(), fractions())
+def test_folders_keep_the_given_parts_and_take_a_missing_val_from_train(findings, chosen):
+    parts = assign("folders", findings, settings(**chosen), NO_TABLES)
+    assert {given_part(row.path) for row in parts["test"]} == {"test"}
+    assert {given_part(row.path) for row in parts["train"]} == {"train"}
+    given_val = any(given_part(row.path) == "val" for row in findings.rows)
+    assert {given_part(row.path) for row in parts["val"]} == ({"val"} if given_val else {"train"})
+    assert sorted(row.path for rows in parts.values() for row in rows) == sorted(row.path for row in findings.rows)
+    if not given_val:
+        assert not {row.group for row in parts["val"]} & {row.group for row in parts["train"]}
+        assert abs(len(parts["val"]) - chosen["val_fraction"] * len(findings.rows)) <= 3
+
+
+@FEW
+@given(unrelated(), st.integers(2, 6), st.integers(0, 9))
+def test_random_folds_share_no_image_and_cover_all_but_lone_ones(findings, folds, seed):
+    tests = []
+    for fold in range(folds):
+        parts = assign("random", findings, settings(folds=folds, fold=fold, seed=seed), NO_TABLES)
+        check(parts, findings)
+        assert sum(map(len, parts.values())) == len(findings.rows)
+        tests.append({row.path for row in parts["test"]})
+    counts = Counter(row.label for row in findings.rows)
+    covered = sorted(path for test in tests for path in test)
+    assert covered == sorted(row.path for row in findings.rows if counts[row.label] > 1)
+    assert max(map(len, tests)) - min(map(len, tests)) <= 1
+
+
+@FEW
+@given(grouped(), st.integers(2, 4))
+def test_folds_of_groups_share_no_image_and_cover_all_but_a_class_of_one_group(found, folds):
+    findings, _ = found
+    tests = []
+    for fold in range(folds):
+        parts = assign("groups", findings, settings(folds=folds, fold=fold), NO_TABLES)
+        check(parts, findings)
+        tests.append({row.path for row in parts["test"]})
+    covered = [path for test in tests for path in test]
+    assert len(covered) == len(set(covered))
+    by_group = {row.path: number for row, number in zip(findings.rows, findings.groups.tolist(), strict=True)}
+    missing = {row.path for row in findings.rows} - set(covered)
+    assert {by_group[path] for path in missing} == {by_group["lone/image.png"]}
+    assert max(map(len, tests)) - min(map(len, tests)) <= 2 * 4  # each cut is within half a group of its place
+
+
+@FEW
+@given(video())
+def test_folds_of_blocks_share_no_frame_and_cover_all(findings):
+    covered = []
+    for fold in range(3):
+        parts = assign("blocks", findings, settings(folds=3, fold=fold, block_size=8, gap=1), NO_TABLES)
+        check(parts, findings)
+        covered += [row.path for row in parts["test"]]
+    assert sorted(covered) == sorted(row.path for row in findings.rows)
+
+
+@FEW
+@given(divided())
+def test_folds_of_given_parts_are_val_parts_and_leave_test_alone(findings):
+    covered, fitting = [], [row.path for row in findings.rows if given_part(row.path) != "test"]
+    for fold in range(3):
+        parts = assign("folders", findings, settings(folds=3, fold=fold), NO_TABLES)
+        assert sorted(row.path for part in ("train", "val") for row in parts[part]) == sorted(fitting)
+        assert all(given_part(row.path) == "test" for row in parts["test"])
+        covered += [row.path for row in parts["val"]]
+    assert sorted(covered) == sorted(fitting)
+
+
+@FEW
+@given(grouped(), st.permutations(range(20)), st.sampled_from(["random", "groups"]))
+def test_the_order_of_the_rows_does_not_matter(found, shuffle, strategy):
+    findings, _ = found
+    order = [index for start in shuffle for index in range(start, len(findings.rows), 20)]
+    first, again = (assign(strategy, given, settings(), NO_TABLES) for given in (findings, findings.only(order)))
+    assert first == again
+
+
+@FEW
+@given(video(), st.integers(0, 5))
+def test_blocks_do_not_depend_on_the_order_and_differ_by_seed(findings, seed):
+    settled = settings(block_size=6, gap=1, seed=seed)
+    shuffled = list(reversed(range(len(findings.rows))))
+    first = assign("blocks", findings, settled, NO_TABLES)
+    assert first == assign("blocks", findings.only(shuffled), settled, NO_TABLES)
+    assert first != assign("blocks", findings, settings(block_size=6, gap=1, seed=seed + 1), NO_TABLES)
+
+
+def test_a_hundred_images_split_exactly():
+    parts = assign("random", images({"cat": 100, "dog": 100}), settings(), NO_TABLES)
     assert {part: len(rows) for part, rows in parts.items()} == {"train": 140, "val": 20, "test": 40}
 
 
-def test_the_seed_alone_decides(tmp_path):
-    rows = rows_of(COUNTS)
-    first, again, other = (assign(rows, split_params(tmp_path, seed=seed)) for seed in (0, 0, 1))
-    assert first == again
-    assert first != other
+def test_another_seed_is_another_draw():
+    first, other = (assign("random", images(COUNTS), settings(seed=seed), NO_TABLES) for seed in (0, 1))
     # Two random test parts of 20 out of 100 share 4 on average; 20 would be the same draw.
     shared = set(first["test"]) & set(other["test"])
     assert sum(row.label == "cat" for row in shared) < 12
 
 
-def test_two_classes_are_shuffled_differently(tmp_path):
-    parts = assign(rows_of({"cat": 100, "dog": 100}), split_params(tmp_path))
-    numbers = {label: {row.path[-7:] for row in parts["test"] if row.label == label} for label in ("cat", "dog")}
-    assert numbers["cat"] != numbers["dog"]
+def test_two_classes_are_shuffled_differently():
+    test = assign("random", images({"cat": 100, "dog": 100}), settings(), NO_TABLES)["test"]
+    names = {label: {row.path[3:] for row in test if row.label == label} for label in ("cat", "dog")}
+    assert names["cat"] != names["dog"]
 
 
-def test_a_new_class_moves_no_image_of_the_others(tmp_path):
-    settings = split_params(tmp_path)
-    before = assign(rows_of(COUNTS), settings)
-    after = assign(rows_of({"ant": 20, **COUNTS, "zebra": 9}), settings)
+def test_a_new_class_moves_no_image_of_the_others():
+    before = assign("random", images(COUNTS), settings(), NO_TABLES)
+    after = assign("random", images({"ant": 20, **COUNTS, "zebra": 9}), settings(), NO_TABLES)
     for part in PARTS:
         assert [row for row in after[part] if row.label in COUNTS] == before[part]
 
 
-def test_a_subset_takes_so_many_of_each_class(tmp_path):
-    parts = assign(rows_of(COUNTS), split_params(tmp_path, subset_per_class=10, val_fraction=0.1, test_fraction=0.2))
-    counts = {
-        part: {label: sum(row.label == label for row in rows) for label in COUNTS} for part, rows in parts.items()
-    }
-    assert counts == {
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, {"train": 1}),
+        (2, {"train": 1, "test": 1}),
+        (3, {"train": 1, "val": 1, "test": 1}),
+        (5, {"train": 3, "val": 1, "test": 1}),
+    ],
+)
+def test_a_class_of_few_images_is_trained_on_before_it_is_tested(count, expected):
+    parts = assign("random", images({"cat": 50, "rare": count}), settings(), NO_TABLES)
+    assert {part: found["rare"] for part, found in counts_of(parts).items() if "rare" in found} == expected
+
+
+@pytest.mark.parametrize(("val", "test", "expected"), [(0.05, 0.9, (1, 0, 3)), (0.45, 0.45, (1, 1, 2))])
+def test_large_fractions_leave_an_image_of_each_class_to_train_on(val, test, expected):
+    # Of 4: 0.9 rounds to all 4, so 3, and none for val; 0.45 rounds to 2 and 2, so val gets 1.
+    parts = assign("random", images({"a": 4, "b": 100}), settings(val_fraction=val, test_fraction=test), NO_TABLES)
+    assert tuple(counts_of(parts)[part].get("a", 0) for part in PARTS) == expected
+
+
+def test_many_small_classes_are_dealt_to_all_folds():
+    findings = images({f"class {chr(97 + index)}": 4 for index in range(10)})
+    # 40 images in turn to 5 folds are 8 each; class by class from the first fold on, the last one would get none.
+    for fold in range(5):
+        parts = assign("random", findings, settings(folds=5, fold=fold), NO_TABLES)
+        assert {part: len(rows) for part, rows in parts.items()} == {"train": 22, "val": 10, "test": 8}
+
+
+def test_classes_of_one_image_do_not_stop_a_split_by_groups():
+    findings = images({"cat": 30, "dog": 30} | {f"rare {chr(97 + index)}": 1 for index in range(20)})
+    for folds in (None, 4):
+        parts = assign("groups", findings, settings(folds=folds), NO_TABLES)
+        check(parts, findings)
+        assert all(counts_of(parts)["train"][f"rare {chr(97 + index)}"] == 1 for index in range(20))
+
+
+def test_classes_of_two_groups_are_never_tested_with_both():
+    findings = images({f"class {chr(97 + index // 26)}{chr(97 + index % 26)}": 2 for index in range(200)})
+    check(assign("groups", findings, settings(val_fraction=0.2, test_fraction=0.25), NO_TABLES), findings)
+
+
+def test_three_groups_fill_three_parts_whatever_the_fractions():
+    findings = findings_of([row_of(f"a/{name}") for name in letters(12)], [0] + [1] + [2] * 10)
+    for seed in range(5):
+        chosen = settings(seed=seed, val_fraction=0.3, test_fraction=0.3)
+        check(assign("groups", findings, chosen, NO_TABLES), findings)
+
+
+def test_a_subset_takes_so_many_of_each_class_and_remembers_how_many_there_were():
+    few = subset(images(COUNTS), settings(subset_per_class=10))
+    assert few.usable == 149 and len(few.rows) == 30
+    assert counts_of(assign("random", few, settings(), NO_TABLES)) == {
         "train": {"cat": 7, "dog": 7, "été": 7},
         "val": {"cat": 1, "dog": 1, "été": 1},
         "test": {"cat": 2, "dog": 2, "été": 2},
     }
+    assert len(few.groups) == len(few.scan.looks) == len(few.frames.series) == 30
 
 
-def test_a_subset_larger_than_a_class_takes_all_of_it(tmp_path):
-    parts = assign(rows_of({"cat": 10, "dog": 5}), split_params(tmp_path, subset_per_class=8))
-    assert sum(row.label == "cat" for part in parts.values() for row in part) == 8
-    assert sum(row.label == "dog" for part in parts.values() for row in part) == 5
+def test_a_subset_larger_than_a_class_takes_all_of_it():
+    few = subset(images({"cat": 10, "dog": 5}), settings(subset_per_class=8))
+    assert Counter(row.label for row in few.rows) == {"cat": 8, "dog": 5}
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_class_with_too_few_images_is_named_with_their_number(tmp_path, count):
-    with pytest.raises(UserError, match=rf"class 'rare' has {count} image\(s\): too few"):
-        assign(rows_of({"cat": 50, "rare": count}), split_params(tmp_path))
+def test_a_huge_gap_is_judged_without_counting_through_it():
+    rows = [row_of(f"{'ab'[number // 10 % 2]}/f{number}.png") for number in range(400)]
+    with pytest.raises(UserError, match=r"leaves the (val|train) part empty"):
+        assign("blocks", findings_of(rows), settings(block_size=10, gap=10**12), NO_TABLES)
 
 
-def test_three_images_are_one_for_each_part(tmp_path):
-    parts = assign(rows_of({"cat": 3, "dog": 3}), split_params(tmp_path))
-    assert {part: len(rows) for part, rows in parts.items()} == {"train": 2, "val": 2, "test": 2}
+def test_the_frames_at_a_border_are_left_out_of_train_by_exactly_the_gap():
+    # Three blocks of 10; whichever is test, train keeps what is 3 or more numbers from another part.
+    rows = [row_of(f"a/f{number}.png") for number in range(30)]
+    parts = assign("blocks", findings_of(rows), settings(block_size=10, gap=2), NO_TABLES)
+    numbers = {part: sorted(int(row.path[3:-4]) for row in rows) for part, rows in parts.items()}
+    assert len(numbers["test"]) == 10
+    whole = {part: np.arange(numbers[part][0] // 10 * 10, numbers[part][0] // 10 * 10 + 10) for part in PARTS}
+    test, val = set(whole["test"].tolist()), whole["val"].tolist()
+    val = [number for number in val if all(abs(number - other) > 2 for other in test)]
+    train = [n for n in whole["train"].tolist() if all(abs(n - other) > 2 for other in [*test, *val])]
+    assert (numbers["val"], numbers["train"]) == (val, train)
+
+
+@pytest.mark.parametrize(
+    ("names", "scenes"),
+    [
+        (("file", "cat/a.png", "cat/deep/b.png", "dog/c.png", "dog/d.png"), "wxyz"),  # from the class on
+        (("file", "a.png", "deep/b.png", "c.png", "d.png"), "wxyz"),  # below the class
+        (("file", "a.png", "b.png", "c.png", "d.png"), "wxyz"),  # names of files
+        (("\ufefffile", "a.png", "b.png", "c.png", "d.png"), "wxyz"),  # as Excel saves UTF-8
+    ],
+)
+def test_a_table_may_name_images_in_three_ways(tmp_path, names, scenes):
+    header, *files = names
+    table = [f"{header},scene"] + [f"{file},{scene}" for file, scene in zip(files, scenes, strict=True)]
+    (tmp_path / "scenes.csv").write_text("\n".join(table), encoding="utf-8")
+    (tmp_path / "other.csv").write_text("name,owner\na.png,me\n", encoding="utf-8")
+    rows = [row_of(path) for path in ("cat/a.png", "cat/deep/b.png", "dog/c.png", "dog/d.png")]
+    parts = assign("groups", findings_of(rows), settings(group_column="scene"), tmp_path)
+    found = {row.path: row.group for rows in parts.values() for row in rows}
+    assert found == dict(zip([row.path for row in rows], scenes, strict=True))
 
 
 def test_the_order_in_which_files_were_made_does_not_matter(tmp_path):
-    names = [row.path for row in rows_of({"cat": 9, "dog": 7})]
+    names = [row.path for row in images({"cat": 9, "dog": 7}).rows]
     listed = []
     for seed in (1, 2):
         root = tmp_path / str(seed)
         for name in random.Random(seed).sample(names, len(names)):
             draw(root / name, height=1, width=1)
         listed.append(list_images(root))
-    assert listed[0] == listed[1] == rows_of({"cat": 9, "dog": 7})
+    assert listed[0] == listed[1] == images({"cat": 9, "dog": 7}).rows
 
 
 def test_an_image_below_a_folder_of_its_class_keeps_the_class(tmp_path):
@@ -112,7 +430,22 @@ def test_an_image_below_a_folder_of_its_class_keeps_the_class(tmp_path):
     assert list_images(tmp_path) == [Row("cat/indoors/1.png", "cat", "cat/indoors/1.png")]
 
 
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("cat/train/1.png", "train"),
+        ("cat/val/deep/1.png", "val"),
+        ("cat/1.png", None),
+        ("train/cat/1.png", None),  # a class called train
+        ("cat/deep/test/1.png", None),
+        ("cat/test", None),  # a file called test
+    ],
+)
+def test_the_directory_below_the_class_is_the_given_part(path, part):
+    assert given_part(path) == part
+
+
 def test_rows_come_back_from_their_table(tmp_path):
-    rows = rows_of({"weiße Katze, groß": 2, '"dog"': 1})
+    rows = images({"weiße Katze, groß": 2, '"dog"': 1}).rows
     write_table(tmp_path / "train.csv", [row._asdict() for row in rows])
     assert read_rows(tmp_path / "train.csv") == rows

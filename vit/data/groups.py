@@ -1,7 +1,8 @@
 """What must not be torn apart by a split: near duplicates, blocks of frames, or what a table or the names say."""
 
+import csv
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from vit.files import read_table
 
 def by_near_duplicates(rows: list[Row], numbers: np.ndarray) -> list[Row]:
     """Images with the same number share a group, named by its first image; one that is alone is its own."""
+    numbered = list(zip(rows, numbers.tolist(), strict=True))
     first: dict[int, str] = {}
-    return [
-        row._replace(group=first.setdefault(number, row.path))
-        for row, number in zip(rows, numbers.tolist(), strict=True)
-    ]
+    for row, number in sorted(numbered):
+        first.setdefault(number, row.path)
+    return [row._replace(group=first[number]) for row, number in numbered]
 
 
 def by_blocks(rows: list[Row], frames: Frames, block_size: int) -> list[Row]:
@@ -49,8 +50,8 @@ def by_regex(rows: list[Row], pattern: str) -> list[Row]:
 def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:
     """The groups that a CSV in the folder `tables` has in `column`; its first column names the images.
 
-    A name is a path from the class on, a path below it, or a file name where that is unique. Raises UserError if no
-    table or more than one has the column, or if an image is not in it.
+    A name is a path from the class on or, where only one image has it, a path below the class or a file name. Raises
+    UserError if no table or more than one has the column, or if an image has no group in it, or two.
     """
     table = _table_with(tables, column)
     key = next(iter(table[0]))
@@ -58,17 +59,18 @@ def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:
         raise UserError(
             f"split.group_column '{column}' is the table's first column, which names the images; take another"
         )
-    known = {line[key]: line[column] for line in table}
-    files = Counter(_file(row) for row in rows)
+    known: dict[str, set[str]] = defaultdict(set)
+    for line in table:
+        known[line[key]] |= {line[column]} if line[column] else set()
+    names = [(row.path, *{row.path.partition("/")[2], row.path.rpartition("/")[2]}) for row in rows]
+    times = Counter(name for ours in names for name in ours)
     grouped = []
-    for row in rows:
-        names = [row.path, row.path.partition("/")[2], *([_file(row)] if files[_file(row)] == 1 else [])]
-        group = next((known[name] for name in names if known.get(name)), None)
-        if group is None:
-            raise UserError(
-                f"split.group_column '{column}': the table has no group for '{row.path}'; add a line for it"
-            )
-        grouped.append(row._replace(group=group))
+    for row, ours in zip(rows, names, strict=True):
+        groups = {group for name in ours if times[name] == 1 for group in known.get(name, ())}
+        if len(groups) != 1:
+            has = f"{len(groups)} groups ({', '.join(sorted(groups))})" if groups else "no group"
+            raise UserError(f"split.group_column '{column}': the table has {has} for '{row.path}'; name it in one line")
+        grouped.append(row._replace(group=next(iter(groups))))
     return grouped
 
 
@@ -77,16 +79,13 @@ def _table_with(folder: Path, column: str) -> list[dict[str, str]]:
     for path in sorted(folder.glob("*.csv")):
         try:
             table = read_table(path)
-        except (UnicodeDecodeError, ValueError) as error:
+        except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path.name}: not a CSV in UTF-8 ({error})") from error
         if table:
             columns |= {name for name in table[0] if name}
             found += [table] if column in table[0] else []
     if len(found) != 1:
-        has = f"{len(found)} CSVs beside the images have it" if found else f"there are {sorted(columns) or 'no CSVs'}"
+        there = f"there are {sorted(columns)}" if columns else "there are no CSVs with lines"
+        has = f"{len(found)} CSVs beside the images have it" if found else there
         raise UserError(f"split.group_column '{column}': one CSV beside the images must have this column; {has}")
     return found[0]
-
-
-def _file(row: Row) -> str:
-    return row.path.rpartition("/")[2]

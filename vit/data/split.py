@@ -1,6 +1,7 @@
 """Which image is for fitting, which for choosing, which for the final figure: one function per strategy."""
 
 import random
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ def choose_strategy(findings: Findings, split: SplitParams, tables: Path) -> tup
     """The strategy that `split.strategy` comes to, and why; auto judges what a random split would give away."""
     if split.strategy != "auto":
         return split.strategy, "asked for by split.strategy"
-    if all(given_part(row.path) for row in findings.rows):
+    given = {given_part(row.path) for row in findings.rows}
+    if given in ({"train", "test"}, {"train", "val", "test"}):
         return "folders", "the source came divided into train and test"
     if split.group_column or split.group_regex:
         return "groups", f"groups are named by {split.group_column or split.group_regex}"
@@ -66,36 +68,40 @@ def assign(strategy: str, findings: Findings, split: SplitParams, tables: Path) 
         parts = _whole_groups(by_regex(rows, split.group_regex), split)
     else:
         parts = _whole_groups(by_near_duplicates(rows, findings.groups), split)
-    _refuse_unusable(parts, strategy)
+    _refuse_unusable(rows, parts, strategy)
     return {part: sorted(parts[part]) for part in PARTS}
 
 
 def _shuffled_classes(rows: list[Row], seed: int) -> Iterator[list[Row]]:
-    for label in sorted({row.label for row in rows}):
-        members = [row for row in rows if row.label == label]
+    classes: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows):
+        classes[row.label].append(row)
+    for label, members in sorted(classes.items()):
         random.Random(f"{seed} {label}").shuffle(members)
         yield members
 
 
 def _random(rows: list[Row], split: SplitParams) -> Parts:
-    """Stratified, image by image: each class is shuffled by the seed, then cut. A lone image is for training."""
+    """Stratified, image by image: each class is shuffled by the seed, then cut within one image of the fractions.
+
+    One image of a class is always left to train on, so a lone image is in no test part.
+    """
     parts: Parts = {part: [] for part in PARTS}
+    dealt = 0  # to the folds in turn through all classes, or the last folds would get none of many small classes
     for members in _shuffled_classes(rows, split.seed):
-        if len(members) == 1:
+        count = len(members)
+        if count == 1:
             parts["train"] += members
             continue
         if split.folds is None:
-            test = members[: max(1, round(len(members) * split.test_fraction))]
+            tests = min(max(1, round(count * split.test_fraction)), count - 1)
+            test, rest = members[:tests], members[tests:]
         else:
-            test = members[split.fold :: split.folds]
-        rest = [row for row in members if row not in set(test)]
-        val = max(1, round(len(members) * split.val_fraction)) if len(members) > 2 else 0
-        if len(rest) <= val:
-            raise UserError(
-                f"class '{members[0].label}' has {len(members)} image(s): too few for val_fraction "
-                f"{split.val_fraction} and test_fraction {split.test_fraction} with one left to train on; "
-                "add images or remove the class"
-            )
+            in_test = [(dealt + index) % split.folds == split.fold for index in range(count)]
+            test = [row for row, chosen in zip(members, in_test, strict=True) if chosen]
+            rest = [row for row, chosen in zip(members, in_test, strict=True) if not chosen]
+            dealt += count
+        val = min(max(1, round(count * split.val_fraction)), len(rest) - 1) if count > 2 else 0
         parts["test"] += test
         parts["val"] += rest[:val]
         parts["train"] += rest[val:]
@@ -112,12 +118,11 @@ def _folders(rows: list[Row], split: SplitParams) -> Parts:
                 f"split.strategy is folders, but '{row.path}' came in neither train, val nor test; choose another one"
             )
         parts[part].append(row)
+    fitting = _Groups(parts["train"] + parts["val"])
     if split.folds is not None:
-        fitting = _Groups(parts["train"] + parts["val"])
         val = fitting.folds(split.folds, _generator(split))[split.fold]
         parts |= {"val": fitting.rows(val), "train": fitting.rows(fitting.without(val))}
-    elif not parts["val"]:
-        fitting = _Groups(parts["train"])
+    elif parts["train"] and not parts["val"]:
         val = fitting.closest(fitting.all, split.val_fraction * len(rows), _generator(split))
         parts |= {"val": fitting.rows(val), "train": fitting.rows(fitting.without(val))}
     return parts
@@ -127,7 +132,7 @@ def _whole_groups(rows: list[Row], split: SplitParams) -> Parts:
     """Groups stay whole; fractions are met within one group, class shares as closely as many draws find."""
     groups, generator = _Groups(rows), _generator(split)
     if split.folds is None:
-        test = groups.closest(groups.all, split.test_fraction * len(rows), generator)
+        test = groups.closest(groups.all, split.test_fraction * len(rows), generator, leave=1)
     else:
         test = groups.folds(split.folds, generator)[split.fold]
     rest = groups.without(test)
@@ -140,7 +145,10 @@ def _generator(split: SplitParams) -> np.random.Generator:
 
 
 class _Groups:
-    """Groups of images by number: which rows they hold, and how many of each class (groups, classes)."""
+    """Groups of images by number: which rows they hold, and how many of each class (groups, classes).
+
+    No choice of them takes the last images of a class: a class that lies in one group is for training.
+    """
 
     def __init__(self, rows: list[Row]):
         members: dict[str, list[Row]] = defaultdict(list)
@@ -154,6 +162,7 @@ class _Groups:
         for index, group in enumerate(self.members):
             for label, count in Counter(row.label for row in group).items():
                 self.counts[index, column[label]] = count
+        self.sizes = self.counts.sum(axis=1)
 
     def rows(self, chosen: np.ndarray) -> list[Row]:
         return [row for index in chosen for row in self.members[index]]
@@ -161,28 +170,44 @@ class _Groups:
     def without(self, chosen: np.ndarray) -> np.ndarray:
         return np.setdiff1d(self.all, chosen)
 
-    def closest(self, among: np.ndarray, wanted: float, generator: np.random.Generator) -> np.ndarray:
-        """Groups of `among` with about `wanted` images, within one group, and class shares as all of `among` have."""
-        if len(among) < 2:
-            raise UserError(
-                f"{len(self.names)} group(s) cannot fill train, val and test ('{self.names[0]}' ...); make them smaller"
-            )
-        best, least = among[:1], np.inf
+    def closest(self, among: np.ndarray, wanted: float, generator: np.random.Generator, leave: int = 0) -> np.ndarray:
+        """Groups of `among` with about `wanted` images, within one group, and class shares as all of `among` have.
+
+        Each class keeps a group; beyond those `leave` more are left.
+        """
+        best, least = among[:0], np.inf
         for _ in range(DRAWS):
-            order = generator.permutation(among)
-            filled = self.counts[order].sum(axis=1).cumsum()
-            chosen = order[: int(np.abs(filled[:-1] - wanted).argmin()) + 1]
+            free = self._without_last(generator.permutation(among))
+            free = free[: len(free) - leave]
+            if not len(free):
+                continue
+            chosen = free[: int(np.abs(self.sizes[free].cumsum() - wanted).argmin()) + 1]
             deviation = self._deviation(chosen, among)
             if deviation < least:
                 best, least = chosen, deviation
+        if not len(best):
+            raise UserError(
+                f"{len(self.names)} group(s) ('{self.names[0]}' ...) cannot fill train, val and test with an image of "
+                "each class to train on; make them smaller"
+            )
         return best
 
+    def _without_last(self, order: np.ndarray) -> np.ndarray:
+        """`order` without the last group of each class in it."""
+        # (classes, groups) in reverse order: the first with any is the last of that class.
+        backwards = self.counts[order[::-1]] > 0
+        last = len(order) - 1 - backwards.argmax(axis=0)[backwards.any(axis=0)]
+        return np.delete(order, last)
+
     def folds(self, folds: int, generator: np.random.Generator) -> list[np.ndarray]:
-        """All groups in `folds` heaps of about equal size, each with class shares as all have."""
+        """All groups in `folds` heaps of about equal size, each with class shares as all have.
+
+        What would be the last of a class to train on is in none of the heaps.
+        """
         best, least = [], np.inf
-        for _ in range(DRAWS):
+        for _ in range(DRAWS if len(self.names) >= folds else 0):
             order = generator.permutation(self.all)
-            filled = self.counts[order].sum(axis=1).cumsum()
+            filled = self.sizes[order].cumsum()
             cuts = [int(np.abs(filled - filled[-1] * k / folds).argmin()) + 1 for k in range(1, folds)]
             heaps = np.split(order, cuts)
             deviation = max(self._deviation(heap, self.all) if len(heap) else np.inf for heap in heaps)
@@ -192,7 +217,13 @@ class _Groups:
             raise UserError(
                 f"{len(self.names)} groups cannot make split.folds {folds}; use smaller groups or fewer folds"
             )
-        return best
+        return [self._not_whole_classes(heap) for heap in best]
+
+    def _not_whole_classes(self, heap: np.ndarray) -> np.ndarray:
+        """`heap` without one group of each class that no other heap has."""
+        whole = self.counts[heap].sum(axis=0) == self.counts.sum(axis=0)
+        last = [int(np.flatnonzero(self.counts[heap, column])[-1]) for column in np.flatnonzero(whole)]
+        return np.delete(heap, last)
 
     def _deviation(self, chosen: np.ndarray, among: np.ndarray) -> float:
         """Largest difference of a class's share; more for a class that is missing, most for one left to no other."""
@@ -206,24 +237,34 @@ def _without_gaps(parts: Parts, rows: list[Row], frames: Frames, gap: int) -> Pa
     """Leave out frames of train, then of val, that are within `gap` numbers of a frame of another part."""
     numbered = zip(rows, frames.series, frames.numbers.tolist(), strict=True)
     place = {row.path: (series, number) for row, series, number in numbered if series}
-    taken: set[tuple[str, int]] = set()
+    taken: dict[str, list[int]] = defaultdict(list)
     kept: Parts = {}
     for part in reversed(PARTS):
-        kept[part] = [row for row in parts[part] if place.get(row.path) not in taken]
+        kept[part] = [row for row in parts[part] if not _is_near(place.get(row.path), taken, gap)]
         for series, number in (place[row.path] for row in kept[part] if row.path in place):
-            taken |= {(series, near) for near in range(number - gap, number + gap + 1)}
+            taken[series].append(number)
+        for numbers in taken.values():
+            numbers.sort()
     return kept
 
 
-def _refuse_unusable(parts: Parts, strategy: str) -> None:
+def _is_near(place: tuple[str, int] | None, taken: dict[str, list[int]], gap: int) -> bool:
+    """Whether a number of the same series, ascending in `taken`, is at most `gap` away."""
+    if place is None:
+        return False
+    numbers = taken.get(place[0], [])
+    above = bisect_left(numbers, place[1])
+    return any(abs(number - place[1]) <= gap for number in numbers[max(0, above - 1) : above + 1])
+
+
+def _refuse_unusable(rows: list[Row], parts: Parts, strategy: str) -> None:
     for part in PARTS:
         if not parts[part]:
             raise UserError(
                 f"split.strategy {strategy} leaves the {part} part empty; "
                 "change split.val_fraction, test_fraction, block_size or gap"
             )
-    trained = {row.label for row in parts["train"]}
-    unseen = sorted({row.label for part in ("val", "test") for row in parts[part]} - trained)
+    unseen = sorted({row.label for row in rows} - {row.label for row in parts["train"]})
     if unseen:
         raise UserError(
             f"split.strategy {strategy} leaves class '{unseen[0]}' without an image to train on; "

@@ -16,7 +16,7 @@ from vit.data.manifest import PARTS, Row, given_part
 # 14 bits follow a shot from frame to frame, and the thumbnails' distance keeps unlike pictures with like hashes apart.
 CHAIN_BITS, CHAIN_DISTANCE, CHAIN_STEP = 14, 32.0, 3
 PAIR_BITS, PAIR_DISTANCE = 8, 8.0
-FRAME_NUMBER = re.compile(r"\d+(?!.*\d)")  # the last number in a file's name
+FRAME_NUMBER = re.compile(r"(?<!\d)\d{1,18}(?!\d)(?!.*\d)")  # the last number in a file's name, if int64 holds it
 ROWS_AT_ONCE = 128
 
 
@@ -108,25 +108,35 @@ def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
     """
     count = len(scan.rows)
     thumbnails = scan.thumbnails.reshape(count, -1).astype(np.float32)
-    pairs = [*_alike(scan.hashes, thumbnails), *_consecutive(scan.hashes, thumbnails, frames)]
-    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
-    links = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
-    return connected_components(links, directed=False)[1]
-
-
-def _alike(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
-    pairs = []
-    for start in range(0, len(hashes), ROWS_AT_ONCE):
-        block = hashes[start : start + ROWS_AT_ONCE, None]
-        near = np.bitwise_count(block ^ hashes[None, start:]) <= PAIR_BITS
-        ones, others = np.nonzero(np.triu(near, 1))
-        ones, others = ones + start, others + start
+    groups = _joined(np.arange(count), *_consecutive(scan.hashes, thumbnails, frames))
+    for start in range(0, count, ROWS_AT_ONCE):
+        # Pairs that are in one group already are not compared: a camera that stands still would make N² / 2 of them.
+        ones, others = _like_hashes(scan.hashes, start)
+        apart = groups[ones] != groups[others]
+        ones, others = ones[apart], others[apart]
         close = _distance(thumbnails, ones, others) <= PAIR_DISTANCE
-        pairs += zip(ones[close].tolist(), others[close].tolist(), strict=True)
-    return pairs
+        groups = _joined(groups, ones[close], others[close])
+    return groups
 
 
-def _consecutive(hashes: np.ndarray, thumbnails: np.ndarray, frames: Frames) -> list[tuple[int, int]]:
+def _joined(groups: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Group numbers (N,) after the groups of each pair of images became one."""
+    if not len(ones):
+        return groups
+    count = int(groups.max()) + 1
+    links = coo_array((np.ones(len(ones)), (groups[ones], groups[others])), shape=(count, count))
+    return connected_components(links, directed=False)[1][groups]
+
+
+def _like_hashes(hashes: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of some images from `start` on with all after them, where the hashes are alike."""
+    block = hashes[start : start + ROWS_AT_ONCE, None]
+    near = np.bitwise_count(block ^ hashes[None, start:]) <= PAIR_BITS
+    ones, others = np.nonzero(np.triu(near, 1))
+    return ones + start, others + start
+
+
+def _consecutive(hashes: np.ndarray, thumbnails: np.ndarray, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     places = zip(frames.series, frames.numbers.tolist(), range(len(hashes)), strict=True)
     order = sorted(place for place in places if place[0])
     neighbours = [
@@ -137,7 +147,7 @@ def _consecutive(hashes: np.ndarray, thumbnails: np.ndarray, frames: Frames) -> 
     ones, others = np.array(neighbours, dtype=int).reshape(-1, 2).T
     chained = np.bitwise_count(hashes[ones] ^ hashes[others]) <= CHAIN_BITS
     chained &= _distance(thumbnails, ones, others) <= CHAIN_DISTANCE
-    return [pair for pair, holds in zip(neighbours, chained, strict=True) if holds]
+    return ones[chained], others[chained]
 
 
 def _distance(thumbnails: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:

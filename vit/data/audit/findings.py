@@ -22,6 +22,7 @@ class Findings:
 
     `scan`, `frames` and `groups` (a number per image, equal for near duplicates) stand side by side. `copies` pairs an
     image that was left out with the equal one that was kept; `contradictory` images have equal pixels under two labels.
+    `usable` is the number of images before a subset of them was taken.
     """
 
     scan: Scan
@@ -30,6 +31,7 @@ class Findings:
     broken: list[tuple[Row, str]]
     copies: list[tuple[Row, Row]]
     contradictory: list[Row]
+    usable: int
 
     @property
     def rows(self) -> list[Row]:
@@ -54,6 +56,7 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float) -> Findings:
         broken=seen.broken,
         copies=[(seen.rows[copy], seen.rows[first]) for copy, first in duplicates.copies],
         contradictory=[seen.rows[index] for index in duplicates.contradictory],
+        usable=len(kept.rows),
     )
 
 

@@ -1,5 +1,6 @@
 """Contact sheets: samples of each class, and the near duplicates that a split has torn apart."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ TILE = 112  # pixels, square
 CAPTION = 16  # pixels below a tile
 SAMPLES, CLASSES, PAIRS = 8, 40, 12
 FONT_SIZE = 11
+ROWS_AT_ONCE = 256
 
 
 def sample_sheet(path: Path, raw: Path, rows: list[Row]) -> None:
@@ -39,14 +41,12 @@ def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]]) -> None:
 def torn_pairs(findings: Findings, parts: dict[str, list[Row]]) -> list[tuple[str, str]]:
     """Paths of near duplicates in train and test, at most 12, the most alike first, each image in one pair."""
     position = {row.path: index for index, row in enumerate(findings.rows)}
-    train: dict[int, list[int]] = {}
-    for row in parts["train"]:
-        train.setdefault(int(findings.groups[position[row.path]]), []).append(position[row.path])
-    candidates = []
-    for other in (position[row.path] for row in parts["test"]):
-        for one in train.get(int(findings.groups[other]), []):
-            looks = [findings.scan.looks[index].thumbnail.astype(float) for index in (one, other)]
-            candidates.append((float(np.square(looks[0] - looks[1]).mean()), one, other))
+    groups: dict[int, tuple[list[int], list[int]]] = {}
+    for side, part in enumerate(("train", "test")):
+        for index in (position[row.path] for row in parts[part]):
+            groups.setdefault(int(findings.groups[index]), ([], []))[side].append(index)
+    thumbnails = findings.scan.thumbnails.reshape(len(findings.rows), -1)
+    candidates = [found for ones, others in groups.values() if ones for found in _nearest(thumbnails, ones, others)]
     pairs: list[tuple[int, int]] = []
     shown: set[int] = set()
     for _, one, other in sorted(candidates):
@@ -54,6 +54,20 @@ def torn_pairs(findings: Findings, parts: dict[str, list[Row]]) -> list[tuple[st
             pairs.append((one, other))
             shown |= {one, other}
     return [(findings.rows[one].path, findings.rows[other].path) for one, other in pairs]
+
+
+def _nearest(thumbnails: np.ndarray, ones: list[int], others: list[int]) -> Iterator[tuple[float, int, int]]:
+    """Squared distance, one, other: for each of `others` the nearest of `ones`, as many as pairs are shown.
+
+    Whole numbers, so float64 is exact. All pairs of a large group would be too many to list.
+    """
+    known = thumbnails[ones].astype(np.float64)
+    for start in range(0, len(others), ROWS_AT_ONCE):
+        asked = thumbnails[others[start : start + ROWS_AT_ONCE]].astype(np.float64)
+        distances = np.square(asked).sum(axis=1)[:, None] - 2 * asked @ known.T + np.square(known).sum(axis=1)
+        for other, row in zip(others[start : start + ROWS_AT_ONCE], distances, strict=True):
+            for index in np.argsort(row, kind="stable")[:PAIRS].tolist():
+                yield float(row[index]), ones[index], other
 
 
 def _save(path: Path, raw: Path, lines: list[list[tuple[str, str]]]) -> None:
@@ -82,6 +96,7 @@ def _within(image: Image.Image) -> Image.Image:
 
 def _shortened(text: str, font) -> str:
     """The end of a text as far as it fits below a tile."""
+    text = " ".join(text.split())  # the width of a name with a line break is not defined
     while font.getlength(text) > TILE - 4:
         text = f"…{text.lstrip('…')[1:]}"
     return text

@@ -61,11 +61,11 @@ class Scan:
         return np.array([look.dhash for look in self.looks], dtype=np.uint64)
 
 
-def scan(raw: Path, rows: list[Row]) -> Scan:
+def scan(raw: Path, rows: list[Row], processes: int | None = None) -> Scan:
     """Decode every image once, on all cores if there are many; the order stays."""
     answers: dict[int, list[Look | str]] = {}
     chunks = ((start, [raw / row.path for row in rows[start : start + CHUNK]]) for start in range(0, len(rows), CHUNK))
-    workers = (os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
+    workers = (processes or os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
     with tqdm(total=len(rows), desc="audit", unit="image", disable=None) as bar:
         for start, looks in map_unordered(_look_at_chunk, chunks, workers):
             answers[start] = looks
@@ -109,7 +109,14 @@ def look(path: Path) -> Look:
 
 
 def misnamed(scan: Scan) -> list[tuple[str, str]]:
-    """Paths whose ending belongs to another format than their bytes, with that format; they are read all the same."""
+    """Paths whose ending belongs to another format than their bytes, with that format; they are read all the same.
+
+    Cameras write MPO, a JPEG with further pictures behind it, as .jpg; that is no wrong name.
+    """
     endings = {ending: name for ending, name in Image.registered_extensions().items() if ending in SUFFIXES}
     pairs = [(row.path, look.format) for row, look in zip(scan.rows, scan.looks, strict=True)]
-    return [(path, name) for path, name in pairs if endings.get(Path(path).suffix.lower()) != name]
+    return [
+        (path, name)
+        for path, name in pairs
+        if endings.get(Path(path).suffix.lower()) != ("JPEG" if name == "MPO" else name)
+    ]

@@ -1,0 +1,188 @@
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.findings import draw_video, findings_of, look_of, row_of, settings
+from tests.drawn import draw_classes
+from vit.data.audit.duplicates import Frames
+from vit.data.audit.findings import Findings, audit
+from vit.data.audit.leakage import Leakage, measure, nearest_number
+from vit.data.audit.report import find_warnings
+from vit.data.manifest import Row, list_images
+from vit.data.split import assign, choose_strategy
+
+NO_TABLES = Path("no tables")
+
+
+def hand_made() -> tuple[Findings, dict[str, list[Row]]]:
+    """Six frames of one video; of train a, a, b and of test a, b, b."""
+    rows = [row_of(path) for path in ("a/f0.png", "a/f1.png", "b/f2.png", "a/f3.png", "b/f4.png", "b/f5.png")]
+    looks = [look_of(grey) for grey in (0, 10, 190, 100, 140, 200)]
+    frames = Frames(["f#"] * 6, np.arange(6), {"f#"})
+    findings = findings_of(rows, [0, 0, 1, 2, 3, 3], looks, frames)
+    return findings, {"train": [rows[0], rows[3], rows[5]], "val": [], "test": [rows[1], rows[2], rows[4]]}
+
+
+def test_every_figure_of_six_frames_is_what_a_person_counts():
+    found = measure(*hand_made())
+    assert found.majority_accuracy == pytest.approx(1 / 3)  # train has a twice and b once; test a once
+    assert found.near_duplicate_share == pytest.approx(2 / 3)  # f1 is like f0, f4 like f5
+    # Greys: 10 is nearest to 0 (a, right), 190 to 200 (b, right), 140 to 100 and not to 200 (a, wrong).
+    assert found.nearest_neighbour_accuracy == pytest.approx(2 / 3)
+    # Numbers: 1 is nearest to 0 (right), 2 to 3 (wrong), 4 as near to 3 as to 5, and 3 is taken (wrong).
+    assert found.nearest_frame_accuracy == pytest.approx(1 / 3)
+    assert found.leakage == pytest.approx(2 / 3)  # the near duplicates; numbers say no more than the majority
+    assert list(found.figures()) == [
+        "leakage", "majority_accuracy", "near_duplicate_share", "nearest_neighbour_accuracy", "nearest_frame_accuracy",
+    ]  # fmt: skip
+
+
+def test_without_a_video_no_frame_number_is_judged():
+    findings, parts = hand_made()
+    apart = findings_of(findings.rows, None, findings.scan.looks, Frames(["f#"] * 6, np.arange(6), set()))
+    found = measure(apart, parts)
+    assert found.nearest_frame_accuracy is None and "nearest_frame_accuracy" not in found.figures()
+    assert found.leakage == 0.0
+
+
+@pytest.mark.parametrize(
+    ("figures", "leakage"),
+    [
+        ((0.5, 0.0, 1.0, 0.9), 0.4),  # numbers, beyond the majority
+        ((0.5, 0.6, 1.0, 0.9), 0.6),  # near duplicates are more
+        ((0.5, 0.0, 1.0, 0.2), 0.0),  # numbers that mislead give nothing away
+        ((0.2, 0.0, 1.0, None), 0.0),  # a nearest neighbour that is always right is no leak
+    ],
+)
+def test_leakage_is_the_larger_of_near_duplicates_and_numbers_beyond_the_majority(figures, leakage):
+    assert Leakage(*figures).leakage == pytest.approx(leakage)
+
+
+def test_of_two_equally_near_numbers_the_lower_is_taken_whatever_their_order():
+    known = np.array([30, 10, 20])
+    assert known[nearest_number(known, np.array([15, 25, 20, 0, 99]))].tolist() == [10, 20, 20, 10, 30]
+    assert nearest_number(np.array([7]), np.array([-5, 7, 50])).tolist() == [0, 0, 0]
+
+
+def test_of_equal_numbers_the_first_is_taken():
+    assert nearest_number(np.array([4, 4, 9]), np.array([4, 3])).tolist() == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> tuple[Findings, list[int]]:
+    """A drawn video of 60 shots under three labels that change back and forth, and the shot of each frame."""
+    raw = tmp_path_factory.mktemp("video")
+    shots = dict(draw_video(raw, 60, ("cat", "dog", "owl"), seed=3))
+    findings = audit(raw, list_images(raw), 0.0)
+    return findings, [shots[row.path] for row in findings.rows]
+
+
+def pairs_of(groups: list[int]) -> set[tuple[int, int]]:
+    members: dict[int, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    return {pair for group in members.values() for pair in combinations(group, 2)}
+
+
+def test_near_duplicates_are_the_shots_of_a_video_with_precision_and_recall_of_95_percent(video):
+    findings, shots = video
+    found, true = pairs_of(findings.groups.tolist()), pairs_of(shots)
+    assert len(true) > 1000
+    assert len(found & true) / len(found) >= 0.95
+    assert len(found & true) / len(true) >= 0.95
+
+
+def test_a_random_split_of_a_video_leaks_and_blocks_do_not(video):
+    findings, _ = video
+    chosen = settings(block_size=20, gap=11)
+    leak = measure(findings, assign("random", findings, chosen, NO_TABLES))
+    assert leak.near_duplicate_share > 0.9
+    assert leak.nearest_frame_accuracy > 0.85 > leak.majority_accuracy + 0.2
+    assert leak.leakage == leak.near_duplicate_share
+    # No shot has more than 11 frames, so with a gap of 11 numbers none has frames in two parts.
+    apart = measure(findings, assign("blocks", findings, chosen, NO_TABLES))
+    assert apart.near_duplicate_share <= 0.02
+    assert apart.nearest_frame_accuracy <= apart.majority_accuracy + 0.1
+
+
+def test_auto_takes_blocks_for_a_video_and_says_what_random_would_give_away(video):
+    strategy, reason = choose_strategy(video[0], settings(), NO_TABLES)
+    assert strategy == "blocks"
+    assert reason == "a random split would give away 100.0%, and names carry the frames' numbers"
+
+
+def test_auto_takes_random_for_unrelated_images(tmp_path):
+    raw = draw_classes(tmp_path, {"cat": 30, "dog": 20})
+    findings = audit(raw, list_images(raw), 0.0)
+    assert len(set(findings.groups.tolist())) == 50  # unlike pictures are in no group
+    assert choose_strategy(findings, settings(), NO_TABLES) == (
+        "random",
+        "a random split gives away 0.0%, no more than 10.0%",
+    )
+
+
+def test_auto_takes_groups_where_near_duplicates_have_no_numbers(tmp_path):
+    random = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for scene in "abcdefghijkl":
+            coarse = Image.fromarray(random.integers(0, 230, (6, 6, 3), dtype=np.uint8))
+            pixels = np.asarray(coarse.resize((48, 48), Image.Resampling.BICUBIC)).clip(0, 240)
+            for light, name in enumerate("vwxyz"):
+                Image.fromarray(pixels + np.uint8(2 * light)).save(tmp_path / label / f"{scene}{name}.png")
+    findings = audit(tmp_path, list_images(tmp_path), 0.0)
+    assert len(set(findings.groups.tolist())) == 24  # two classes of twelve scenes
+    strategy, reason = choose_strategy(findings, settings(), NO_TABLES)
+    assert strategy == "groups" and reason.endswith("by near duplicates")
+    assert measure(findings, assign("groups", findings, settings(), NO_TABLES)).near_duplicate_share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("parts", "strategy"),
+    [
+        (("train", "test"), "folders"),
+        (("train", "val", "test"), "folders"),
+        (("train", "val"), "random"),  # nothing was given for the final figure
+        (("train",), "random"),
+    ],
+)
+def test_auto_takes_folders_only_if_train_and_test_were_given(parts, strategy):
+    rows = [row_of(f"{label}/{part}/{name}.png") for label in "ab" for part in parts for name in "stuvwxyz"]
+    assert choose_strategy(findings_of(rows), settings(), NO_TABLES)[0] == strategy
+
+
+def test_auto_takes_groups_where_they_are_named():
+    rows = [row_of(f"{label}/{name}.png") for label in "ab" for name in "stuvwxyz"]
+    assert choose_strategy(findings_of(rows), settings(group_regex="(.)[.]png"), NO_TABLES) == (
+        "groups",
+        "groups are named by (.)[.]png",
+    )
+
+
+def test_a_strategy_that_is_asked_for_is_not_questioned(video):
+    assert choose_strategy(video[0], settings(strategy="random"), NO_TABLES) == (
+        "random",
+        "asked for by split.strategy",
+    )
+
+
+def test_the_warning_of_a_leak_names_its_figures_and_the_way_out():
+    _, parts = hand_made()
+    (warning, absent) = find_warnings(parts | {"val": parts["train"][:1]}, Leakage(0.5, 0.25, 0.9, 0.75), 0.1)
+    assert warning == (
+        "this split leaks: 25.0% of the test images have a near duplicate in train, the label of the nearest frame "
+        "number is right for 75.0%, the most frequent class for 50.0%; its scores are an upper bound. "
+        "Try split.strategy=auto, blocks or groups"
+    )
+    assert absent == "no image of class b is in val, so it says nothing about them"
+
+
+def test_there_is_no_warning_at_the_margin_and_one_above():
+    _, parts = hand_made()
+    parts["val"] = parts["test"]
+    assert find_warnings(parts, Leakage(0.5, 0.1, 0.9, None), 0.1) == []
+    (warning,) = find_warnings(parts, Leakage(0.5, 0.11, 0.9, None), 0.1)
+    assert "frame number" not in warning and "11.0%" in warning
