@@ -61,11 +61,11 @@ class Scan:
         return np.array([look.dhash for look in self.looks], dtype=np.uint64)
 
 
-def scan(raw: Path, rows: list[Row]) -> Scan:
+def scan(raw: Path, rows: list[Row], processes: int | None = None) -> Scan:
     """Decode every image once, on all cores if there are many; the order stays."""
     answers: dict[int, list[Look | str]] = {}
     chunks = ((start, [raw / row.path for row in rows[start : start + CHUNK]]) for start in range(0, len(rows), CHUNK))
-    workers = (os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
+    workers = (processes or os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
     with tqdm(total=len(rows), desc="audit", unit="image", disable=None) as bar:
         for start, looks in map_unordered(_look_at_chunk, chunks, workers):
             answers[start] = looks
