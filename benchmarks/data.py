@@ -43,8 +43,8 @@ class Workload:
     size: tuple[int, int] = (224, 224)
     batch: int = 64
     packed_images: int = 1000  # the frames over and over
-    batches: int = 4  # of the peer in each round; ours goes through ten times as many
-    rounds: int = 3
+    batches: int = 3  # of the peer in each round; ours goes through ten times as many
+    rounds: int = 5
 
 
 def tutorial_transform(size: tuple[int, int]) -> Callable:

@@ -115,6 +115,7 @@ def draw_shares(count: int, settings: AugmentParams, generator: torch.Generator)
     cut = settings.cutmix > 0
     if cut and settings.mixup:
         cut = bool(torch.rand((), generator=generator) < 0.5)
+    # Beta(alpha, alpha) is a Dirichlet distribution of two; torch.distributions take no generator.
     alpha = torch.full((count, 2), settings.cutmix if cut else settings.mixup, dtype=torch.float64)
     return cut, torch._sample_dirichlet(alpha, generator)[:, 0].float()
 
