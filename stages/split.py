@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vit.data.audit.findings import audit
 from vit.data.audit.leakage import measure
-from vit.data.audit.report import find_warnings, summarize, write_report
+from vit.data.audit.report import find_lost_classes, find_warnings, summarize, write_report
 from vit.data.manifest import PARTS, list_images
 from vit.data.split import assign, choose_strategy, subset
 from vit.errors import UserError, run_program
@@ -26,16 +26,17 @@ def main() -> None:
     strategy, reason = choose_strategy(findings, split, TABLES)
     parts = assign(strategy, findings, split, TABLES)
     leakage = measure(findings, parts)
-    warnings = find_warnings(parts, leakage, split.leakage_margin)
-    if leakage.leakage > split.leakage_margin and split.fail_on_leakage:
-        raise UserError(f"split.fail_on_leakage: {warnings[0]}")
-
+    warnings = find_warnings(parts, leakage, split.leakage_margin) + find_lost_classes(findings)
     summary = summarize(findings, parts, leakage, strategy, reason, warnings)
-    with replacing_folder(AUDIT) as audit_folder, replacing_folder(SPLITS) as splits_folder:
-        write_report(audit_folder, RAW, findings, parts, summary)
+    with replacing_folder(AUDIT) as folder:
+        write_report(folder, RAW, findings, parts, summary)
+    if leakage.leakage > split.leakage_margin and split.fail_on_leakage:
+        raise UserError(f"split.fail_on_leakage: {warnings[0]}; see {AUDIT}/report.html")
+
+    with replacing_folder(SPLITS) as folder:
         for part in PARTS:
-            write_table(splits_folder / f"{part}.csv", [row._asdict() for row in parts[part]])
-        write_json(splits_folder / "classes.json", sorted({row.label for row in findings.rows}))
+            write_table(folder / f"{part}.csv", [row._asdict() for row in parts[part]])
+        write_json(folder / "classes.json", sorted({row.label for row in findings.rows}))
     counts = {f"{part}_images": len(parts[part]) for part in PARTS}
     write_json(Path("metrics/split.json"), counts | leakage.figures())
     for warning in warnings:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tests.drawn import draw_classes
 from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings, audit
 from vit.data.audit.leakage import Leakage, measure, nearest_number
-from vit.data.audit.report import find_warnings
+from vit.data.audit.report import find_lost_classes, find_warnings
 from vit.data.manifest import Row, list_images
 from vit.data.split import assign, choose_strategy
 
@@ -186,3 +187,10 @@ def test_there_is_no_warning_at_the_margin_and_one_above():
     assert find_warnings(parts, Leakage(0.5, 0.1, 0.9, None), 0.1) == []
     (warning,) = find_warnings(parts, Leakage(0.5, 0.11, 0.9, None), 0.1)
     assert "frame number" not in warning and "11.0%" in warning
+
+
+def test_a_class_that_is_lost_whole_is_warned_of_and_one_that_lost_images_is_not():
+    findings, _ = hand_made()
+    broken = [(row_of("c/1.png"), "broken"), (row_of(findings.rows[0].path.replace(".", "x.")), "broken")]
+    (warning,) = find_lost_classes(replace(findings, broken=broken))
+    assert warning == "class 'c' is gone: none of its images can be used"

@@ -70,6 +70,13 @@ def find_warnings(parts: dict[str, list[Row]], leakage: Leakage, margin: float) 
     return warnings
 
 
+def find_lost_classes(findings: Findings) -> list[str]:
+    """A sentence about each class of which no image can be used."""
+    left_out = [row for row, _ in findings.broken] + findings.contradictory
+    lost = sorted({row.label for row in left_out} - {row.label for row in findings.rows})
+    return [f"class '{label}' is gone: none of its images can be used" for label in lost]
+
+
 def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, list[Row]], summary: dict) -> None:
     """Fill `folder` with audit.json, report.html, the tables of what was found, and the contact sheets."""
     write_json(folder / "audit.json", summary)
