@@ -26,6 +26,11 @@ def compare(
     }
 
 
+def reach(case: str, ours: Callable[[], float], goal: float, rounds: int) -> dict:
+    """Measure samples per second of ours alone, against a number to reach; the median."""
+    return compare(case, ours, lambda: goal, "what to reach", 1, rounds)
+
+
 def report(rows: list[dict], out: Path) -> None:
     """Write `rows` as JSON and print them as a Markdown table."""
     write_json(out, rows)

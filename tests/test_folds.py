@@ -31,7 +31,7 @@ def add_run(client: MlflowClient, folder, accuracy: float, changes: dict, status
 
 def test_mean_and_spread_are_over_the_folds_of_the_present_parameters(client, tmp_path, capsys):
     for fold, accuracy in enumerate((0.5, 0.6, 0.7)):
-        add_run(client, tmp_path, accuracy, {"split.folds": 3, "split.fold": fold})
+        add_run(client, tmp_path, accuracy, {"split.folds": 3, "split.fold": fold, "train.threads": 1})
     add_run(client, tmp_path, 0.1, {"split.folds": 3, "split.fold": 0, "train.lr": 0.5})
     add_run(client, tmp_path, 0.1, {"split.folds": 3, "split.fold": 1}, status="FAILED")
     add_run(client, tmp_path, 0.1, {})

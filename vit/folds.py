@@ -1,4 +1,4 @@
-"""Mean and spread over the folds of a k-fold sweep: `python -m vit.folds` reads the runs that are like params.yaml."""
+"""Mean and spread over the folds of a k-fold sweep: `python -m vit.folds` reads the runs with params.yaml's settings."""
 
 from statistics import mean, stdev
 
@@ -8,7 +8,8 @@ from vit.tracking.run import finished_runs
 from vit.tracking.store import open_store
 
 SHOWN = ("test_accuracy", "best_val_accuracy", "majority_accuracy", "nearest_neighbour_accuracy", "leakage")
-VARY = {"split.folds", "split.fold"}
+OF_THE_MACHINE = {"pack.workers", "train.attention", "train.device", "train.precision", "train.threads"}
+MAY_DIFFER = {"split.folds", "split.fold"} | OF_THE_MACHINE
 BLOCKS = ("data", "split", "pack", "model", "train")
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     found: dict[int, dict[int, dict[str, float]]] = {}
     for run in finished_runs(open_store()):
         ours = run.data.params
-        alike = all(ours.get(key) == str(value) for key, value in wanted.items() if key not in VARY)
+        alike = all(ours.get(key) == str(value) for key, value in wanted.items() if key not in MAY_DIFFER)
         if alike and ours["split.folds"] != "None":
             found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run.data.metrics)
     if not found:

@@ -14,7 +14,7 @@ def test_the_input_benchmark_still_works(tmp_path, capsys):
     report(measure(frames, TINY), tmp_path / "data.json")
     rows = json.loads((tmp_path / "data.json").read_text())
     assert list(rows[0]) == ["case", "ours", "peer", "peer_name", "unit", "ratio", "goal", "met"]
-    assert [row["goal"] for row in rows] == [30, 12, 5, None, None]
+    assert [row["goal"] for row in rows] == [30, 12, 5, None, None, 1, 1, 1]
     assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows)
     assert capsys.readouterr().out.count("\n") == 2 + len(rows)
 

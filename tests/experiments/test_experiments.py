@@ -27,7 +27,12 @@ def swept(tmp_path_factory) -> Project:
     """A clone that knew nothing before its sweep, on the quick preset."""
     project = clone(tmp_path_factory.mktemp("work") / "sweep")
     project.run(f"{from_readme('cp presets/shapes.yaml')} && git commit -qam shapes")
-    project.run(from_readme("dvc exp run --queue"))
+    project.run(from_readme("dvc exp run --queue -S 'train.lr"))
+    work_through_the_queue(project)
+    return project
+
+
+def work_through_the_queue(project: Project) -> None:
     project.run(from_readme("dvc queue start"))
     for _ in range(240):
         status = project.run(from_readme("dvc queue status")).stdout
@@ -35,13 +40,12 @@ def swept(tmp_path_factory) -> Project:
             break
         time.sleep(0.5)
     assert "Failed" not in status, project.run("cat .dvc/tmp/exps/*/*/*.out || true").stdout
-    return project
 
 
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
     held = look(swept)
     rates = sorted(run.data.params["train.lr"] for run in held.runs)
-    assert from_readme("dvc exp run --queue").count("=0.001,0.003") == 1
+    assert from_readme("dvc exp run --queue -S 'train.lr").count("=0.001,0.003") == 1
     assert rates == ["0.001", "0.003"]
     assert all(run.info.status == "FINISHED" for run in held.runs)
     assert {run.info.run_name for run in held.runs} == set(swept.run("dvc exp list --name-only").stdout.split())
@@ -165,3 +169,21 @@ def test_a_mistake_in_an_experiment_ends_in_one_line_and_leaves_no_experiment(sw
     assert swept.run("dvc exp list --name-only").stdout == before
     assert stages_run(swept.run(f"{PARAMS_OF_THE_SWEEP} && dvc repro").stdout) == ["register"]  # nothing was lost
     assert "Could not override" in swept.run("dvc exp run -S train.rate=1", succeeds=False).stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_over_folds_gives_mean_and_spread_and_leaves_the_champion(swept):
+    before = look(swept)
+    sweep = from_readme("dvc exp run --queue -S split.folds")
+    assert "split.folds=5" in sweep and "split.fold=0,1,2,3,4" in sweep
+    swept.run(f"{PARAMS} && {sweep.replace('folds=5', 'folds=2').replace('0,1,2,3,4', '0,1')}")
+    work_through_the_queue(swept)
+    held = look(swept)
+    assert len(held.versions) == len(before.versions) + 2
+    assert held.aliases["champion"] == before.aliases["champion"]
+    tests = [held.client.get_run(version.run_id) for version in held.versions[-2:]]
+    scores = [run.data.metrics["test_accuracy"] for run in tests]
+    assert {run.data.params["split.fold"] for run in tests} == {"0", "1"}
+    lines = [line.split() for line in swept.run(from_readme("python -m vit.folds")).stdout.splitlines()]
+    assert [line[0] for line in lines] == ["fold", "0", "1", "mean", "std"]
+    assert float(lines[3][1]) == pytest.approx(sum(scores) / 2, abs=1e-4)

@@ -48,9 +48,9 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
         ("download", "epochs:", "epoch:", "unknown key 'train.epoch', nearest is 'train.epochs'"),
         (
             "split",
-            "test_fraction: 0.2",
-            "test_fraction: 0.8999",
-            "too few for val_fraction 0.1 and test_fraction 0.8999",
+            "group_regex: null",
+            "group_regex: (x)",
+            "split.group_regex '(x)' finds no group in 1797",
         ),
         ("pack", "image_size: [8, 8]", "image_size: [9, 8]", "[9, 8] is not a multiple of model.patch_size 2"),
         ("train", "num_heads: 4", "num_heads: 5", "num_heads 5 must divide embed_dim"),

@@ -35,7 +35,8 @@ def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers:
         yield from (future.result() for future in as_completed(under_way))
     except BrokenProcessPool:
         raise UserError(
-            f"one of {workers} worker processes was killed, perhaps for lack of memory; close other programs, or lower pack.workers"
+            f"one of {workers} worker processes was killed, "
+            "perhaps for lack of memory; close other programs, or lower pack.workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

@@ -128,7 +128,7 @@ def test_what_a_picture_shows_is_measured_in_its_pixels(tmp_path):
 
 def test_a_pool_of_processes_finds_what_one_finds_in_the_same_order(tmp_path):
     bad = broken_folder(tmp_path)
-    for index in range(510):  # a pool is worth it from 500 on
+    for index in range(210):  # a pool is worth it from 200 on
         shutil.copy(tmp_path / "cat" / f"{index % 5}.png", tmp_path / "cat" / f"copy{index}.png")
     rows = list_images(tmp_path)
     alone, pool = (scan(tmp_path, rows, processes) for processes in (1, 2))

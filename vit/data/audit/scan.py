@@ -17,7 +17,7 @@ from vit.errors import UserError
 
 THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to know a scene again
 HASH_ROWS = 8
-WORTH_A_POOL = 500  # images
+WORTH_A_POOL = 200  # images
 CHUNK = 32  # images that a process looks at, at a time
 
 
