@@ -19,7 +19,7 @@ from vit.tracking.run import training_points
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
 AUDIT = Path("data/audit")
 SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
-NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric
+NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
 RUN_FILES = {
     "": [Path("params.yaml")],
     "training": [
@@ -83,10 +83,15 @@ def part_digest(raw: dict, part: str) -> str:
 
 
 def md5_tags() -> dict[str, str]:
-    """The md5 of every dep and out of every stage, as dvc.lock holds them."""
+    """The md5 of every dep and out of every stage, as dvc.lock holds them; a dep outside the repo is `data.path`."""
     stages = YAML(typ="safe", pure=True).load(Path("dvc.lock"))["stages"]
     entries = [entry for stage in stages.values() for entry in stage.get("deps", []) + stage.get("outs", [])]
-    return {f"md5/{entry['path']}": entry["md5"] for entry in entries}
+    return {f"md5/{_named(entry['path'])}": entry["md5"] for entry in entries}
+
+
+def _named(path: str) -> str:
+    outside = Path(path).is_absolute() or ".." in Path(path).parts
+    return "data.path" if outside else NOT_IN_A_NAME.sub("_", path)
 
 
 def write_code_diff(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Mean and spread over the folds of a k-fold sweep: `python -m vit.folds` reads the runs with params.yaml's settings."""
+"""Mean and spread over the folds of a k-fold sweep: `python -m vit.folds` reads the runs that fit params.yaml."""
 
 from statistics import mean, stdev
 

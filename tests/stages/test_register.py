@@ -1,0 +1,21 @@
+import pytest
+from mlflow.utils.validation import _validate_tag_name
+
+from stages.register import md5_tags
+
+
+@pytest.mark.parametrize(
+    ("path", "tag"),
+    [
+        ("data/raw", "md5/data/raw"),
+        ("/home/me/my flowers (2)", "md5/data.path"),
+        ("../flowers", "md5/data.path"),
+        ("images/flowers (2)", "md5/images/flowers _2_"),
+    ],
+)
+def test_whatever_the_source_is_called_mlflow_takes_the_tag_with_its_md5(tmp_path, monkeypatch, path, tag):
+    lock = f"stages:\n  download:\n    deps:\n    - path: {path}\n      md5: abc\n    outs:\n    - path: data\n      md5: def\n"
+    (tmp_path / "dvc.lock").write_text(lock)
+    monkeypatch.chdir(tmp_path)
+    assert md5_tags() == {tag: "abc", "md5/data": "def"}
+    _validate_tag_name(tag)
