@@ -1,5 +1,6 @@
 import pytest
 from mlflow.utils.validation import _validate_tag_name
+from ruamel.yaml import YAML
 
 from stages.register import md5_tags
 
@@ -14,8 +15,8 @@ from stages.register import md5_tags
     ],
 )
 def test_whatever_the_source_is_called_mlflow_takes_the_tag_with_its_md5(tmp_path, monkeypatch, path, tag):
-    lock = f"stages:\n  download:\n    deps:\n    - path: {path}\n      md5: abc\n    outs:\n    - path: data\n      md5: def\n"
-    (tmp_path / "dvc.lock").write_text(lock)
+    deps, outs = [{"path": path, "md5": "abc"}], [{"path": "data", "md5": "def"}]
+    YAML().dump({"stages": {"download": {"deps": deps, "outs": outs}}}, tmp_path / "dvc.lock")
     monkeypatch.chdir(tmp_path)
     assert md5_tags() == {tag: "abc", "md5/data": "def"}
     _validate_tag_name(tag)
