@@ -93,16 +93,16 @@ def _look_or_reason(path: Path) -> Look | str:
 def look(path: Path) -> Look:
     """Decode one image file. Raises UserError if it is no readable image."""
     image, name = decode(path, "RGB")
-    grey = image.convert("L").resize((HASH_ROWS + 1, HASH_ROWS), Image.Resampling.BOX)
-    brightness = np.asarray(grey, dtype=np.int16)
+    grey = image.convert("L")
+    brightness = np.asarray(grey.resize((HASH_ROWS + 1, HASH_ROWS), Image.Resampling.BOX), dtype=np.int16)
     bits = np.packbits(brightness[:, 1:] > brightness[:, :-1])
-    left, top, right, bottom = content_box(image)
+    left, top, right, bottom = content_box(grey)
     return Look(
         format=name,
         width=image.width,
         height=image.height,
         bars=1 - (right - left) * (bottom - top) / (image.width * image.height),
-        pixels=hashlib.blake2b(f"{image.size}".encode() + image.tobytes(), digest_size=16).hexdigest(),
+        pixels=hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
         dhash=int.from_bytes(bits.tobytes()),
         thumbnail=np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
     )
