@@ -54,7 +54,8 @@ def _vary(images: Tensor, changes: Changes, out: Tensor) -> None:
     if moved.all():
         x = _resample(_to_planes(images), changes.affine, height, width)
     else:
-        x = _to_planes(_crop(images, changes, height, width))
+        # Channels side by side still: the product in _colour puts them apart on its way.
+        x = _crop(images, changes, height, width).permute(0, 3, 1, 2).float().div_(255)
         if moved.any():
             rows = moved.nonzero()[:, 0].to(images.device)
             x[rows] = _resample(_to_planes(images[rows]), changes.affine[moved], height, width)
@@ -100,10 +101,10 @@ def _colour(x: Tensor, factors: Tensor, out: Tensor) -> Tensor:
     C = x.shape[1]
     brightness, contrast, saturation = factors[:, :, None, None].unbind(dim=1)  # (B, 1, 1)
     luma = x.new_tensor(LUMA if C == 3 else [1.0])
-    grey = (x.mean(dim=(2, 3)) @ luma)[:, None, None]
     matrix = brightness * contrast * (saturation * torch.eye(C, device=x.device) + (1 - saturation) * luma)
     torch.bmm(matrix, x.flatten(2), out=out.flatten(2))
-    return out.add_(((1 - contrast) * brightness * grey)[..., None])
+    grey = (out.mean(dim=(2, 3)) @ luma)[:, None, None]  # times brightness and contrast; saturation leaves it
+    return out.add_(((1 / contrast - 1) * grey)[..., None])
 
 
 def mix(
