@@ -1,6 +1,10 @@
 """Whatever is deleted or moved: one finished run and one version per content, restored without training."""
 
+import os
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
 
@@ -106,3 +110,33 @@ def test_a_version_whose_run_is_gone_for_good_is_replaced_with_its_aliases(proje
     (run,), (version,) = after.runs, after.versions
     assert run.info.run_id != run_id and version.run_id == run.info.run_id
     assert after.aliases == {"champion": str(version.version), "challenger": str(version.version)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "was", "becomes"),
+    [("split", "block_size: 150", "block_size: 151"), ("pack", "trim_bars: false", "trim_bars: true")],
+)
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.0])
+def test_a_repro_that_was_killed_in_a_stage_is_made_good_by_the_next_one(project, stage, was, becomes, seconds):
+    listed = "find data metrics -type f -not -path '*/.*' | sort | xargs sha256sum"
+    before = project.run(listed).stdout
+    text = project.read("params.yaml")
+    (project.folder / "params.yaml").write_text(text.replace(was, becomes))
+    repro = subprocess.Popen(
+        ["dvc", "repro", stage],
+        cwd=project.folder,
+        env=project.env,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in repro.stdout:
+        if line.startswith(f"> python -m stages.{stage}"):
+            break
+    time.sleep(seconds)
+    os.killpg(repro.pid, signal.SIGKILL)
+    repro.wait()
+    (project.folder / "params.yaml").write_text(text)
+    assert "train" not in stages_run(project.run("dvc repro").stdout)
+    assert project.run(listed).stdout == before
