@@ -12,6 +12,7 @@ TABLES = Path("data/tables")
 
 
 def main() -> None:
+    """Run the stage; the old images stay whole until the new ones are."""
     params = load_params()
     with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
         known = fetch(params.data, raw, tables)

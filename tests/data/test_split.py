@@ -349,14 +349,18 @@ def test_classes_of_one_image_do_not_stop_a_split_by_groups():
 
 def test_classes_of_two_groups_are_never_tested_with_both():
     findings = images({f"class {chr(97 + index // 26)}{chr(97 + index % 26)}": 2 for index in range(200)})
-    check(assign("groups", findings, settings(val_fraction=0.2, test_fraction=0.25), NO_TABLES), findings)
+    parts = assign("groups", findings, settings(val_fraction=0.2, test_fraction=0.25), NO_TABLES)
+    check(parts, findings)
+    assert set(counts_of(parts)["train"]) == {row.label for row in findings.rows}
 
 
 def test_three_groups_fill_three_parts_whatever_the_fractions():
     findings = findings_of([row_of(f"a/{name}") for name in letters(12)], [0] + [1] + [2] * 10)
     for seed in range(5):
         chosen = settings(seed=seed, val_fraction=0.3, test_fraction=0.3)
-        check(assign("groups", findings, chosen, NO_TABLES), findings)
+        parts = assign("groups", findings, chosen, NO_TABLES)
+        check(parts, findings)
+        assert sorted(len({row.group for row in rows}) for rows in parts.values()) == [1, 1, 1]
 
 
 def test_a_subset_takes_so_many_of_each_class_and_remembers_how_many_there_were():
