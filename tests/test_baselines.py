@@ -62,7 +62,7 @@ def test_on_digits_our_pixels_score_as_scikit_learns(digits, seed):
 
 
 def test_unshuffled_halves_of_the_digits_are_harder_than_stratified_ones(digits):
-    # scikit-learn's own example trains on the first half; other people wrote the second.
+    # scikit-learn's own example trains on the first half and tests on the second.
     half = np.arange(1797) < 898
     unshuffled = svc_accuracy(*((digits[0][part], digits[1][part]) for part in (half, ~half)))
     stratified = []
