@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit.data.batches import normalize
-from vit.data.changes import Changes, draw_boxes, draw_changes, draw_shares
+from vit.data.changes import Changes, draw_boxes, draw_shares
 from vit.params import AugmentParams
 
 GREY = 0.5
@@ -21,21 +21,19 @@ PIECE = 8_000_000
 
 def augment(
     images: Tensor,
+    changes: Changes,
     size: tuple[int, int],
     mean: list[float],
     std: list[float],
-    settings: AugmentParams,
-    generator: torch.Generator,
     out: Tensor | None = None,
 ) -> Tensor:
     """Packed uint8 (B, H', W', C) to varied and normalized float (B, C, H, W), `size` (H, W), each image on its own.
 
     Crop, flip, rotation, scale, shift and shear are one resampling of the packed image (bilinear, edges repeated); an
-    image that is only cropped and flipped keeps its pixels. `generator` is on the CPU. `out` is the result of an
-    earlier call whose memory may be used again, which saves a third of the time of large batches on a CPU.
+    image that is only cropped and flipped keeps its pixels. `out` is the result of an earlier call whose memory may be
+    used again, which saves a third of the time of large batches on a CPU.
     """
     B, packed_height, packed_width, C = images.shape
-    changes = draw_changes(B, (packed_height, packed_width), size, settings, generator)
     if out is None or len(out) < B:
         out = torch.empty(B, C, *size, device=images.device)
     out = out[:B]
