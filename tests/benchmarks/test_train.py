@@ -1,0 +1,85 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmarks.contenders import PEERS, Case, missing_peers, ours, peer, preset_case
+from benchmarks.rows import report
+from benchmarks.train import Goals, Workload, like_peers, measure
+from benchmarks.work import peak_memory, step_gflop
+from tests.presets import REPO
+
+BRIEF = Workload(rounds=1, seconds=0.0, peak_seconds=0.01)
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return like_peers(dataclasses.replace(preset_case("shapes"), batch_size=2))
+
+
+def installed(name: str) -> str:
+    if name in missing_peers():
+        pytest.skip(f"{name} is not installed (requirements-bench.txt)")
+    return name
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_peer_has_as_many_parameters_as_ours_and_a_step_changes_all_of_them(case, name, autocast):
+    contender = peer(case, installed(name), autocast)
+    before = [parameter.clone() for parameter in contender.model.parameters()]
+    assert sum(map(torch.numel, before)) == sum(map(torch.numel, ours(case).model.parameters()))
+    for _ in range(2):  # torchvision's head starts at zero, so that the first step reaches nothing behind it
+        contender.step()
+    assert all(not torch.equal(*pair) for pair in zip(before, contender.model.parameters(), strict=True))
+
+
+def test_ours_trains_with_the_deterministic_kernels_of_the_train_stage_and_a_peer_without(case):
+    ours(case).milliseconds(1)
+    assert torch.are_deterministic_algorithms_enabled()
+    peer(case, "tutorial", autocast=False).milliseconds(1)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_training_benchmark_still_works(case, tmp_path):
+    rows = measure([(case, Goals(2.2, 1.8))], ["shapes"], ["tutorial"], BRIEF)
+    report(rows, tmp_path / "train.json")
+    assert json.loads((tmp_path / "train.json").read_text()) == rows
+    peak, float32, autocast, *auto = rows
+    assert peak["unit"] == "GFLOP/s" and peak["ours"] > 0
+    assert [row["goal"] for row in (float32, autocast)] == [2.2, 1.8]
+    for row in (float32, autocast):
+        assert row["ratio"] == pytest.approx(row["peer"] / row["ours"], rel=0.05)
+        assert 0 < row["ours_of_peak"] < 1 and 0 < row["peer_of_peak"] < 1
+        assert row["ours_mib"] >= 0 and row["peer_mib"] >= 0
+    fastest = min(auto, key=lambda row: row["peer"])
+    assert len(auto) == 4 and [row["goal"] for row in auto if row is not fastest] == [None] * 3
+    assert fastest["goal"] == 0.9 and fastest["met"] == (fastest["peer"] / fastest["ours"] >= 0.9)
+
+
+def test_the_operations_of_a_step_are_those_of_its_matrix_products(case):
+    dim, tokens, blocks, patch, classes = 32, 17, 2, 2 * 2, 10
+    block = tokens * 12 * dim**2 + 2 * tokens**2 * dim  # qkv, projection, MLP; then scores, and values weighed by them
+    forward = (tokens - 1) * patch * dim + blocks * block + dim * classes  # multiplications with an addition, per image
+    # Backward takes twice as many, but for the gradient of the images, which nobody asks for.
+    total = 2 * 2 * (3 * forward - (tokens - 1) * patch * dim)
+    assert step_gflop(case) * 1e9 == pytest.approx(total)
+
+
+def test_peak_memory_counts_what_a_step_keeps(case):
+    large = dataclasses.replace(case, batch_size=512, model=case.model.model_copy(update={"embed_dim": 128}))
+    kept = 512 * 17 * 128 * 4 * 12 * 2 / 2**20  # MiB: at least 12 activations of the tokens' size in each of two blocks
+    assert kept < peak_memory(large, None, steps=1) < 20 * kept
+
+
+def test_without_its_peers_the_benchmark_says_what_to_install(tmp_path):
+    hidden = "import sys; sys.modules['timm'] = None; sys.argv[0] = 'train'; import benchmarks.train as t; t.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, "--out", str(tmp_path / "train.json")], cwd=REPO, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "timm" in done.stderr.splitlines()[-1] and "requirements-bench.txt" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "train.json").exists()
