@@ -35,7 +35,8 @@ class Workload:
 
     rounds: int = 7
     seconds: float = 1.0  # but at least one step
-    peak_seconds: float = 1.0  # for each shape of the matrix product
+    products: tuple[tuple[int, int, int], ...] = ((1024,) * 3, (2048,) * 3, (4096,) * 3, (8192, 768, 768))  # M, K, N
+    product_seconds: float = 1.0  # for each of them
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ def measure(
 ) -> list[dict]:
     """Every case, as rows. The goals are those of a CPU; on another device there are none."""
     device = torch.device(choose(cases[0][0].train, cases[0][0].model).device)
-    peaks = {name: matmul_peak(dtype, device, load.peak_seconds) for name, dtype in PRECISIONS.items()}
+    peaks = {
+        name: matmul_peak(load.products, dtype, device, load.product_seconds) for name, dtype in PRECISIONS.items()
+    }
     rows = [row("matrix product, peak", peaks["bf16"], peaks["fp32"], "fp32 against bf16", "GFLOP/s", None)]
     for case, goals in cases:
         rows += against_peers(case, goals if device.type == "cpu" else None, list(peers), peaks, load)

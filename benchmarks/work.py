@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,8 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.contenders import Case, ours, peer
 from vit.training.device import find_device
-
-MATRICES = [(1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 768, 768)]  # (M, K, N)
 
 
 def step_gflop(case: Case) -> float:
@@ -30,10 +29,12 @@ def step_gflop(case: Case) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def matmul_peak(dtype: torch.dtype, device: torch.device, seconds: float) -> float:
-    """GFLOP/s of the fastest of several matrix products, each repeated for `seconds`, the best repetition."""
+def matmul_peak(
+    shapes: Iterable[tuple[int, int, int]], dtype: torch.dtype, device: torch.device, seconds: float
+) -> float:
+    """GFLOP/s of the fastest of several matrix products (M, K) @ (K, N), each repeated for `seconds`."""
     best = 0.0
-    for m, k, n in MATRICES:
+    for m, k, n in shapes:
         a, b = torch.randn(m, k, device=device, dtype=dtype), torch.randn(k, n, device=device, dtype=dtype)
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
@@ -49,7 +50,7 @@ def peak_memory(case: Case, name: str | None, autocast: bool = False, steps: int
     """MiB that training takes at most beyond Python, PyTorch and the imports, in a process of its own: weights,
     gradients, optimizer state, activations. `name` is a peer's, None for ours."""
     context = multiprocessing.get_context("forkserver")  # forked from a process that has imported but computed nothing
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "torch._dynamo"])  # the first optimizer would import the latter
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
         return process.submit(_peak_memory_here, case, name, autocast, steps).result()
 
