@@ -39,14 +39,6 @@ class Workload:
     product_seconds: float = 1.0  # for each of them
 
 
-@dataclass(frozen=True)
-class Goals:
-    """How many times faster than the fastest peer ours has to be, with the peers in float32 and under autocast."""
-
-    float32: float
-    autocast: float
-
-
 def geometry(name: str, side: int, patch_size: int, depth: int, classes: int, batch_size: int) -> Case:
     """Width 192 in 3 heads on square colour images; trained as the digits preset says."""
     model = {"patch_size": patch_size, "embed_dim": 192, "depth": depth, "num_heads": 3}
@@ -61,10 +53,14 @@ def like_peers(case: Case, **model: int) -> Case:
     )
 
 
-def cases() -> list[tuple[Case, Goals]]:
+def cases() -> list[tuple[Case, dict[str, float]]]:
     small = geometry("32x32/4, dim 192, depth 6", 32, 4, depth=6, classes=10, batch_size=128)
     tiny = geometry("ViT-Ti/16, 224x224", 224, 16, depth=12, classes=1000, batch_size=32)
-    return [(small, Goals(2.2, 1.8)), (tiny, Goals(1.8, 1.5)), (like_peers(preset_case("digits")), Goals(1.2, 1.2))]
+    return [
+        (small, {"fp32": 2.2, "bf16": 1.8}),
+        (tiny, {"fp32": 1.8, "bf16": 1.5}),
+        (like_peers(preset_case("digits")), {"fp32": 1.2, "bf16": 1.2}),
+    ]
 
 
 def step_times(contenders: dict[str, Contender], load: Workload) -> dict[str, float]:
@@ -79,35 +75,34 @@ def step_times(contenders: dict[str, Contender], load: Workload) -> dict[str, fl
 
 
 def against_peers(
-    case: Case, goals: Goals | None, peers: Iterable[str], peaks: dict[str, float], load: Workload
+    case: Case, goals: dict[str, float], peers: Iterable[str], peaks: dict[str, float], load: Workload
 ) -> list[dict]:
     """A row per peer in float32 and under autocast; the fastest of either kind is the one with the goal.
 
-    `peaks` are GFLOP/s by precision.
+    `goals` are times by which ours has to be faster, `peaks` GFLOP/s, both by the peers' precision.
     """
-    names = {
-        (name, autocast): f"{name}, bf16 autocast" * autocast or name for autocast in (False, True) for name in peers
+    kinds = {
+        "fp32": {name: (name, False) for name in peers},
+        "bf16": {f"{name}, autocast": (name, True) for name in peers},
     }
-    contenders = {label: peer(case, *which) for which, label in names.items()}
-    times = step_times({"ours": ours(case), **contenders}, load)
+    which = kinds["fp32"] | kinds["bf16"]
+    times = step_times({"ours": ours(case)} | {label: peer(case, *which[label]) for label in which}, load)
     gflop = step_gflop(case)
-    precision = choose(case.train, case.model).precision
 
-    def of_peak(label: str, precision: str) -> float:
-        return round(1000 * gflop / times[label] / peaks[precision], 3)
+    def beside(side: str, label: str, precision: str) -> dict[str, float]:
+        return {
+            f"{side}_of_peak": round(1000 * gflop / times[label] / peaks[precision], 3),
+            f"{side}_mib": round(peak_memory(case, *which.get(label, (None,)))),
+        }
 
-    ours_beside = {"ours_of_peak": of_peak("ours", precision), "ours_mib": round(peak_memory(case, None))}
+    ours_beside = beside("ours", "ours", choose(case.train, case.model).precision)
     rows = []
-    for autocast in (False, True):
-        alike = {which: label for which, label in names.items() if which[1] is autocast}
-        fastest = min(alike.values(), key=times.__getitem__)
-        for which, label in alike.items():
-            goal = (goals.autocast if autocast else goals.float32) if goals and label == fastest else None
-            beside = {
-                "peer_of_peak": of_peak(label, "bf16" if autocast else "fp32"),
-                "peer_mib": round(peak_memory(case, *which)),
-            }
-            rows.append(row(case.name, times["ours"], times[label], label, "ms/step", goal) | ours_beside | beside)
+    for precision, alike in kinds.items():
+        fastest = min(alike, key=times.__getitem__)
+        for label in alike:
+            goal = goals.get(precision) if label == fastest else None
+            one = row(case.name, times["ours"], times[label], label, "ms/step", goal)
+            rows.append(one | ours_beside | beside("peer", label, precision))
     return rows
 
 
@@ -126,7 +121,7 @@ def against_fixed(case: Case, load: Workload) -> list[dict]:
 
 
 def measure(
-    cases: list[tuple[Case, Goals]], presets: Iterable[str], peers: Iterable[str], load: Workload
+    cases: list[tuple[Case, dict[str, float]]], presets: Iterable[str], peers: Iterable[str], load: Workload
 ) -> list[dict]:
     """Every case, as rows. The goals are those of a CPU; on another device there are none."""
     device = torch.device(choose(cases[0][0].train, cases[0][0].model).device)
@@ -135,7 +130,7 @@ def measure(
     }
     rows = [row("matrix product, peak", peaks["bf16"], peaks["fp32"], "fp32 against bf16", "GFLOP/s", None)]
     for case, goals in cases:
-        rows += against_peers(case, goals if device.type == "cpu" else None, list(peers), peaks, load)
+        rows += against_peers(case, goals if device.type == "cpu" else {}, list(peers), peaks, load)
     for preset in presets:
         rows += against_fixed(preset_case(preset), load)
     return rows

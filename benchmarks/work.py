@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -70,8 +69,5 @@ def _peak_bytes(case: Case) -> int:
     """Of the accelerator's memory, or the resident memory of this process."""
     if find_device(case.train.device).type != "cpu":
         return torch.accelerator.max_memory_allocated()
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux starts ru_maxrss of a new program with the memory of the one that started it
-        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks.contenders import PEERS, Case, missing_peers, ours, peer, preset_case
-from benchmarks.rows import report
-from benchmarks.train import Goals, Workload, like_peers, main, measure
+from benchmarks.rows import report, row
+from benchmarks.train import Workload, like_peers, main, measure
 from benchmarks.work import peak_memory, step_gflop
 
 BRIEF = Workload(rounds=1, seconds=0.0, products=((256,) * 3,), product_seconds=0.01)
@@ -43,7 +43,7 @@ def test_ours_trains_with_the_deterministic_kernels_of_the_train_stage_and_a_pee
 
 
 def test_the_training_benchmark_still_works(case, tmp_path):
-    rows = measure([(case, Goals(2.2, 1.8))], ["shapes"], ["tutorial"], BRIEF)
+    rows = measure([(case, {"fp32": 2.2, "bf16": 1.8})], ["shapes"], ["tutorial"], BRIEF)
     report(rows, tmp_path / "train.json")
     assert json.loads((tmp_path / "train.json").read_text()) == rows
     peak, float32, autocast, *auto = rows
@@ -56,6 +56,11 @@ def test_the_training_benchmark_still_works(case, tmp_path):
     fastest = min(auto, key=lambda row: row["peer"])
     assert len(auto) == 4 and [row["goal"] for row in auto if row is not fastest] == [None] * 3
     assert fastest["goal"] == 0.9 and fastest["met"] == (fastest["peer"] / fastest["ours"] >= 0.9)
+
+
+def test_a_time_is_better_when_it_is_less():
+    assert row("case", ours=20.0, peer=50.0, peer_name="peer", unit="ms/step", goal=2.5)["ratio"] == 2.5
+    assert row("case", ours=50.0, peer=20.0, peer_name="peer", unit="GFLOP/s", goal=2.6)["met"] is False
 
 
 def test_the_operations_of_a_step_are_those_of_its_matrix_products(case):
