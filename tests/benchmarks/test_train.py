@@ -48,13 +48,13 @@ def test_the_training_benchmark_still_works(case, tmp_path):
     assert json.loads((tmp_path / "train.json").read_text()) == rows
     peak, float32, autocast, *auto = rows
     assert peak["unit"] == "GFLOP/s" and peak["ours"] > 0
-    assert [row["goal"] for row in (float32, autocast)] == [2.2, 1.8]
-    for row in (float32, autocast):
-        assert row["ratio"] == pytest.approx(row["peer"] / row["ours"], rel=0.05)
-        assert 0 < row["ours_of_peak"] < 1 and 0 < row["peer_of_peak"] < 1
-        assert row["ours_mib"] >= 0 and row["peer_mib"] >= 0
-    fastest = min(auto, key=lambda row: row["peer"])
-    assert len(auto) == 4 and [row["goal"] for row in auto if row is not fastest] == [None] * 3
+    assert [compared["goal"] for compared in (float32, autocast)] == [2.2, 1.8]
+    for compared in (float32, autocast):
+        assert compared["ratio"] == pytest.approx(compared["peer"] / compared["ours"], rel=0.05)
+        assert 0 < compared["ours_of_peak"] < 1 and 0 < compared["peer_of_peak"] < 1
+        assert compared["ours_mib"] >= 0 and compared["peer_mib"] >= 0
+    fastest = min(auto, key=lambda one: one["peer"])
+    assert len(auto) == 4 and [one["goal"] for one in auto if one is not fastest] == [None] * 3
     assert fastest["goal"] == 0.9 and fastest["met"] == (fastest["peer"] / fastest["ours"] >= 0.9)
 
 
