@@ -10,6 +10,7 @@ Beside the times stand the share of the matrix-product peak in the contender's p
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -130,8 +131,10 @@ def measure(
     }
     rows = [row("matrix product, peak", peaks["bf16"], peaks["fp32"], "fp32 against bf16", "GFLOP/s", None)]
     for case, goals in cases:
+        print(f"{case.name} ...", file=sys.stderr)
         rows += against_peers(case, goals if device.type == "cpu" else {}, list(peers), peaks, load)
     for preset in presets:
+        print(f"{preset}: auto ...", file=sys.stderr)
         rows += against_fixed(preset_case(preset), load)
     return rows
 
