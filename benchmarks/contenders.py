@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from benchmarks.tutorial_vit import TutorialViT
 from vit.inference import Classifier
 from vit.params import ModelParams, TrainParams, load_params
-from vit.training.device import Compute, apply, choose
-from vit.training.optim import new_optimizer
+from vit.training.device import Compute, apply, choose, find_device
+from vit.training.distributed import World
+from vit.training.step import TrainingStep
 
 REPO = Path(__file__).parents[1]
 REQUIREMENTS = "requirements-bench.txt"
@@ -69,14 +70,14 @@ def preset_case(name: str) -> Case:
 def ours(case: Case, **changes: str) -> Contender:
     """As the train stage trains, with train params changed; `auto` resolved for this machine."""
     train = case.train.model_copy(update=changes)
-    compute = choose(train, case.model)
+    compute, _ = choose(train, case.model, World())
     classifier = new_classifier(case, compute)
     model = classifier.model.train()
-    optimizer = new_optimizer(model, train)
+    step = TrainingStep(model, train, compute, World())
     x, labels = case.random_batch(classifier.device)
-    return Contender(
-        model, classifier.device, lambda: apply(compute), lambda: our_step(model, optimizer, x, labels, train, compute)
-    )
+    count = train.grad_accum_steps
+    pieces = list(zip(x.tensor_split(count), labels.tensor_split(count), strict=True))
+    return Contender(model, classifier.device, lambda: apply(compute), lambda: step(pieces, len(x), train.lr))
 
 
 def new_classifier(case: Case, compute: Compute) -> Classifier:
@@ -92,23 +93,9 @@ def new_classifier(case: Case, compute: Compute) -> Classifier:
     return Classifier.new(config, torch.device(compute.device))
 
 
-def our_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, labels: Tensor, train: TrainParams, compute: Compute
-) -> None:
-    """One optimizer step of the training loop."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=compute.precision == "bf16"):
-        logits = model(x).float()
-    loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()
-    if train.clip_grad is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), train.clip_grad)
-    optimizer.step()
-
-
 def peer(case: Case, name: str, autocast: bool) -> Contender:
     """The peer as a user would train it: PyTorch's AdamW as it comes, float32 or under autocast to bfloat16."""
-    device = torch.device(choose(case.train, case.model).device)
+    device = find_device(case.train.device)
     model = PEERS[name](case).to(device).train()
     train = case.train
     optimizer = torch.optim.AdamW(

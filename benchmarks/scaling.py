@@ -20,10 +20,10 @@ from benchmarks.rows import alternating, print_table
 from benchmarks.work import peak_memory
 from vit.data.batches import Packed
 from vit.files import write_json
-from vit.training.checkpoint import Progress
 from vit.training.device import apply, choose
-from vit.training.loop import new_bar, train_one_epoch
-from vit.training.optim import new_optimizer
+from vit.training.distributed import World
+from vit.training.feed import Feed
+from vit.training.step import TrainingStep
 
 PRESET = "tom_and_jerry"
 
@@ -38,24 +38,21 @@ class Workload:
 
 
 def epoch(case: Case, count: int) -> Callable[[], float]:
-    """Seconds that the training loop takes for `count` random images, augmented as the preset says."""
-    compute = choose(case.train, case.model)
+    """Seconds for the steps over `count` random images, augmented as the preset says."""
+    compute, _ = choose(case.train, case.model, World())
     classifier = new_classifier(case, compute)
-    optimizer = new_optimizer(classifier.model, case.train)
+    step = TrainingStep(classifier.model.train(), case.train, compute, World())
     draws = torch.Generator().manual_seed(0)
-    size = (count, *case.image_size, case.channels)
-    part = Packed(
-        torch.randint(256, size, dtype=torch.uint8, generator=draws),
-        torch.randint(case.classes, (count,), generator=draws),
-    )
+    images = torch.randint(256, (count, *case.image_size, case.channels), dtype=torch.uint8, generator=draws)
+    part = Packed(images, torch.randint(case.classes, (count,), generator=draws))
+    feed = Feed(classifier, part, case.train, World())
 
     def work() -> float:
         apply(compute)
-        progress = Progress()
-        with new_bar(count, case.train, progress) as bar:
-            began = time.perf_counter()
-            train_one_epoch(classifier, optimizer, part, case.train, compute, progress, bar)
-            return time.perf_counter() - began
+        began = time.perf_counter()
+        for batch_size, pieces in feed.epoch(0):
+            step(pieces, batch_size, case.train.lr)
+        return time.perf_counter() - began
 
     return work
 

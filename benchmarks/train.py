@@ -22,9 +22,10 @@ import torch
 from benchmarks.contenders import PEERS, REQUIREMENTS, Case, Contender, missing_peers, ours, peer, preset_case
 from benchmarks.rows import alternating, report, row
 from benchmarks.work import matmul_peak, peak_memory, step_gflop
-from vit.training.device import choose
+from vit.training.device import choose, find_device
+from vit.training.distributed import World
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ATTENTIONS = ("math", "fused")
 PRESETS = ("shapes", "digits", "tom_and_jerry", "cifar10")
 AUTO_GOAL = 0.9  # of the speed of the best fixed setting
@@ -58,9 +59,9 @@ def cases() -> list[tuple[Case, dict[str, float]]]:
     small = geometry("32x32/4, dim 192, depth 6", 32, 4, depth=6, classes=10, batch_size=128)
     tiny = geometry("ViT-Ti/16, 224x224", 224, 16, depth=12, classes=1000, batch_size=32)
     return [
-        (small, {"fp32": 2.2, "bf16": 1.8}),
-        (tiny, {"fp32": 1.8, "bf16": 1.5}),
-        (like_peers(preset_case("digits")), {"fp32": 1.2, "bf16": 1.2}),
+        (small, {"float32": 2.2, "bfloat16": 1.8}),
+        (tiny, {"float32": 1.8, "bfloat16": 1.5}),
+        (like_peers(preset_case("digits")), {"float32": 1.2, "bfloat16": 1.2}),
     ]
 
 
@@ -83,10 +84,10 @@ def against_peers(
     `goals` are times by which ours has to be faster, `peaks` GFLOP/s, both by the peers' precision.
     """
     kinds = {
-        "fp32": {name: (name, False) for name in peers},
-        "bf16": {f"{name}, autocast": (name, True) for name in peers},
+        "float32": {name: (name, False) for name in peers},
+        "bfloat16": {f"{name}, autocast": (name, True) for name in peers},
     }
-    which = kinds["fp32"] | kinds["bf16"]
+    which = kinds["float32"] | kinds["bfloat16"]
     times = step_times({"ours": ours(case)} | {label: peer(case, *which[label]) for label in which}, load)
     gflop = step_gflop(case)
 
@@ -96,7 +97,7 @@ def against_peers(
             f"{side}_mib": round(peak_memory(case, *which.get(label, (None,)))),
         }
 
-    ours_beside = beside("ours", "ours", choose(case.train, case.model).precision)
+    ours_beside = beside("ours", "ours", choose(case.train, case.model, World())[0].precision)
     rows = []
     for precision, alike in kinds.items():
         fastest = min(alike, key=times.__getitem__)
@@ -125,11 +126,13 @@ def measure(
     cases: list[tuple[Case, dict[str, float]]], presets: Iterable[str], peers: Iterable[str], load: Workload
 ) -> list[dict]:
     """Every case, as rows. The goals are those of a CPU; on another device there are none."""
-    device = torch.device(choose(cases[0][0].train, cases[0][0].model).device)
+    device = find_device(cases[0][0].train.device)
     peaks = {
         name: matmul_peak(load.products, dtype, device, load.product_seconds) for name, dtype in PRECISIONS.items()
     }
-    rows = [row("matrix product, peak", peaks["bf16"], peaks["fp32"], "fp32 against bf16", "GFLOP/s", None)]
+    rows = [
+        row("matrix product, peak", peaks["bfloat16"], peaks["float32"], "float32 against bfloat16", "GFLOP/s", None)
+    ]
     for case, goals in cases:
         print(f"{case.name} ...", file=sys.stderr)
         rows += against_peers(case, goals if device.type == "cpu" else {}, list(peers), peaks, load)

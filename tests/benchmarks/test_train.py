@@ -43,7 +43,7 @@ def test_ours_trains_with_the_deterministic_kernels_of_the_train_stage_and_a_pee
 
 
 def test_the_training_benchmark_still_works(case, tmp_path):
-    rows = measure([(case, {"fp32": 2.2, "bf16": 1.8})], ["shapes"], ["tutorial"], BRIEF)
+    rows = measure([(case, {"float32": 2.2, "bfloat16": 1.8})], ["shapes"], ["tutorial"], BRIEF)
     report(rows, tmp_path / "train.json")
     assert json.loads((tmp_path / "train.json").read_text()) == rows
     peak, float32, autocast, *auto = rows
