@@ -93,7 +93,7 @@ def against_peers(
 
     def beside(side: str, label: str, precision: str) -> dict[str, float]:
         return {
-            f"{side}_of_peak": round(1000 * gflop / times[label] / peaks[precision], 3),
+            f"{side}_of_peak": float(f"{1000 * gflop / times[label] / peaks[precision]:.3g}"),
             f"{side}_mib": round(peak_memory(case, *which.get(label, (None,)))),
         }
 
