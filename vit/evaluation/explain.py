@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vit.data.batches import normalize, to_unit
@@ -13,7 +13,9 @@ from vit.inference import Classifier
 
 SIDE = 224  # pixels of the longer side of a drawn map
 HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])  # inferno
-OPACITY = 0.6  # of the colours over the image
+OPACITY = 0.5  # of the colours over the image
+SHEET_IMAGES = 100  # 23 MB of pixels at most
+GAP, TITLE = 8, 24  # pixels between pictures, and below one for its title
 
 
 def model_input(classifier: Classifier, images: Tensor) -> Tensor:
@@ -59,6 +61,25 @@ def explanation_png(classifier: Classifier, image: np.ndarray, label: int) -> by
     (values,) = explanation_maps(classifier, torch.from_numpy(np.array(image[None])), torch.tensor([label]))
     buffer = BytesIO()
     overlay(image, values).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def explanation_sheet(pictures: list[bytes], titles: list[str]) -> bytes:
+    """A PNG of at most SHEET_IMAGES PNGs of `explanation_png`, five in a row, each above its title."""
+    tiles = [Image.open(BytesIO(picture)) for picture in pictures]
+    width, height = max(tile.width for tile in tiles) + GAP, max(tile.height for tile in tiles) + TITLE
+    columns = min(5, len(tiles))
+    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for index, (tile, title) in enumerate(zip(tiles, titles, strict=True)):
+        left, top = index % columns * width, index // columns * height
+        sheet.paste(tile, (left, top))
+        text = " ".join(title.split())
+        while font.getlength(text) > width - GAP:
+            text = f"{text.rstrip('…')[:-1]}…"
+        draw.text((left, top + tile.height + 2), text, fill="black", font=font)
+    buffer = BytesIO()
+    sheet.save(buffer, format="png")
     return buffer.getvalue()
 
 
