@@ -24,7 +24,7 @@ from vit.inference import Classifier
 
 TILE, HEAD_TILE = 112, 84  # pixels of the longer side
 DISTANCE_IMAGES = 128  # as many as in the ViT paper's figure
-LONGEST_NAME = 13  # letters that have room above a picture
+LONGEST_NAME = 12  # letters that have room above a picture
 AT_ONCE = 16  # images: attention is quadratic in the patches
 
 
