@@ -4,6 +4,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -174,7 +175,7 @@ def transformers_vit(case: Case) -> nn.Module:
     )
 
 
-def tutorial_vit(case: Case) -> nn.Module:
+def tutorial_vit(case: Case, need_weights: bool) -> nn.Module:
     model = case.model
     return TutorialViT(
         image_size=case.image_size[0],
@@ -185,6 +186,7 @@ def tutorial_vit(case: Case) -> nn.Module:
         depth=model.depth,
         heads=model.num_heads,
         mlp_dim=mlp_dim(case),
+        need_weights=need_weights,
     )
 
 
@@ -192,9 +194,15 @@ def mlp_dim(case: Case) -> int:
     return int(case.model.embed_dim * case.model.mlp_ratio)
 
 
-PEERS = {"timm": timm_vit, "torchvision": torchvision_vit, "transformers": transformers_vit, "tutorial": tutorial_vit}
+PEERS = {
+    "timm": timm_vit,
+    "torchvision": torchvision_vit,
+    "transformers": transformers_vit,
+    "tutorial": partial(tutorial_vit, need_weights=False),
+    "tutorial, need_weights": partial(tutorial_vit, need_weights=True),
+}
 
 
 def missing_peers() -> list[str]:
     """The peers whose package is not installed."""
-    return [name for name in PEERS if name != "tutorial" and importlib.util.find_spec(name) is None]
+    return [name for name in PEERS if not name.startswith("tutorial") and importlib.util.find_spec(name) is None]

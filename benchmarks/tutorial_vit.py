@@ -20,10 +20,14 @@ class PatchEmbedding(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Self-attention, then an MLP, each behind a norm and beside a residual, (B, N, D) -> (B, N, D)."""
+    """Self-attention, then an MLP, each behind a norm and beside a residual, (B, N, D) -> (B, N, D).
 
-    def __init__(self, dim: int, heads: int, mlp_dim: int):
+    With `need_weights`, PyTorch's default, attention is written out; without it, it is the fused kernel.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_dim: int, need_weights: bool):
         super().__init__()
+        self.need_weights = need_weights
         self.norm1 = nn.LayerNorm(dim)
         self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.norm2 = nn.LayerNorm(dim)
@@ -31,7 +35,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
-        attended, _ = self.attention(normed, normed, normed)
+        attended, _ = self.attention(normed, normed, normed, need_weights=self.need_weights)
         x = x + attended
         return x + self.mlp(self.norm2(x))
 
@@ -49,10 +53,11 @@ class TutorialViT(nn.Module):
         depth: int,
         heads: int,
         mlp_dim: int,
+        need_weights: bool,
     ):
         super().__init__()
         self.embedding = PatchEmbedding(image_size, patch_size, channels, dim)
-        self.encoder = nn.Sequential(*(EncoderBlock(dim, heads, mlp_dim) for _ in range(depth)))
+        self.encoder = nn.Sequential(*(EncoderBlock(dim, heads, mlp_dim, need_weights) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.classifier = nn.Linear(dim, classes)
 
