@@ -37,7 +37,8 @@ class Rebuilt:
 
     def reproduce(self, stage: str, shown: bool = False) -> None:
         """Run one stage on what lies there now; nothing of it enters DVC's cache."""
-        self.dvc(*REPRODUCE_ALONE, stage, shown=shown)
+        quiet = ["--quiet"] if shown else []  # DVC's advice is for a tree that stays
+        self.dvc(*REPRODUCE_ALONE, *quiet, stage, shown=shown)
 
     def restore(self, stages: list[str]) -> str:
         """Bring the outputs of `stages` from the DVC cache of the user's repo, else from its remote; says which."""

@@ -26,10 +26,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 def traced(provenance: Provenance) -> dict[str, dict]:
     """All that is known of a version: plain values in blocks, None for what there was not."""
-    version, origin = provenance.version, provenance.origin
+    version, origin, environment = provenance.version, provenance.origin, provenance.environment
+    digests = origin["digests"]
     diff = (provenance.folder / CODE_DIFF).read_bytes()
     outs = [out for stage in provenance.stages.values() for out in stage.get("outs", [])]
-    environment = provenance.environment
     return {
         "model": {
             "name": version.name,
@@ -38,6 +38,7 @@ def traced(provenance: Provenance) -> dict[str, dict]:
             "published": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
             "run": provenance.run.info.run_name,
             "run_id": provenance.run.info.run_id,
+            "weights_sha256": digests["weights_sha256"],
         },
         "code": {
             "commit": origin["commit"],
@@ -45,8 +46,8 @@ def traced(provenance: Provenance) -> dict[str, dict]:
             "changed_files": diff.count(b"\ndiff --git ") + diff.startswith(b"diff --git "),
         },
         "experiment": {"name": origin["experiment"], "baseline": origin["baseline"]},
-        "data": origin["data"] | {f"md5 of {out['path']}": out["md5"] for out in outs},
-        "digests": origin["digests"],
+        "data": origin["data"] | {part: digest for part, digest in digests.items() if part != "weights_sha256"},
+        "md5": {out["path"]: out["md5"] for out in outs},
         "params": flatten(YAML(typ="safe", pure=True).load(provenance.folder / PARAMS)),
         "environment": {name: value for name, value in environment.items() if name != "packages"}
         | environment["packages"],
