@@ -36,7 +36,7 @@ def test_every_link_leads_to_a_file():
 
 def test_every_preset_and_stage_is_listed():
     for path in [*(REPO / "presets").glob("*.yaml"), *(REPO / "stages").glob("[a-z]*.py")]:
-        if path.stem != "content":
+        if path.stem not in ("content", "provenance"):
             assert f"]({path.relative_to(REPO).as_posix()})" in README
 
 
@@ -53,5 +53,5 @@ def test_the_accuracies_are_those_of_the_committed_metrics():
 def test_make_alone_lists_every_target():
     listed = subprocess.run(["make"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
-    assert set(targets) == {"help", "repro", "test", "test-slow", "bench-data", "clean", "distclean"}
+    assert set(targets) == {"help", "repro", "push", "pull", "test", "test-slow", "bench-data", "clean", "distclean"}
     assert all(target in listed for target in targets)
