@@ -13,10 +13,10 @@ from vit.registry.rebuilt import changed_code
 from vit.registry.verify import Refuted, compare_predictions, compare_weights
 
 
-def table(path: Path, **changes: object) -> Path:
+def table(file: Path, **changes: object) -> Path:
     row = {"path": "3/a b.png", "label": "3", "prediction": "3", "confidence": 0.75, "p_3": 0.75, "p_5": 0.25}
-    write_table(path, [row, row | changes])
-    return path
+    write_table(file, [row, row | changes])
+    return file
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.99e-5])

@@ -52,8 +52,8 @@ class Rebuilt:
             return "the DVC remote"
         except CommandFailed as error:
             raise UserError(
-                f"the data of this version are neither in the DVC cache nor in a DVC remote ({error}); "
-                "`make pull` after `dvc remote add`, or `dvc repro` at its commit, brings them back"
+                f"the data of this version are neither in the DVC cache nor in its remote ({error}); "
+                "name the remote that has them with `dvc remote add --default`, or run `dvc repro` at its commit"
             ) from error
 
 
