@@ -37,7 +37,8 @@ def add_to(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Verify one version; ends with status 130 if interrupted, after the worktree is gone."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for one in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it in the background, deaf to Ctrl-C
+        signal.signal(one, _interrupt)
     try:
         with provenance_of(arguments.model) as provenance:
             verify(provenance, arguments.retrain)
@@ -57,6 +58,9 @@ def verify(provenance: Provenance, retrain: bool) -> None:
     with rebuilt(provenance) as state:
         model = state.folder / MODEL
         weights = _published_weights(provenance, state.folder.parent / "published", model)
+        compute = read_json(model / CONFIG)["compute"]
+        if retrain and compute.get("processes", 1) > 1:
+            raise UserError(f"{provenance.title} was trained by {compute['processes']} processes; --retrain uses one")
         _say("commit", f"{provenance.origin['commit'][:12]} with its params.yaml, dvc.lock and code.diff")
         if changed := changed_code(state.folder, stages):
             raise Refuted(f"{provenance.title} is not verified: its dvc.lock names other code for {', '.join(changed)}")
@@ -71,8 +75,8 @@ def verify(provenance: Provenance, retrain: bool) -> None:
         )
         _say("predictions", f"all {count} labels equal, probabilities within {largest:.1g}")
         if retrain:
-            _resolve_autos(state.folder / "params.yaml", read_json(model / CONFIG).get("compute", {}))
-            _say("training", "again, with the device, precision and threads of then")
+            _resolve_autos(state.folder / "params.yaml", compute)
+            _say("training", "again, with the device, precision, attention kernel and threads of then")
             _reproduce(state, TRAIN, shown=True)
             compare_weights(weights, model / WEIGHTS, provenance.title)
             _say("weights", f"equal byte for byte ({weights.stat().st_size:,} bytes)")
