@@ -53,9 +53,8 @@ def _interrupt(*_) -> None:
 
 def verify(provenance: Provenance, retrain: bool) -> None:
     """Rebuild, evaluate, compare, and say each step. Raises UserError, or its kind Refuted, with the reason."""
-    # Publishing came after dvc.lock was kept, so its entry is the one of the time before.
-    stages = {name: stage for name, stage in provenance.stages.items() if name != REGISTER}
     with rebuilt(provenance) as state:
+        stages = _stages(state.folder, provenance.stages)
         model = state.folder / MODEL
         weights = _published_weights(provenance, state.folder.parent / "published", model)
         compute = read_json(model / CONFIG)["compute"]
@@ -82,6 +81,15 @@ def verify(provenance: Provenance, retrain: bool) -> None:
             _say("weights", f"equal byte for byte ({weights.stat().st_size:,} bytes)")
     also = ", and training there gives its weights" if retrain else ""
     print(f"verified: the state that made {provenance.title} gives its published predictions{also}")
+
+
+def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
+    """What dvc.lock says of the pipeline's stages up to evaluate; it keeps entries of stages that are no more.
+
+    That of register is left out: publishing came after the lock was kept, so it is of the time before.
+    """
+    pipeline = YAML(typ="safe", pure=True).load(tree / "dvc.yaml")["stages"]
+    return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
 
 
 def _published_weights(provenance: Provenance, target: Path, model: Path) -> Path:
