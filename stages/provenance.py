@@ -24,12 +24,10 @@ def write_provenance(folder: Path, origin: dict) -> list[Path]:
 
 
 def origin_of(tags: dict[str, str], digests: dict[str, str], raw: dict, scores: dict[str, float]) -> dict:
-    """Commit, experiment, digests of data and weights, and metrics, from the tags of a run and `data/raw.json`."""
+    """Commit, digests of data and weights, and metrics, from the tags of a run and `data/raw.json`."""
     return {
         "commit": tags.get("mlflow.source.git.commit"),
         "dirty": tags.get("git_dirty") == "true",
-        "experiment": tags.get("dvc_exp_name"),
-        "baseline": tags.get("dvc_exp_baseline_rev"),
         "data": {name: raw[name] for name in ("source", "version", "images", "sha256")},
         "digests": digests,
         "metrics": scores,

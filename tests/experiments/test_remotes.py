@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,46 +68,48 @@ def test_data_and_models_go_to_a_bucket_and_come_back(store):
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A server of its own with an empty database, until the block ends; yields its URI."""
+    owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    with tempfile.TemporaryDirectory() as folder:
+        data, password, log = (Path(folder, name) for name in ("data", "password", "log"))
+        password.write_text("secret")
+        port = free_port()
+        if owner:
+            shutil.chown(folder, owner)
+            shutil.chown(password, owner)
+        arguments = ["-D", data, "-U", "mlflow", "-A", "scram-sha-256", "--pwfile", password]
+        subprocess.run([POSTGRES[-1].with_name("initdb"), *arguments], user=owner, check=True, capture_output=True)
+        command = [POSTGRES[-1], "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
+        with log.open("w") as output:
+            server = subprocess.Popen(command, user=owner, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield _new_database(f"postgresql://mlflow:secret@127.0.0.1:{port}", server, log)
+        finally:
+            server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, which does not wait for clients
+            server.wait(timeout=30)
+
+
+def _new_database(uri: str, server: subprocess.Popen, log: Path) -> str:
     import psycopg2
 
-    owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    folder.mkdir()
-    password = folder / "password"
-    password.write_text("secret")
-    if owner:
-        for path in (folder, password):
-            shutil.chown(path, owner)
-        for parent in folder.parents[: len(folder.parents) - 2]:
-            parent.chmod(parent.stat().st_mode | 0o011)  # pytest's folders are for root alone
-    data, port = folder / "data", free_port()
-    initdb = [POSTGRES[-1].with_name("initdb"), "-D", data, "-U", "mlflow", "-A", "scram-sha-256", "--pwfile", password]
-    subprocess.run(initdb, user=owner, cwd=folder, check=True, capture_output=True)
-    command = [POSTGRES[-1], "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, user=owner, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-    uri = f"postgresql://mlflow:secret@127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                connection = psycopg2.connect(f"{uri}/postgres")
-                break
-            except psycopg2.OperationalError:
-                assert server.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
-        connection.autocommit = True
-        connection.cursor().execute("CREATE DATABASE mlflow")
-        connection.close()
-        yield f"{uri}/mlflow"
-    finally:
-        server.terminate()  # smart shutdown, which waits for clients: there are none now
-        server.wait(timeout=30)
+    for _ in range(300):
+        try:
+            connection = psycopg2.connect(f"{uri}/postgres")
+            break
+        except psycopg2.OperationalError:
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE mlflow")
+    connection.close()
+    return f"{uri}/mlflow"
 
 
 @contextmanager
-def sqlite(folder: Path) -> Iterator[str]:
-    yield f"sqlite:///{folder}.db"
+def sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/mlflow.db"
 
 
 @pytest.mark.parametrize(
@@ -121,13 +125,13 @@ def sqlite(folder: Path) -> Iterator[str]:
         ),
     ],
 )
-def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, database, tmp_path):
+def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, database):
     project, url = store
     command = from_readme("mlflow server --backend-store-uri postgresql://")
     was = "postgresql://mlflow:secret@db/mlflow"
     assert was in command
     address = f"http://127.0.0.1:{(port := free_port())}"
-    with database(tmp_path / "database") as uri:
+    with database() as uri:
         command = f"{command.replace(was, uri)}-{database.__name__} --host 127.0.0.1 --port {port} --workers 1"
         with project.running(command, f"{address}/health", MLFLOW_S3_ENDPOINT_URL=url):
             published = project.run("dvc repro", MLFLOW_TRACKING_URI=address)

@@ -108,7 +108,7 @@ def test_an_interrupted_verify_leaves_no_worktree_and_no_process(later):
     assert str(later.folder / ".dvc/tmp/.verify") not in later.run("ps -eo args").stdout
 
 
-def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_rebuilt(later):
+def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_evaluated(later):
     held = look(later)
     source = held.client.get_model_version_download_uri("vit", "1").removeprefix("file://")
     weights = later.folder / source / "artifacts/model/model.safetensors"

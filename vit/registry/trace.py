@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
 def traced(provenance: Provenance) -> dict[str, dict]:
     """All that is known of a version: plain values in blocks, None for what there was not."""
     version, origin, environment = provenance.version, provenance.origin, provenance.environment
-    digests = origin["digests"]
+    digests, tags = origin["digests"], provenance.run.data.tags  # the run's tags are of the moment it began
     diff = (provenance.folder / CODE_DIFF).read_bytes()
     outs = [out for stage in provenance.stages.values() for out in stage.get("outs", [])]
     return {
@@ -45,7 +45,7 @@ def traced(provenance: Provenance) -> dict[str, dict]:
             "dirty": origin["dirty"],
             "changed_files": diff.count(b"\ndiff --git ") + diff.startswith(b"diff --git "),
         },
-        "experiment": {"name": origin["experiment"], "baseline": origin["baseline"]},
+        "experiment": {"name": tags.get("dvc_exp_name"), "baseline": tags.get("dvc_exp_baseline_rev")},
         "data": origin["data"] | {part: digest for part, digest in digests.items() if part != "weights_sha256"},
         "md5": {out["path"]: out["md5"] for out in outs},
         "params": flatten(YAML(typ="safe", pure=True).load(provenance.folder / PARAMS)),
