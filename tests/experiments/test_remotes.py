@@ -84,18 +84,19 @@ def postgres() -> Iterator[str]:
         with log.open("w") as output:
             server = subprocess.Popen(command, user=owner, stdout=output, stderr=subprocess.STDOUT)
         try:
-            yield _new_database(f"postgresql://mlflow:secret@127.0.0.1:{port}", server, log)
+            _new_database(f"postgresql://mlflow:secret@127.0.0.1:{port}/postgres", server, log)
+            yield f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/mlflow"  # SQLAlchemy's default driver is another
         finally:
             server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, which does not wait for clients
             server.wait(timeout=30)
 
 
-def _new_database(uri: str, server: subprocess.Popen, log: Path) -> str:
+def _new_database(uri: str, server: subprocess.Popen, log: Path) -> None:
     import psycopg2
 
     for _ in range(300):
         try:
-            connection = psycopg2.connect(f"{uri}/postgres")
+            connection = psycopg2.connect(uri)
             break
         except psycopg2.OperationalError:
             assert server.poll() is None, log.read_text()
@@ -103,7 +104,6 @@ def _new_database(uri: str, server: subprocess.Popen, log: Path) -> str:
     connection.autocommit = True
     connection.cursor().execute("CREATE DATABASE mlflow")
     connection.close()
-    return f"{uri}/mlflow"
 
 
 @contextmanager
@@ -127,8 +127,8 @@ def sqlite() -> Iterator[str]:
 )
 def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, database):
     project, url = store
-    command = from_readme("mlflow server --backend-store-uri postgresql://")
-    was = "postgresql://mlflow:secret@db/mlflow"
+    command = from_readme("mlflow server --backend-store-uri postgresql")
+    was = "postgresql+psycopg2://mlflow:secret@db/mlflow"
     assert was in command
     address = f"http://127.0.0.1:{(port := free_port())}"
     with database() as uri:
@@ -149,7 +149,7 @@ def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, data
 def rows(uri: str, query: str) -> list[tuple]:
     import psycopg2
 
-    connection = psycopg2.connect(uri)
+    connection = psycopg2.connect(uri.replace("+psycopg2", ""))
     try:
         cursor = connection.cursor()
         cursor.execute(query)
