@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import INSTALLED, Project, free_port, from_readme
-from tests.experiments.conftest import PARAMS_OF_THE_SWEEP
+from tests.experiments.sweep import PARAMS_OF_THE_SWEEP
 from tests.store import look, stages_run
 
 pytestmark = [
@@ -85,7 +85,8 @@ def postgres() -> Iterator[str]:
             server = subprocess.Popen(command, user=owner, stdout=output, stderr=subprocess.STDOUT)
         try:
             _new_database(f"postgresql://mlflow:secret@127.0.0.1:{port}/postgres", server, log)
-            yield f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/mlflow"  # SQLAlchemy's default driver is another
+            # SQLAlchemy 2.1 takes another driver for postgresql:// alone.
+            yield f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/mlflow"
         finally:
             server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, which does not wait for clients
             server.wait(timeout=30)
