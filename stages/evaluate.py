@@ -9,6 +9,7 @@ from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
 from vit.data.manifest import read_rows
 from vit.errors import run_program
+from vit.evaluation.explain_figures import explain_figures
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows
 from vit.evaluation.plots import confusion_figure
 from vit.files import write_json, write_table
@@ -45,6 +46,7 @@ def main() -> None:
     write_table(OUT / "per_class.csv", per_class(labels, predictions, classes))
     paths = [row.path for row in read_rows(SPLITS / "test.csv")]
     write_table(OUT / "predictions.csv", prediction_rows(paths, labels, probabilities, classes))
+    explain_figures(OUT / "explain", classifier, test, probabilities, settings.explain_images)
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     print(f"test accuracy {metrics['test_accuracy']:.4f} ({low:.4f} to {high:.4f}) on {len(labels)} images")
 

@@ -19,7 +19,7 @@ from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
-AUDIT = Path("data/audit")
+AUDIT, EXPLAIN = Path("data/audit"), Path("evaluation/explain")
 SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
 RUN_FILES = {
@@ -55,7 +55,9 @@ def gather(params: Params, temporary: Path) -> Content:
     summary = {name: value for path in metrics for name, value in read_json(path).items()}
     audit = sorted(AUDIT.iterdir())
     per_class = read_table(Path("evaluation/per_class.csv"))
-    files = [MODEL / WEIGHTS, MODEL / CONFIG, *audit, *(file for files in RUN_FILES.values() for file in files)]
+    explain = sorted(EXPLAIN.glob("*"))  # none if evaluate.explain_images is 0
+    shown = [*audit, *explain, *(file for files in RUN_FILES.values() for file in files)]
+    files = [MODEL / WEIGHTS, MODEL / CONFIG, *shown]
     raw = read_json(Path("data/raw.json"))
     description = describe_run(params, config["compute"])
     version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
@@ -73,7 +75,8 @@ def gather(params: Params, temporary: Path) -> Content:
         details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
         run_tags=md5_tags,
         version_tags=digests,
-        artifacts=RUN_FILES | {"audit": audit, provenance_folder(version_key): provenance},
+        artifacts=RUN_FILES
+        | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary),
         may_lead=params.split.subset_per_class is None and params.split.folds is None,

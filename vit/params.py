@@ -195,6 +195,7 @@ class EvaluateParams(Block):
     device: Device
     confidence_level: Annotated[float, Field(gt=0, lt=1)]
     svc_baseline: bool
+    explain_images: Annotated[int, Field(ge=0)]
 
 
 class RegisterParams(Block):
