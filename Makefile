@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-slow bench-data bench-train bench-scaling clean distclean
+.PHONY: help repro push pull test test-slow bench-data bench-train bench-scaling clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -20,6 +20,12 @@ repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something ch
 	@echo 'Look at runs and versions:  mlflow ui'
 	@echo 'Try another learning rate:  dvc exp run -S train.lr=3e-4, then dvc exp show --only-changed'
 	@echo 'Serve the champion:         mlflow models serve -m models:/vit@champion --env-manager local'
+
+push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC remote
+	dvc push --run-cache
+
+pull: .venv/run.stamp  ## Bring them back from there
+	dvc pull --run-cache
 
 test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 	ruff check .

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import shutil
-import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,11 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from stages.content import describe_run
+from stages.provenance import origin_of, write_provenance
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
 from vit.params import Params, load_params
+from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
 
@@ -58,21 +59,24 @@ def gather(params: Params, temporary: Path) -> Content:
     shown = [*audit, *explain, *(file for files in RUN_FILES.values() for file in files)]
     files = [MODEL / WEIGHTS, MODEL / CONFIG, *shown]
     raw = read_json(Path("data/raw.json"))
-    provenance = [Path("dvc.lock"), write_code_diff(temporary / "code.diff")]
+    description = describe_run(params, config["compute"])
+    version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
+    digests = {
+        "weights_sha256": sha256_of(MODEL / WEIGHTS),
+        **{f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")},
+    }
+    provenance = write_provenance(temporary / "provenance", origin_of(description.tags, digests, raw, summary))
     return Content(
-        description=describe_run(params, config["compute"]),
-        version_key=sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES),
+        description=description,
+        version_key=version_key,
         files_key=sha256_of(*files, *metrics),
         points=partial(training_points, history, rates, clock=[]),
         summary=summary,
         details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
         run_tags=md5_tags,
-        version_tags={
-            "weights_sha256": sha256_of(MODEL / WEIGHTS),
-            "train_sha256": part_digest(raw, "train"),
-            "val_sha256": part_digest(raw, "val"),
-        },
-        artifacts=RUN_FILES | {"audit": audit, "evaluation/explain": explain, "provenance": provenance},
+        version_tags=digests,
+        artifacts=RUN_FILES
+        | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary),
         may_lead=params.split.subset_per_class is None and params.split.folds is None,
@@ -95,13 +99,6 @@ def md5_tags() -> dict[str, str]:
 def _named(path: str) -> str:
     outside = Path(path).is_absolute() or ".." in Path(path).parts
     return "data.path" if outside else NOT_IN_A_NAME.sub("_", path)
-
-
-def write_code_diff(path: Path) -> Path:
-    """What the working tree changes in code and parameters against the git commit in the tags; empty if nothing."""
-    command = ["git", "diff", "HEAD", "--", "stages", "vit", "dvc.yaml", "params.yaml"]
-    path.write_bytes(subprocess.run(command, capture_output=True).stdout)
-    return path
 
 
 def model_card(params: Params, raw: dict, audit: dict, scores: dict) -> str:

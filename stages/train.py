@@ -8,6 +8,7 @@ import torch
 
 from stages.content import describe_run
 from vit.data.decoded import load_part
+from vit.environment import environment
 from vit.errors import run_program
 from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
@@ -56,6 +57,7 @@ def main() -> None:
         fit(step, feed, val, progress, checkpoints, show)
         if world.is_first:
             classifier.save(Path("model"), progress.best_weights)
+            write_json(OUT / "environment.json", environment(compute.device))
             write_outputs(progress, feed)
 
 

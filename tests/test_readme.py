@@ -36,7 +36,7 @@ def test_every_link_leads_to_a_file():
 
 def test_every_preset_and_stage_is_listed():
     for path in [*(REPO / "presets").glob("*.yaml"), *(REPO / "stages").glob("[a-z]*.py")]:
-        if path.stem != "content":
+        if path.stem not in ("content", "provenance"):
             assert f"]({path.relative_to(REPO).as_posix()})" in README
 
 
@@ -54,5 +54,5 @@ def test_make_alone_lists_every_target():
     listed = subprocess.run(["make"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
     benchmarks = {"bench-data", "bench-train", "bench-scaling"}
-    assert set(targets) == {"help", "repro", "test", "test-slow", "clean", "distclean"} | benchmarks
+    assert set(targets) == {"help", "repro", "push", "pull", "test", "test-slow", "clean", "distclean"} | benchmarks
     assert all(target in listed for target in targets)

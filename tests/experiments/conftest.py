@@ -1,4 +1,4 @@
-"""A clone whose images are packed, for the tests that train in it again and again."""
+"""Two clones: one whose images are packed, to train in again and again, and one after a sweep."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.conftest import Project, clone
+from tests.experiments.sweep import sweep
 from tests.presets import write_preset
 
 # 280 images in batches of 32 are 9 steps an epoch.
@@ -24,6 +25,11 @@ def packed(tmp_path_factory) -> Project:
     write_preset(project.folder / "params.yaml", "shapes", PARAMS)
     project.run("dvc repro pack")
     return project
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory) -> Project:
+    return sweep(tmp_path_factory.mktemp("work") / "sweep")
 
 
 class Trainee:

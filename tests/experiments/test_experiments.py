@@ -11,35 +11,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import Project, clone, free_port, from_readme
+from tests.conftest import free_port, from_readme
+from tests.experiments.sweep import PARAMS, PARAMS_OF_OTHER_IMAGES, PARAMS_OF_THE_SWEEP, work_through_the_queue
 from tests.store import look, stages_run
 from vit.files import sha256_of
-
-PARAMS = "git checkout -q params.yaml"
-PARAMS_OF_THE_SWEEP = (
-    "sed 's/^  lr: 0.002/  lr: 0.001/; s/^  threads: auto/  threads: 1/' presets/shapes.yaml > params.yaml"
-)
-PARAMS_OF_OTHER_IMAGES = "sed '0,/seed: 0/s//seed: 1/' presets/shapes.yaml > params.yaml"
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory) -> Project:
-    """A clone that knew nothing before its sweep, on the quick preset."""
-    project = clone(tmp_path_factory.mktemp("work") / "sweep")
-    project.run(f"{from_readme('cp presets/shapes.yaml')} && git commit -qam shapes")
-    project.run(from_readme("dvc exp run --queue -S 'train.lr"))
-    work_through_the_queue(project)
-    return project
-
-
-def work_through_the_queue(project: Project) -> None:
-    project.run(from_readme("dvc queue start"))
-    for _ in range(240):
-        status = project.run(from_readme("dvc queue status")).stdout
-        if "Queued" not in status and "Running" not in status:
-            break
-        time.sleep(0.5)
-    assert "Failed" not in status, project.run("cat .dvc/tmp/exps/*/*/*.out || true").stdout
 
 
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):

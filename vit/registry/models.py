@@ -32,7 +32,7 @@ def downloaded(model_uri: str) -> Iterator[Path]:
         try:
             source = model_uri.rstrip("/")
             if model_uri.startswith("models:/"):
-                source = store.client.get_model_version_download_uri(*_resolve(store.client, model_uri))
+                source = store.client.get_model_version_download_uri(*resolve(store.client, model_uri))
             yield Path(mlflow.artifacts.download_artifacts(f"{source}/{SERVED_FILES}", dst_path=folder))
         except STORE_ERRORS as error:
             where = " in the registry" if model_uri.startswith("models:/") else ""
@@ -41,7 +41,8 @@ def downloaded(model_uri: str) -> Iterator[Path]:
             ) from error
 
 
-def _resolve(client: MlflowClient, model_uri: str) -> tuple[str, str]:
+def resolve(client: MlflowClient, model_uri: str) -> tuple[str, str]:
+    """Name and version number of `models:/name@alias` or `models:/name/version`."""
     name, _, alias = model_uri.removeprefix("models:/").partition("@")
     if alias:
         return name, client.get_model_version_by_alias(name, alias).version

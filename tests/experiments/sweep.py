@@ -1,0 +1,31 @@
+"""A sweep in a clone, and the parameters that tests select in it afterwards."""
+
+import time
+from pathlib import Path
+
+from tests.conftest import Project, clone, from_readme
+
+PARAMS = "git checkout -q params.yaml"
+PARAMS_OF_THE_SWEEP = (
+    "sed 's/^  lr: 0.002/  lr: 0.001/; s/^  threads: auto/  threads: 1/' presets/shapes.yaml > params.yaml"
+)
+PARAMS_OF_OTHER_IMAGES = "sed '0,/seed: 0/s//seed: 1/' presets/shapes.yaml > params.yaml"
+
+
+def sweep(folder: Path) -> Project:
+    """A clone that knew nothing before its sweep, on the quick preset."""
+    project = clone(folder)
+    project.run(f"{from_readme('cp presets/shapes.yaml')} && git commit -qam shapes")
+    project.run(from_readme("dvc exp run --queue -S 'train.lr"))
+    work_through_the_queue(project)
+    return project
+
+
+def work_through_the_queue(project: Project) -> None:
+    project.run(from_readme("dvc queue start"))
+    for _ in range(240):
+        status = project.run(from_readme("dvc queue status")).stdout
+        if "Queued" not in status and "Running" not in status:
+            break
+        time.sleep(0.5)
+    assert "Failed" not in status, project.run("cat .dvc/tmp/exps/*/*/*.out || true").stdout

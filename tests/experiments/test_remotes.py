@@ -1,0 +1,159 @@
+"""Data and artifacts in S3, runs in PostgreSQL: real clients and servers here, skipped where there are none."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import INSTALLED, Project, free_port, from_readme
+from tests.experiments.sweep import PARAMS_OF_THE_SWEEP
+from tests.store import look, stages_run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(find_spec, ("boto3", "dvc_s3", "moto"))),
+        reason="no S3: pip install -r requirements-remote.txt -r requirements-remote-test.txt -c constraints.txt",
+    ),
+]
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # where Debian's package puts it
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def store(swept) -> Iterator[tuple[Project, str]]:
+    """The clone of the sweep with one of its trainings in the working tree, and the address of an S3 with a bucket."""
+    import boto3
+
+    swept.run(f"git checkout -q . && {PARAMS_OF_THE_SWEEP} && dvc repro")
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with swept.running(f"moto_server --host 127.0.0.1 --port {port}", f"{url}/moto-api/"):
+        swept.env |= KEYS
+        bucket = boto3.client("s3", endpoint_url=url, aws_access_key_id="key", aws_secret_access_key="secret")
+        bucket.create_bucket(Bucket="my-bucket")
+        yield swept, url
+        swept.run("git checkout -q . && rm -f .dvc/config.local")
+
+
+def objects(url: str, prefix: str) -> list[str]:
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=url, aws_access_key_id="key", aws_secret_access_key="secret")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="my-bucket", Prefix=prefix)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def test_data_and_models_go_to_a_bucket_and_come_back(store):
+    project, url = store
+    endpoint = from_readme("dvc remote modify --local store endpointurl")
+    project.run(from_readme("dvc remote add --default store s3://"))
+    project.run(endpoint.replace("https://s3.example.org", url))
+    project.run(f"{from_readme('make push')} {INSTALLED}")
+    assert len(objects(url, "vit/files/md5/")) > 100
+    listed = "find data model training evaluation -type f | sort | xargs sha256sum"
+    before = project.run(listed).stdout
+    for folder in (".dvc/cache", "data", "model", "training", "evaluation"):
+        shutil.rmtree(project.folder / folder)
+    project.run(f"{from_readme('make pull')} {INSTALLED}")
+    assert project.run(listed).stdout == before
+    assert stages_run(project.run("dvc repro").stdout) == ["register"]
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A server of its own with an empty database, until the block ends; yields its URI."""
+    owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    with tempfile.TemporaryDirectory() as folder:
+        data, password, log = (Path(folder, name) for name in ("data", "password", "log"))
+        password.write_text("secret")
+        port = free_port()
+        if owner:
+            shutil.chown(folder, owner)
+            shutil.chown(password, owner)
+        arguments = ["-D", data, "-U", "mlflow", "-A", "scram-sha-256", "--pwfile", password]
+        subprocess.run([POSTGRES[-1].with_name("initdb"), *arguments], user=owner, check=True, capture_output=True)
+        command = [POSTGRES[-1], "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
+        with log.open("w") as output:
+            server = subprocess.Popen(command, user=owner, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _new_database(f"postgresql://mlflow:secret@127.0.0.1:{port}/postgres", server, log)
+            # SQLAlchemy 2.1 takes another driver for postgresql:// alone.
+            yield f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/mlflow"
+        finally:
+            server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, which does not wait for clients
+            server.wait(timeout=30)
+
+
+def _new_database(uri: str, server: subprocess.Popen, log: Path) -> None:
+    import psycopg2
+
+    for _ in range(300):
+        try:
+            connection = psycopg2.connect(uri)
+            break
+        except psycopg2.OperationalError:
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE mlflow")
+    connection.close()
+
+
+@contextmanager
+def sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        sqlite,
+        pytest.param(
+            postgres,
+            marks=pytest.mark.skipif(
+                not (POSTGRES and find_spec("psycopg2")),
+                reason="no PostgreSQL: apt-get install postgresql, and requirements-remote.txt",
+            ),
+        ),
+    ],
+)
+def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, database):
+    project, url = store
+    command = from_readme("mlflow server --backend-store-uri postgresql")
+    was = "postgresql+psycopg2://mlflow:secret@db/mlflow"
+    assert was in command
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    with database() as uri:
+        command = f"{command.replace(was, uri)}-{database.__name__} --host 127.0.0.1 --port {port} --workers 1"
+        with project.running(command, f"{address}/health", MLFLOW_S3_ENDPOINT_URL=url):
+            published = project.run("dvc repro", MLFLOW_TRACKING_URI=address)
+            assert stages_run(published.stdout) == ["register"] and "published: run" in published.stdout
+            held = look(project, address)
+            (run,), (version,) = held.runs, held.versions
+            assert held.aliases == {"champion": str(version.version), "challenger": str(version.version)}
+            assert any(key.endswith("model.safetensors") for key in objects(url, f"mlflow-{database.__name__}/"))
+            verified = project.run(from_readme("python -m vit.registry verify"), MLFLOW_TRACKING_URI=address).stdout
+            assert "verified: " in verified
+        if database is postgres:
+            assert rows(uri, "SELECT run_uuid, status FROM runs") == [(run.info.run_id, "FINISHED")]
+
+
+def rows(uri: str, query: str) -> list[tuple]:
+    import psycopg2
+
+    connection = psycopg2.connect(uri.replace("+psycopg2", ""))
+    try:
+        cursor = connection.cursor()
+        cursor.execute(query)
+        return cursor.fetchall()
+    finally:
+        connection.close()

@@ -1,0 +1,66 @@
+"""What verify compares: predictions row by row, weights byte for byte, code with dvc.lock."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from vit.environment import differences, environment
+from vit.files import write_table
+from vit.registry.rebuilt import changed_code
+from vit.registry.verify import Refuted, compare_predictions, compare_weights
+
+
+def table(file: Path, **changes: object) -> Path:
+    row = {"path": "3/a b.png", "label": "3", "prediction": "3", "confidence": 0.75, "p_3": 0.75, "p_5": 0.25}
+    write_table(file, [row, row | changes])
+    return file
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.99e-5])
+def test_predictions_within_the_tolerance_agree(tmp_path, gap):
+    again = table(tmp_path / "again.csv", p_5=0.25 + gap)
+    assert compare_predictions(table(tmp_path / "then.csv"), again, "x") == (2, pytest.approx(gap, abs=1e-12))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"p_5": 0.25 + 1.1e-5}, {"p_3": "nan"}, {"prediction": "5"}, {"label": "03"}],
+)
+def test_one_number_too_far_off_or_one_other_label_refutes_and_is_named(tmp_path, changes):
+    with pytest.raises(Refuted, match=r"^x is not verified: 3/a b\.png was 3 \(0\.75000\) and is "):
+        compare_predictions(table(tmp_path / "then.csv"), table(tmp_path / "again.csv", **changes), "x")
+
+
+def test_predictions_for_other_images_refute(tmp_path):
+    with pytest.raises(Refuted, match="for other images"):
+        compare_predictions(table(tmp_path / "then.csv"), table(tmp_path / "again.csv", path="3/b.png"), "x")
+
+
+def test_one_bit_of_a_weight_refutes_and_its_tensor_is_named(tmp_path):
+    for name, last in (("then", 1.0), ("same", 1.0), ("other", np.nextafter(np.float32(1), np.float32(2)))):
+        weights = {"head.bias": np.zeros(3, np.float32), "head.weight": np.array([0, last], np.float32)}
+        safetensors.numpy.save_file(weights, tmp_path / name)
+    compare_weights(tmp_path / "then", tmp_path / "same", "x")
+    with pytest.raises(Refuted, match=r"largest difference 1e-07, in head\.weight"):
+        compare_weights(tmp_path / "then", tmp_path / "other", "x")
+
+
+def test_code_that_is_not_that_of_the_lock_is_listed(tmp_path):
+    for name in ("a.py", "b.py", "data.csv"):
+        (tmp_path / name).write_text(name)
+    md5 = {name: hashlib.md5(name.encode()).hexdigest() for name in ("a.py", "b.py", "gone.py")}
+    deps = [{"path": name, "md5": value} for name, value in md5.items()] + [{"path": "data.csv", "md5": "other"}]
+    stages = {"pack": {"deps": deps[:2]}, "train": {"deps": deps[2:]}, "alone": {}}
+    assert changed_code(tmp_path, stages) == ["gone.py"]
+    (tmp_path / "b.py").write_text("b.py and more")
+    assert changed_code(tmp_path, stages) == ["b.py", "gone.py"]
+
+
+def test_another_version_of_a_package_is_told_and_another_device_is_not():
+    now = environment("cpu")
+    then = now | {"device": "cuda (H100)", "packages": now["packages"] | {"torch": "1.13.1"}}
+    assert differences(then, now) == [f"torch 1.13.1, here {now['packages']['torch']}"]
+    assert differences(now, now) == []

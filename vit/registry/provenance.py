@@ -1,0 +1,106 @@
+"""What a version of the registered model keeps of its origin, as trace and verify read it from the store."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from ruamel.yaml import YAML
+
+from vit.errors import UserError
+from vit.files import read_json
+from vit.registry.models import resolve
+from vit.tracking.store import STORE_ERRORS, first_line, open_store
+
+PARAMS, LOCK, CODE_DIFF = "params.yaml", "dvc.lock", "code.diff"
+ORIGIN, ENVIRONMENT, PREDICTIONS = "origin.json", "environment.json", "predictions.csv"
+FILES = (PARAMS, LOCK, CODE_DIFF, ORIGIN, ENVIRONMENT, PREDICTIONS)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """A version, the run that shows its training, and `folder` with `FILES` as they were when it was published."""
+
+    version: ModelVersion
+    aliases: list[str]
+    run: Run
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        return f"version {self.version.version} of '{self.version.name}'"
+
+    @property
+    def origin(self) -> dict:
+        return read_json(self.folder / ORIGIN)
+
+    @property
+    def environment(self) -> dict:
+        return read_json(self.folder / ENVIRONMENT)
+
+    @property
+    def stages(self) -> dict[str, dict]:
+        """The stages as dvc.lock has them, with the md5 of each dep and out."""
+        return YAML(typ="safe", pure=True).load(self.folder / LOCK)["stages"]
+
+
+def provenance_folder(version_key: str) -> str:
+    """Where a run keeps the files: it may show several versions, when the same training gave other weights."""
+    return f"provenance/{version_key[:12]}"
+
+
+@contextmanager
+def provenance_of(model_uri: str) -> Iterator[Provenance]:
+    """Download what `models:/name@alias` or `models:/name/version` keeps, for as long as the block lasts.
+
+    Raises UserError if there is no such version, or if it keeps nothing of its origin.
+    """
+    if not model_uri.startswith("models:/"):
+        raise UserError(f"'{model_uri}' is no registered model; write models:/NAME@ALIAS or models:/NAME/VERSION")
+    client = open_store().client
+    try:
+        version = client.get_model_version(*resolve(client, model_uri))
+        aliases = client.get_registered_model(version.name).aliases.items()
+        run = _run_of(client, version)
+    except STORE_ERRORS as error:
+        raise UserError(f"no model '{model_uri}' in the registry ({first_line(error)})") from error
+    holding = sorted(alias for alias, number in aliases if str(number) == str(version.version))
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Provenance(version, holding, run, _download(client, version, run, Path(temporary)))
+
+
+def _run_of(client: MlflowClient, version: ModelVersion) -> Run:
+    """The run with the content of the version's tags: a later training may have given the weights of an earlier one."""
+    home = client.get_run(version.run_id)
+    content_key = version.tags.get("content_key")
+    if home.data.tags.get("content_key") == content_key:
+        return home
+    found = client.search_runs([home.info.experiment_id], f"tags.content_key = '{content_key}'")
+    return found[0] if found else home
+
+
+def _download(client: MlflowClient, version: ModelVersion, run: Run, target: Path) -> Path:
+    try:
+        folder = Path(client.download_artifacts(run.info.run_id, provenance_folder(_key(version)), str(target)))
+    except STORE_ERRORS as error:
+        raise UserError(f"{_lost(version, run)} ({first_line(error)})") from error
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{_lost(version, run)} ({', '.join(missing)} missing)")
+    return folder
+
+
+def _key(version: ModelVersion) -> str:
+    return version.tags.get("version_key", "")
+
+
+def _lost(version: ModelVersion, run: Run) -> str:
+    commit = run.data.tags.get("mlflow.source.git.commit", "an unknown commit")
+    return (
+        f"version {version.version} of '{version.name}' keeps nothing of its origin; "
+        f"`dvc repro` at {commit} publishes it"
+    )

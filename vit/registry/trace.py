@@ -1,0 +1,69 @@
+"""trace: from a registered model to the commit, data, parameters and machine that made it."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+
+from ruamel.yaml import YAML
+
+from vit.params import flatten
+from vit.registry.provenance import CODE_DIFF, PARAMS, Provenance, provenance_of
+
+
+def add_to(subparsers) -> None:
+    """Add the command to those of `python -m vit.registry`."""
+    parser = subparsers.add_parser("trace", help="print what a version was made of")
+    parser.add_argument("model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    with provenance_of(arguments.model) as provenance:
+        found = traced(provenance)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else as_text(found))
+
+
+def traced(provenance: Provenance) -> dict[str, dict]:
+    """All that is known of a version: plain values in blocks, None for what there was not."""
+    version, origin, environment = provenance.version, provenance.origin, provenance.environment
+    digests, tags = origin["digests"], provenance.run.data.tags  # the run's tags are of the moment it began
+    diff = (provenance.folder / CODE_DIFF).read_bytes()
+    outs = [out for stage in provenance.stages.values() for out in stage.get("outs", [])]
+    return {
+        "model": {
+            "name": version.name,
+            "version": int(version.version),
+            "aliases": provenance.aliases,
+            "published": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+            "run": provenance.run.info.run_name,
+            "run_id": provenance.run.info.run_id,
+            "weights_sha256": digests["weights_sha256"],
+        },
+        "code": {
+            "commit": origin["commit"],
+            "dirty": origin["dirty"],
+            "changed_files": diff.count(b"\ndiff --git ") + diff.startswith(b"diff --git "),
+        },
+        "experiment": {"name": tags.get("dvc_exp_name"), "baseline": tags.get("dvc_exp_baseline_rev")},
+        "data": origin["data"] | {part: digest for part, digest in digests.items() if part != "weights_sha256"},
+        "md5": {out["path"]: out["md5"] for out in outs},
+        "params": flatten(YAML(typ="safe", pure=True).load(provenance.folder / PARAMS)),
+        "environment": {name: value for name, value in environment.items() if name != "packages"}
+        | environment["packages"],
+        "metrics": origin["metrics"],
+    }
+
+
+def as_text(found: dict[str, dict]) -> str:
+    """The blocks one after the other, their entries in two columns."""
+    lines = []
+    for block, entries in found.items():
+        width = max(map(len, entries), default=0) + 2
+        lines += [block, *(f"  {name.ljust(width)}{_spelled(value)}" for name, value in entries.items())]
+    return "\n".join(lines)
+
+
+def _spelled(value: object) -> str:
+    """As YAML would have it, so that a parameter can be copied to params.yaml."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

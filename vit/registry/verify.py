@@ -1,0 +1,163 @@
+"""verify: rebuild the state that made a version, evaluate its published weights there, compare the predictions."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import safetensors.numpy
+from ruamel.yaml import YAML
+
+from vit.environment import differences, environment
+from vit.errors import UserError
+from vit.files import read_json, read_table, sha256_of
+from vit.registry.models import downloaded
+from vit.registry.provenance import PREDICTIONS, Provenance, provenance_of
+from vit.registry.rebuilt import CommandFailed, Rebuilt, changed_code, rebuilt
+
+MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
+TRAIN, EVALUATE, REGISTER = "train", "evaluate", "register"
+EXACT = ("path", "label", "prediction")
+TOLERANCE = 1e-5  # of a probability
+
+
+class Refuted(UserError):
+    """The rebuilt state gives something else than what was published."""
+
+
+def add_to(subparsers) -> None:
+    """Add the command to those of `python -m vit.registry`."""
+    parser = subparsers.add_parser("verify", help="rebuild what a version was made of, and compare")
+    parser.add_argument("model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
+    parser.add_argument("--retrain", action="store_true", help="train again too, and compare the weights byte for byte")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Verify one version; ends with status 130 if interrupted, after the worktree is gone."""
+    for one in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it in the background, deaf to Ctrl-C
+        signal.signal(one, _interrupt)
+    try:
+        with provenance_of(arguments.model) as provenance:
+            verify(provenance, arguments.retrain)
+    except KeyboardInterrupt:
+        print("stopped: nothing was verified, the temporary worktree is removed", file=sys.stderr)
+        sys.exit(130)
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
+def verify(provenance: Provenance, retrain: bool) -> None:
+    """Rebuild, evaluate, compare, and say each step. Raises UserError, or its kind Refuted, with the reason."""
+    with rebuilt(provenance) as state:
+        stages = _stages(state.folder, provenance.stages)
+        model = state.folder / MODEL
+        weights = _published_weights(provenance, state.folder.parent / "published", model)
+        compute = read_json(model / CONFIG)["compute"]
+        if retrain and compute.get("processes", 1) > 1:
+            raise UserError(f"{provenance.title} was trained by {compute['processes']} processes; --retrain uses one")
+        _say("commit", f"{provenance.origin['commit'][:12]} with its params.yaml, dvc.lock and code.diff")
+        if changed := changed_code(state.folder, stages):
+            raise Refuted(f"{provenance.title} is not verified: its dvc.lock names other code for {', '.join(changed)}")
+        _say("code", "every file is the one in dvc.lock")
+        made_before = [name for name in stages if name not in (TRAIN, EVALUATE)]
+        _say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
+        for difference in differences(provenance.environment, environment("cpu")):
+            _say("environment", difference)
+        _reproduce(state, EVALUATE)
+        count, largest = compare_predictions(
+            provenance.folder / PREDICTIONS, state.folder / "evaluation" / PREDICTIONS, provenance.title
+        )
+        _say("predictions", f"all {count} labels equal, probabilities within {largest:.1g}")
+        if retrain:
+            _resolve_autos(state.folder / "params.yaml", compute)
+            _say("training", "again, with the device, precision, attention kernel and threads of then")
+            _reproduce(state, TRAIN, shown=True)
+            compare_weights(weights, model / WEIGHTS, provenance.title)
+            _say("weights", f"equal byte for byte ({weights.stat().st_size:,} bytes)")
+    also = ", and training there gives its weights" if retrain else ""
+    print(f"verified: the state that made {provenance.title} gives its published predictions{also}")
+
+
+def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
+    """What dvc.lock says of the pipeline's stages up to evaluate; it keeps entries of stages that are no more.
+
+    That of register is left out: publishing came after the lock was kept, so it is of the time before.
+    """
+    pipeline = YAML(typ="safe", pure=True).load(tree / "dvc.yaml")["stages"]
+    return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
+
+
+def _published_weights(provenance: Provenance, target: Path, model: Path) -> Path:
+    """Put the published model in its place in the rebuilt tree; a second copy outlives a new training."""
+    version = provenance.version
+    with downloaded(f"models:/{version.name}/{version.version}") as folder:
+        copytree(folder, target)
+    copytree(target, model)
+    if sha256_of(target / WEIGHTS) != provenance.origin["digests"]["weights_sha256"]:
+        raise Refuted(f"{provenance.title} is not verified: its weights in MLflow are not those that were published")
+    _say("model", f"published weights, sha256 {provenance.origin['digests']['weights_sha256'][:12]}")
+    return target / WEIGHTS
+
+
+def _reproduce(state: Rebuilt, stage: str, shown: bool = False) -> None:
+    try:
+        state.reproduce(stage, shown)
+    except CommandFailed as error:
+        raise UserError(f"stage {stage} failed in the rebuilt state ({error})") from error
+
+
+def compare_predictions(published: Path, again: Path, title: str) -> tuple[int, float]:
+    """Number of rows and the largest difference of a probability. Raises Refuted naming the first row that differs."""
+    before, after = read_table(published), read_table(again)
+    if [row["path"] for row in before] != [row["path"] for row in after]:
+        raise Refuted(f"{title} is not verified: its predictions are for other images ({len(before)}, {len(after)})")
+    largest = 0.0
+    for old, new in zip(before, after, strict=True):
+        gap = _gap(old, new)
+        if not gap <= TOLERANCE:
+            raise Refuted(
+                f"{title} is not verified: {old['path']} was {old['prediction']} ({float(old['confidence']):.5f}) "
+                f"and is {new['prediction']} ({float(new['confidence']):.5f})"
+            )
+        largest = max(largest, gap)
+    return len(before), largest
+
+
+def _gap(old: dict[str, str], new: dict[str, str]) -> float:
+    """The largest difference of a number in two rows of predictions; infinite where a text or a column differs."""
+    if old.keys() != new.keys() or any(old[name] != new[name] for name in EXACT):
+        return float("inf")
+    gaps = [abs(float(old[name]) - float(new[name])) for name in old if name not in EXACT]
+    return float(np.max(gaps))  # unlike max, nan if one is
+
+
+def _resolve_autos(params: Path, compute: dict) -> None:
+    """Write what every `auto` of train came to, as this machine might choose otherwise and give other last bits."""
+    yaml = YAML()
+    values = yaml.load(params)
+    for name, chosen in compute.items():
+        if values[TRAIN].get(name) == "auto":
+            values[TRAIN][name] = chosen
+    yaml.dump(values, params)
+
+
+def compare_weights(published: Path, again: Path, title: str) -> None:
+    """Raises Refuted unless the files are equal byte for byte."""
+    if published.read_bytes() == again.read_bytes():
+        return
+    before, after = (safetensors.numpy.load_file(path) for path in (published, again))
+    gaps = {name: float(np.abs(before[name] - after[name]).max()) for name in before.keys() & after.keys()}
+    worst = max(gaps, key=gaps.__getitem__, default="none in common")
+    raise Refuted(
+        f"{title} is not verified: training again gives other weights "
+        f"(largest difference {gaps.get(worst, float('nan')):.1g}, in {worst})"
+    )
+
+
+def _say(what: str, text: str) -> None:
+    print(f"{what.ljust(13)}{text}", flush=True)
