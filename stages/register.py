@@ -13,6 +13,7 @@ from stages.content import describe_run
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
 from vit.params import Params, load_params
+from vit.registry.evidence import Candidacy
 from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
 
@@ -78,7 +79,15 @@ def gather(params: Params, temporary: Path) -> Content:
         artifacts=RUN_FILES | {"audit": audit, "provenance": provenance},
         model_folder=MODEL,
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary),
-        may_lead=params.split.subset_per_class is None and params.split.folds is None,
+        candidacy=Candidacy(
+            rules=params.register_,
+            may_lead=params.split.subset_per_class is None and params.split.folds is None,
+            images=AUDIT / "images.csv",
+            predictions=Path("evaluation/val_predictions.csv"),
+            model=MODEL,
+            raw=Path("data/raw"),
+            leakage=summary["leakage"],
+        ),
     )
 
 
