@@ -1,5 +1,6 @@
 """Judging a version: whether the gate lets it become champion, and what is kept of that in MLflow."""
 
+import json
 from dataclasses import asdict
 
 from mlflow import MlflowClient
@@ -7,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from vit.registry.champions import GATE, ROLLED_BACK, WAS_CHAMPION, add_note, champion_of, crown, key_of
 from vit.registry.evidence import Candidacy, Incomparable, compare, figures_of
-from vit.registry.gate import Comparison, Verdict, decide, missed_floors
+from vit.registry.gate import Verdict, decide, missed_floors
 from vit.registry.lock import deciding
 
 NEVER_LEADS = Verdict(False, "a subset or a fold", "such a model becomes champion by hand only")
@@ -27,7 +28,7 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: C
         if settled is not None:
             return settled
         unfinished = candidate.tags.get(_against(champion))  # whoever decided so was cut off before the alias moved
-        verdict, tags = (None, {}) if unfinished else _weigh(client, name, candidate, champion, candidacy)
+        verdict, numbers = (None, {}) if unfinished else _weigh(client, name, candidate, champion, candidacy)
         with deciding(client, name):
             present = client.get_model_version(name, candidate.version)
             if _number(champion_of(client, name)) != _number(champion):
@@ -35,7 +36,7 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: C
             if present.tags.get(_against(champion)) != unfinished:
                 continue  # it judged this very pair
             if verdict is not None:
-                _keep(client, name, candidate, champion, verdict, tags)
+                _keep(client, name, candidate, champion, verdict, numbers)
             if unfinished or verdict.promoted:
                 crown(client, name, candidate, GATE, unfinished or verdict.reason)
                 return f"is champion: {unfinished or verdict.reason}"
@@ -71,24 +72,17 @@ def _settled(
 def _weigh(
     client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None, candidacy: Candidacy
 ) -> tuple[Verdict, dict[str, object]]:
-    """The verdict, and the numbers that it rests on as tags of the version."""
+    """The verdict, and the numbers that it rests on."""
     figures = figures_of(candidacy)
-    tags: dict[str, object] = {f"gate/{key}": value for key, value in asdict(figures).items()}
+    numbers = asdict(figures)
     if champion is None or missed_floors(figures, candidacy.rules):
-        return decide(figures, None, candidacy.rules), tags
+        return decide(figures, None, candidacy.rules), numbers
     try:
         comparison = compare(client, name, candidacy, candidate, champion)
     except Incomparable as refusal:
-        return refusal.verdict, tags
-    return decide(figures, comparison, candidacy.rules), tags | _numbers(comparison, candidacy)
-
-
-def _numbers(comparison: Comparison, candidacy: Candidacy) -> dict[str, object]:
-    values = asdict(comparison)
-    cost, champion_cost = values.pop("cost"), values.pop("champion_cost")
-    costs = cost | {f"champion_{key}": value for key, value in champion_cost.items()}
+        return refusal.verdict, numbers
     rules = candidacy.rules.model_dump(include={"confidence", "margin"})
-    return {f"gate/{key}": value for key, value in (values | costs | rules).items()}
+    return decide(figures, comparison, candidacy.rules), numbers | asdict(comparison) | rules
 
 
 def _keep(
@@ -105,10 +99,8 @@ def _keep(
         "gate/outcome": verdict.outcome,
         "gate/reason": verdict.reason,
         "gate/champion": _number(champion),
-        **{key: f"{value:.6g}" if isinstance(value, float) else str(value) for key, value in numbers.items()},
+        "gate/numbers": json.dumps(numbers),
     }
-    for key in [key for key in candidate.tags if key.startswith("gate/") and key not in tags]:
-        client.delete_model_version_tag(name, candidate.version, key)  # of a comparison with an earlier champion
     for key, value in tags.items():
         client.set_model_version_tag(name, candidate.version, key, value)
     add_note(client, name, candidate, f"Gate{_over(champion)}: {verdict}")
