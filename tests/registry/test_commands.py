@@ -1,6 +1,5 @@
 """`python -m vit.registry` on a real MLflow database: what a person sees, moves and finds again later."""
 
-import json
 import sys
 
 import pytest
@@ -36,12 +35,6 @@ def registry(monkeypatch, capsys):
         return capsys.readouterr().out
 
     return run
-
-
-def as_in_readme(command: str, version: str = "") -> list[str]:
-    """Its arguments, with the version of the test in the place of the README's."""
-    words = from_readme(command).split()[3:]
-    return [version if word.isdigit() else word.strip("'") for word in words] if version else words
 
 
 def test_rollback_goes_back_champion_by_champion_marks_what_it_left_and_ends_at_the_first(three, registry, client):
