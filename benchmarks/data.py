@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from vit.data.audit.duplicates import frame_numbers, near_duplicate_groups
 from vit.data.audit.scan import scan
 from vit.data.augment import augment
 from vit.data.batches import Packed
+from vit.data.changes import draw_changes
 from vit.data.images import load_image
 from vit.data.manifest import Row
 from vit.data.pack import pack_images
@@ -126,9 +126,10 @@ def ours(part: Packed, settings: AugmentParams, load: Workload) -> Callable[[], 
 
     def work() -> Iterator[None]:
         generator, x = torch.Generator().manual_seed(0), None
-        endless = chain.from_iterable(part.shuffled(load.batch, generator) for _ in repeat(None))
-        for images, _ in islice((pair for pair in endless if len(pair[0]) == load.batch), batches):
-            x = augment(images, load.size, MEAN, STD, settings, generator, out=x)
+        orders = [torch.randperm(len(part), generator=generator) for _ in range(batches * load.batch // len(part) + 1)]
+        for images, _ in part.batches(torch.cat(orders)[: batches * load.batch].split(load.batch)):
+            changes = draw_changes(load.batch, load.packed, load.size, settings, generator)
+            x = augment(images, changes, load.size, MEAN, STD, out=x)
             yield
 
     return lambda: batches * load.batch / seconds(work())

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
 import tempfile
 from functools import partial
@@ -43,8 +44,8 @@ def main() -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as folder:
         published = publish(gather(params, Path(folder)), params.register_.name)
-    unfinished = project_root() / "checkpoints" / f"{published.run.data.tags['content_key']}.pt"
-    unfinished.unlink(missing_ok=True)  # only now are the outputs of train in DVC's cache
+    unfinished = project_root() / "checkpoints" / published.run.data.tags["content_key"]
+    shutil.rmtree(unfinished, ignore_errors=True)  # only now are the outputs of train in DVC's cache
     state = "published" if published.changed else "everything is published already"
     run, version = published.run.info.run_name, published.version
     print(f"{state}: run '{run}', version {version.version} of '{version.name}', which {published.verdict}")

@@ -1,5 +1,6 @@
 """train: fit the Vision Transformer on train, keep the epoch that is best on val, show it live in MLflow."""
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,51 +14,60 @@ from vit.files import project_root, read_json, write_json, write_table
 from vit.inference import Classifier
 from vit.params import load_params
 from vit.tracking.live import LiveRun
-from vit.training import checkpoint
-from vit.training.device import apply, choose
-from vit.training.loop import first_batch, fit
-from vit.training.optim import new_optimizer
+from vit.training.checkpoint import Checkpoints, Progress
+from vit.training.device import apply, choose, find_device
+from vit.training.distributed import World
+from vit.training.feed import Feed, first_batch
+from vit.training.loop import fit, rates_of
+from vit.training.step import TrainingStep
 
 RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
 OUT = Path("training")
 
 
 def main() -> None:
-    """Train, or go on after the last epoch of a training that was cut off; write weights, curves and metrics."""
-    params = load_params()
-    compute = choose(params.train, params.model)
+    """Train, or go on where a training was cut off, alone or as one of several processes; the first one writes."""
+    params, world = load_params(), World.from_environment()
+    compute, why = choose(params.train, params.model, world)
     apply(compute)
     preprocessing = read_json(PACKED / "preprocessing.json")
     config = {**preprocessing, "model": params.model.model_dump(), "compute": asdict(compute)}
     torch.manual_seed(params.train.seed)
-    classifier = Classifier.new(config, torch.device(compute.device))
-    optimizer = new_optimizer(classifier.model, params.train)
+    device = find_device(params.train.device, world.local_rank)
+    classifier = Classifier.new(config, device)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
-    print(
-        f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, "
-        f"{compute.device}, {compute.precision}, {compute.attention} attention, {compute.threads} threads"
-    )
-
+    feed = Feed(classifier, train, params.train, world)
     description = describe_run(params, asdict(compute))
-    unfinished = project_root() / "checkpoints" / f"{description.content_key}.pt"
-    with checkpoint.claimed(unfinished), LiveRun(description) as live:
-        progress = checkpoint.restore(unfinished, classifier.model, optimizer)
+    checkpoints = Checkpoints(project_root() / "checkpoints" / description.content_key)
 
-        def after_epoch(progress: checkpoint.Progress) -> None:
-            checkpoint.save(unfinished, progress, classifier.model, optimizer)
-            live.show(progress.history, progress.learning_rates, progress.clock)
+    with ExitStack() as stack:
+        if world.is_first:
+            print(f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, {compute} ({why})")
+            stack.enter_context(checkpoints.claimed())
+            live = stack.enter_context(LiveRun(description))
+        stack.enter_context(world.joined(device))
+        step = TrainingStep(classifier.model, params.train, compute, world)
+        progress = checkpoints.restore(step)
 
-        fit(classifier, optimizer, train, val, params.train, compute, progress, after_epoch)
-        classifier.save(Path("model"), progress.best_weights)
-        write_table(OUT / "history.csv", progress.history)
-        write_table(
-            OUT / "learning_rate.csv",
-            [{"step": i, "learning_rate": lr} for i, lr in enumerate(progress.learning_rates)],
-        )
-        x, shares = first_batch(classifier, train, params.train)
-        batch_grid(OUT / "batch.png", x.numpy(), shares.numpy(), classifier.classes)
-        training_curves(OUT / "training_curves.png", progress.history, progress.learning_rates)
-        write_json(Path("metrics/train.json"), summary(progress.best))
+        def show(progress: Progress) -> None:
+            if world.is_first:
+                live.show(progress.history, rates_of(progress, feed), progress.clock)
+
+        fit(step, feed, val, progress, checkpoints, show)
+        if world.is_first:
+            classifier.save(Path("model"), progress.best_weights)
+            write_outputs(progress, feed)
+
+
+def write_outputs(progress: Progress, feed: Feed) -> None:
+    """Curves, the first batch as a picture, and the metrics of the best epoch."""
+    rates, classes = rates_of(progress, feed), feed.classifier.classes
+    write_table(OUT / "history.csv", progress.history)
+    write_table(OUT / "learning_rate.csv", [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
+    x, shares = first_batch(feed)
+    batch_grid(OUT / "batch.png", x.numpy(), shares.numpy(), classes)
+    training_curves(OUT / "training_curves.png", progress.history, rates)
+    write_json(Path("metrics/train.json"), summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
 
 

@@ -1,5 +1,6 @@
 """The shapes data set in memory, and small untrained classifiers for it."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,13 +9,19 @@ import torch
 
 from tests.presets import preset
 from vit.data.batches import Packed
+from vit.data.decoded import Part
 from vit.data.images import SETTINGS, load_image
 from vit.data.manifest import list_images
 from vit.data.pack import channel_statistics
 from vit.data.sources.embedded import write_shapes
 from vit.inference import Classifier
 from vit.params import Params
+from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import choose
+from vit.training.distributed import World
+from vit.training.feed import Feed
+from vit.training.loop import fit
+from vit.training.step import TrainingStep
 
 CLASSES = ["checkerboard", "diagonal_gradient", "horizontal_bars", "vertical_bars"]
 
@@ -31,7 +38,7 @@ def shapes(folder: Path, per_class: int, seed: int = 0) -> Packed:
 
 def untrained(params: Params, part: Packed) -> Classifier:
     """A new classifier for `part`; its weights depend on train.seed alone."""
-    pack, compute = params.pack, choose(params.train, params.model)
+    pack, (compute, _) = params.pack, choose(params.train, params.model, World())
     config = {
         "classes": CLASSES,
         **pack.model_dump(include=set(SETTINGS)),
@@ -41,3 +48,25 @@ def untrained(params: Params, part: Packed) -> Classifier:
     }
     torch.manual_seed(params.train.seed)
     return Classifier.new(config, torch.device(compute.device))
+
+
+class Training:
+    """A training as the stage runs it, with its checkpoints in `folder`, begun or gone on with."""
+
+    def __init__(self, params: Params, parts: tuple[Part, Part], folder: Path, classifier: Classifier | None = None):
+        self.classifier = classifier or untrained(params, parts[0])
+        compute, _ = choose(params.train, params.model, World())
+        self.feed = Feed(self.classifier, parts[0], params.train, World())
+        self.step = TrainingStep(self.classifier.model, params.train, compute, World())
+        self.val_part = parts[1]
+        self.checkpoints = Checkpoints(folder)
+        folder.mkdir(exist_ok=True)
+        self.progress = self.checkpoints.restore(self.step)
+        self.shown: list[int] = []
+
+    def run(self, show: Callable[[Progress], None] | None = None) -> "Training":
+        fit(self.step, self.feed, self.val_part, self.progress, self.checkpoints, show or self._note)
+        return self
+
+    def _note(self, progress: Progress) -> None:
+        self.shown.append(progress.steps)

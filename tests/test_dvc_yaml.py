@@ -70,7 +70,8 @@ def test_a_stage_depends_on_every_params_block_that_it_reads_and_on_no_other(sta
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_script_and_command_share_their_name(stage):
-    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
+    launcher = "${train.launcher}" if stage == "train" else "python"
+    assert STAGES[stage]["cmd"] == f"{launcher} -m stages.{stage}"
 
 
 def test_packages_hold_no_code_of_their_own():

@@ -14,6 +14,14 @@ class UserError(Exception):
     """What was wrong, with which value, and the way out, in one line."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked for the end, and it was orderly: what was reached, the way on, and the exit status."""
+
+    def __init__(self, message: str, exit_status: int):
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
 def run_program(main: Callable[[], None]) -> None:
     """Run `main`; a UserError becomes one line on stderr, its trace in logs/vit.log, and exit status 1."""
     _configure_logging()
@@ -23,6 +31,9 @@ def run_program(main: Callable[[], None]) -> None:
         log.debug("stopped by a user error", exc_info=True)
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(interrupted.exit_status)
     except Exception:
         log.debug("stopped by an unexpected error", exc_info=True)
         raise

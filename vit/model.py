@@ -8,6 +8,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
 
@@ -140,6 +141,7 @@ class VisionTransformer(nn.Module):
         drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
 
         self.pool = pool
+        self.grad_checkpointing = False  # compute blocks again in the backward pass, instead of keeping what they made
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
         self._set_tokens(pos_embed, grid, prefix, embed_dim)
         self.pos_drop = nn.Dropout(drop_rate)
@@ -158,7 +160,9 @@ class VisionTransformer(nn.Module):
         x = self.patch_embed(x)  # (B, N, D)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # (B, prefix + N, D)
         x = self.pos_drop(x + self.pos_embed)
-        x = self.norm(self.blocks(x))
+        for block in self.blocks:
+            x = checkpoint(block, x, use_reentrant=False) if self.grad_checkpointing and self.training else block(x)
+        x = self.norm(x)
         x = x[:, 0] if self.pool == "cls" else x.mean(dim=1)  # (B, D)
         return self.head(self.fc_norm(x))
 

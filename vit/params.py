@@ -144,19 +144,29 @@ class AugmentParams(Block):
 
 class TrainParams(Block):
     epochs: Count
+    patience: Count | None
     batch_size: Count
+    grad_accum_steps: Count
+    optimizer: Literal["adamw", "muon"]
     lr: Positive
     min_lr: NonNegative
     warmup_epochs: NonNegative
     weight_decay: NonNegative
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)]
     clip_grad: Positive | None
     label_smoothing: Rate
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     augment: AugmentParams
     seed: Seed
+    checkpoint_steps: Count | None
+    launcher: Annotated[str, Field(pattern=r"^(python|torchrun( [^;&|<>`$()\\]+)?)$")]
+    parallel: Literal["ddp", "fsdp"]
     device: Device
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
     attention: Literal["auto", "math", "fused"]
+    grad_checkpointing: bool
+    compile: bool
     threads: CountOrAuto
 
     @model_validator(mode="after")
@@ -165,6 +175,18 @@ class TrainParams(Block):
             raise ValueError(f"min_lr {self.min_lr} must not exceed lr {self.lr}")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} must not exceed epochs {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _pieces_are_not_empty(self):
+        if self.grad_accum_steps > self.batch_size:
+            raise ValueError(f"grad_accum_steps {self.grad_accum_steps} must not exceed batch_size {self.batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_can_be_trained(self):
+        if self.parallel == "fsdp" and (self.ema_decay is not None or self.optimizer == "muon"):
+            raise ValueError("parallel 'fsdp' knows neither ema_decay nor optimizer 'muon'; use ddp, or null and adamw")
         return self
 
 

@@ -7,10 +7,6 @@ from vit.data.batches import Packed, normalize, to_unit
 from vit.data.pack import channel_statistics
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def numbered(count: int) -> Packed:
     """Images whose pixel tells their index, with the index as label too."""
     return Packed(torch.arange(count, dtype=torch.uint8)[:, None, None, None], torch.arange(count))
@@ -19,24 +15,11 @@ def numbered(count: int) -> Packed:
 # Order
 
 
-def test_a_shuffled_epoch_shows_every_image_once_with_its_label():
-    batches = list(numbered(23).shuffled(5, seeded()))
-    assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 3]
-    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    assert sorted(labels.tolist()) == list(range(23))
-    assert images.flatten().tolist() == labels.tolist()
-    assert labels.tolist() != list(range(23))
-
-
-def test_the_order_depends_on_the_generator_alone():
-    def order(generator: torch.Generator, global_seed: int) -> list[int]:
-        torch.manual_seed(global_seed)
-        return torch.cat([labels for _, labels in numbered(50).shuffled(8, generator)]).tolist()
-
-    assert order(seeded(1), 0) == order(seeded(1), 99)
-    assert order(seeded(1), 0) != order(seeded(2), 0)
-    advancing = seeded(1)
-    assert order(advancing, 0) != order(advancing, 0)
+def test_batches_are_the_images_asked_for_with_their_labels():
+    wanted = [[3, 1, 4], [1], [], [9]]
+    batches = list(numbered(10).batches(torch.tensor(indices, dtype=torch.int64) for indices in wanted))
+    assert [labels.tolist() for _, labels in batches] == wanted
+    assert [images.flatten().tolist() for images, _ in batches] == wanted
 
 
 def test_batches_in_order_are_in_order_and_complete():

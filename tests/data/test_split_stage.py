@@ -262,12 +262,18 @@ def test_a_killed_split_leaves_old_or_new_outputs_and_no_process_and_the_next_on
 
     def moments(stage: subprocess.Popen):
         """When to kill: after so many seconds, with the workers at work, and while the outputs are written."""
-        began = time.monotonic()
+        began, before = time.monotonic(), identity_of("data/splits")
         yield lambda: time.monotonic() - began > 0.2
         yield lambda: len(psutil.Process(stage.pid).children()) >= 2
         yield lambda: any((tmp_path / "data").glob(".audit.*.tmp"))
         yield lambda: any((tmp_path / "data").glob(".splits.*.tmp/train.csv"))
-        yield lambda: digests_of("data/splits") != old["data/splits"]
+        yield lambda: identity_of("data/splits") != before
+
+    def identity_of(name: str) -> int | None:
+        try:
+            return (tmp_path / name).stat().st_ino
+        except FileNotFoundError:
+            return None
 
     def digests_of(name: str) -> dict[str, str] | None:
         return digests(tmp_path / name) if (tmp_path / name).exists() else None

@@ -3,12 +3,13 @@ import torch
 
 from tests.presets import preset
 from vit.errors import UserError
-from vit.training.device import Compute, apply, choose, find_device
+from vit.training.device import RULES, Compute, apply, choose, find_device
+from vit.training.distributed import World
 
 
 def chosen(tmp_path, **changes) -> Compute:
     params = preset(tmp_path, "shapes", {f"train.{key}": value for key, value in changes.items()})
-    return choose(params.train, params.model)
+    return choose(params.train, params.model, World())[0]
 
 
 def test_auto_comes_to_a_device_that_can_hold_a_tensor(tmp_path):
@@ -44,22 +45,51 @@ def test_a_number_beyond_the_last_accelerator_is_refused():
         find_device(asked)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("attention", ["math", "fused"])
 def test_what_was_asked_for_is_what_is_used(tmp_path, precision, attention):
     compute = chosen(tmp_path, device="cpu", precision=precision, attention=attention, threads=3)
-    assert compute == Compute("cpu", precision, attention, 3, str(torch.__version__))
+    assert compute == Compute("cpu", precision, attention, False, 3, 1, str(torch.__version__))
 
 
 def test_a_cpu_writes_attention_out_and_keeps_small_models_in_float32(tmp_path):
-    compute = chosen(tmp_path, device="cpu")  # the shapes preset is 32 wide, below the 128 from which bfloat16 pays
-    assert (compute.precision, compute.attention) == ("fp32", "math")
+    compute = chosen(tmp_path, device="cpu")  # the shapes preset is 32 wide, below the 96 from which bfloat16 pays
+    assert (compute.precision, compute.attention) == ("float32", "math")
+
+
+def test_auto_says_why_it_chose_and_that_it_had_no_choice(tmp_path):
+    params = preset(tmp_path, "shapes", {"train.device": "cpu"})
+    assert choose(params.train, params.model, World())[1] == f"auto precision and attention: {RULES[1].why}"
+    settled = preset(tmp_path, "shapes", {"train.precision": "float32", "train.attention": "math"})
+    assert choose(settled.train, settled.model, World())[1] == "nothing left to auto"
+
+
+def test_a_wide_model_trains_in_bfloat16_where_the_processor_multiplies_it(tmp_path):
+    params = preset(tmp_path, "vit_b16", {"train.device": "cpu"})
+    compute, why = choose(params.train, params.model, World())
+    has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    assert compute.precision == ("bfloat16" if has_amx else "float32")
+    assert ("AMX" in why) is has_amx
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu"])
+def test_every_device_has_a_rule_for_every_width(device):
+    assert [rule.applies(1) for rule in RULES if rule.device == device][-1]
+
+
+def test_the_processes_of_a_machine_share_its_cores(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    params = preset(tmp_path, "shapes", {"train.device": "cpu"})
+    compute, _ = choose(params.train, params.model, World(rank=5, size=6, local_rank=2, local_size=3))
+    assert (compute.threads, compute.processes) == (2, 6)
+    alone = choose(params.train, params.model, World())[0]
+    assert alone.threads == torch.get_num_threads()
 
 
 def test_threads_and_deterministic_kernels_hold_for_the_process():
     threads, is_strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        apply(Compute("cpu", "fp32", "math", threads + 1, str(torch.__version__)))
+        apply(Compute("cpu", "float32", "math", False, threads + 1, 1, str(torch.__version__)))
         assert torch.get_num_threads() == threads + 1
         assert torch.are_deterministic_algorithms_enabled()
     finally:

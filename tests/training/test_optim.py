@@ -6,8 +6,9 @@ import torch
 from tests.presets import preset
 from vit.model import VisionTransformer
 from vit.params import Params, TrainParams
-from vit.training.optim import learning_rate, new_optimizer
+from vit.training.optim import layer_of, learning_rate, new_average, new_optimizers, set_learning_rate
 
+MATRIX_ENDINGS = ("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")
 MATRICES = ["patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "head"]
 
 
@@ -18,7 +19,7 @@ def model_of(params: Params) -> VisionTransformer:
 def decay_by_name(params: Params) -> dict[str, list[float]]:
     """The weight decay of every group that holds a parameter."""
     model = model_of(params)
-    groups = new_optimizer(model, params.train).param_groups
+    groups = [group for optimizer in new_optimizers(model, params.train) for group in optimizer.param_groups]
     return {
         name: [group["weight_decay"] for group in groups if any(parameter is one for one in group["params"])]
         for name, parameter in model.named_parameters()
@@ -38,10 +39,76 @@ def test_matrices_alone_decay_and_every_parameter_is_in_one_group(tmp_path, pool
     assert {"head.bias", "blocks.0.attn.qkv.bias", "blocks.1.norm2.weight"} <= undecayed
 
 
+def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest(tmp_path):
+    params = preset(tmp_path, "shapes", {"train.optimizer": "muon"})
+    model = model_of(params)
+    adamw, muon = new_optimizers(model, params.train)
+    assert (type(adamw), type(muon)) == (torch.optim.AdamW, torch.optim.Muon)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    theirs = {names[one] for group in muon.param_groups for one in group["params"]}
+    assert theirs == {name for name in names.values() if name.startswith("blocks.") and name.endswith(MATRIX_ENDINGS)}
+    ours = {names[one] for group in adamw.param_groups for one in group["params"]}
+    assert ours == set(names.values()) - theirs
+    assert all(
+        values == [params.train.weight_decay] for name, values in decay_by_name(params).items() if name in theirs
+    )
+
+
+def test_a_step_of_muon_is_as_long_as_one_of_adamw(tmp_path):
+    lengths = {}
+    for kind in ("adamw", "muon"):
+        params = preset(tmp_path, "shapes", {"train.optimizer": kind, "train.weight_decay": 0.0})
+        torch.manual_seed(0)
+        model = model_of(params)
+        optimizers = new_optimizers(model, params.train)
+        weight = model.blocks[0].mlp.fc1.weight
+        before = weight.detach().clone()
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        for optimizer in optimizers:
+            optimizer.step()
+        lengths[kind] = (weight.detach() - before).norm()
+    assert 0.1 < lengths["muon"] / lengths["adamw"] < 1.0  # it aims at the 0.2 that AdamW comes to when it has settled
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_the_rate_shrinks_from_layer_to_layer_below_the_head(tmp_path, kind):
+    params = preset(tmp_path, "shapes", {"train.layer_decay": 0.5, "train.optimizer": kind, "model.depth": 2})
+    model = model_of(params)
+    optimizers = new_optimizers(model, params.train)
+    set_learning_rate(optimizers, 0.08)
+    rates = {
+        one: group["lr"] for optimizer in optimizers for group in optimizer.param_groups for one in group["params"]
+    }
+    expected = {"patch_embed": 0.01, "pos_embed": 0.01, "cls_token": 0.01, "blocks.0": 0.02, "blocks.1": 0.04}
+    for name, parameter in model.named_parameters():
+        (rate,) = {rate for start, rate in expected.items() if name.startswith(start)} or {0.08}
+        assert rates[parameter] == pytest.approx(rate), name
+
+
+def test_layers_count_from_the_patches_to_the_head():
+    names = ["pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.bias", "blocks.11.attn.qkv.weight", "norm.weight"]
+    assert [layer_of(name, 12) for name in [*names, "fc_norm.bias", "head.weight"]] == [0, 0, 1, 12, 13, 13, 13]
+
+
+def test_the_average_follows_the_weights_at_its_rate(tmp_path):
+    params = preset(tmp_path, "shapes", {"train.ema_decay": 0.75})
+    model = model_of(params)
+    average = new_average(model, params.train)
+    bias = model.head.bias
+    seen = []
+    for value in (4.0, 8.0, 0.0):
+        torch.nn.init.constant_(bias, value)
+        average.update_parameters(model)
+        seen.append(average.module.head.bias[0].item())
+    assert seen == [4.0, 5.0, 3.75]  # the first, then 3/4 of what was and 1/4 of what is
+    assert new_average(model, preset(tmp_path, "shapes").train) is None
+
+
 def test_a_parameter_without_gradient_shrinks_by_decay_alone(tmp_path):
     params = preset(tmp_path, "shapes", {"train.weight_decay": 0.5, "train.lr": 0.1})
     model = model_of(params)
-    optimizer = new_optimizer(model, params.train)
+    (optimizer,) = new_optimizers(model, params.train)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -54,7 +121,7 @@ def test_a_parameter_without_gradient_shrinks_by_decay_alone(tmp_path):
 
 def test_betas_and_rate_come_from_the_parameters(tmp_path):
     params = preset(tmp_path, "shapes", {"train.betas": [0.8, 0.95], "train.lr": 0.003})
-    optimizer = new_optimizer(model_of(params), params.train)
+    (optimizer,) = new_optimizers(model_of(params), params.train)
     assert [group["betas"] for group in optimizer.param_groups] == [(0.8, 0.95)] * 2
     assert [group["lr"] for group in optimizer.param_groups] == [0.003] * 2
 

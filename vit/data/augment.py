@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vit.data.changes import Changes, draw_boxes, draw_changes, draw_shares
+from vit.data.batches import normalize
+from vit.data.changes import Changes, draw_boxes, draw_shares
 from vit.params import AugmentParams
 
 GREY = 0.5
@@ -20,61 +21,63 @@ PIECE = 8_000_000
 
 def augment(
     images: Tensor,
+    changes: Changes,
     size: tuple[int, int],
     mean: list[float],
     std: list[float],
-    settings: AugmentParams,
-    generator: torch.Generator,
     out: Tensor | None = None,
 ) -> Tensor:
     """Packed uint8 (B, H', W', C) to varied and normalized float (B, C, H, W), `size` (H, W), each image on its own.
 
     Crop, flip, rotation, scale, shift and shear are one resampling of the packed image (bilinear, edges repeated); an
-    image that is only cropped and flipped keeps its pixels. `generator` is on the CPU. `out` is the result of an
-    earlier call whose memory may be used again, which saves a third of the time of large batches on a CPU.
+    image that is only cropped and flipped keeps its pixels. `out` is the result of an earlier call whose memory may be
+    used again, which saves a third of the time of large batches on a CPU.
     """
     B, packed_height, packed_width, C = images.shape
-    changes = draw_changes(B, (packed_height, packed_width), size, settings, generator)
     if out is None or len(out) < B:
         out = torch.empty(B, C, *size, device=images.device)
     out = out[:B]
-    centre, spread = out.new_tensor(mean)[:, None, None], out.new_tensor(std)[:, None, None]
     step = max(1, PIECE // (4 * C * packed_height * packed_width)) if images.device.type == "cpu" else B
     for start in range(0, B, step):
         piece = slice(start, start + step)
-        _vary(images[piece], changes.of(piece), out[piece])
-        out[piece].sub_(centre).div_(spread)  # as `normalize`, in place
+        _vary(images[piece], changes.of(piece), mean, std, out[piece])
     return out
 
 
-def _vary(images: Tensor, changes: Changes, out: Tensor) -> None:
-    """Write what `changes` make of packed images to `out` (B, C, H, W), in [0, 1]."""
-    height, width = out.shape[2:]
-    moved = changes.moved
-    if moved.all():
-        x = _resample(_to_planes(images), changes.affine, height, width)
-    else:
-        # Channels side by side still: the product in _colour puts them apart on its way.
-        x = _crop(images, changes, height, width).permute(0, 3, 1, 2).float().div_(255)
-        if moved.any():
-            rows = moved.nonzero()[:, 0].to(images.device)
-            x[rows] = _resample(_to_planes(images[rows]), changes.affine[moved], height, width)
-    x = _colour(x, changes.factors.to(x.device), out) if (changes.factors != 1).any() else out.copy_(x)
-    x.clamp_(0, 1)
+def _vary(images: Tensor, changes: Changes, mean: list[float], std: list[float], out: Tensor) -> None:
+    """Write what `changes` make of packed images to `out` (B, C, H, W), normalized."""
+    x = _move(images, changes, *out.shape[2:])
     for i in (changes.bits < 8).nonzero()[:, 0].tolist():
         step = 2 ** (8 - int(changes.bits[i]))
-        x[i] = (x[i] * 255 / step).floor() * (step / 255)
+        x[i] = (x[i] / step).floor() * step
     for i in (changes.threshold < 1).nonzero()[:, 0].tolist():
-        x[i] = torch.where(x[i] >= float(changes.threshold[i]), 1 - x[i], x[i])
+        x[i] = torch.where(x[i] >= 255 * float(changes.threshold[i]), 255 - x[i], x[i])
+    if (changes.factors != 1).any():
+        _colour(x, changes.factors.to(x.device), mean, std, out)
+    else:
+        out.copy_(normalize(x.div_(255), mean, std))
+    grey = normalize(out.new_full((len(mean), 1, 1), GREY), mean, std)
     for i in changes.erased.any(dim=1).nonzero()[:, 0].tolist():
         top, bottom, left, right = changes.erased[i].tolist()
-        x[i, :, top:bottom, left:right] = GREY
+        out[i, :, top:bottom, left:right] = grey
+
+
+def _move(images: Tensor, changes: Changes, height: int, width: int) -> Tensor:
+    """Crop, flip or resample packed images to (B, C, height, width), still from 0 to 255."""
+    moved = changes.moved
+    if moved.all():
+        return _resample(_to_planes(images), changes.affine, height, width)
+    # Channels side by side still: the product in _colour puts them apart on its way.
+    x = _crop(images, changes, height, width).permute(0, 3, 1, 2).float()
+    if moved.any():
+        rows = moved.nonzero()[:, 0].to(images.device)
+        x[rows] = _resample(_to_planes(images[rows]), changes.affine[moved], height, width)
+    return x
 
 
 def _to_planes(images: Tensor) -> Tensor:
-    """As `to_unit`, with each channel in one piece of memory, which the passes that follow are faster on."""
-    x = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    return x.div_(255)
+    """Float (B, C, H, W) with each channel in one piece of memory, which resampling is faster on."""
+    return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def _crop(images: Tensor, changes: Changes, height: int, width: int) -> Tensor:
@@ -92,19 +95,22 @@ def _resample(x: Tensor, affine: Tensor, height: int, width: int) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _colour(x: Tensor, factors: Tensor, out: Tensor) -> Tensor:
-    """Brightness, contrast about the mean grey and saturation of x (B, C, H, W), to `out`.
+def _colour(x: Tensor, factors: Tensor, mean: list[float], std: list[float], out: Tensor) -> None:
+    """Brightness, contrast about the mean grey and saturation of x (B, C, H, W), 0 to 255, to `out`, normalized.
 
-    Each is affine in the colour, so that all are one 3x3 matrix and an offset per image (the identity keeps the bits).
+    Each of them is affine in the colour, and so is normalization: all are one 3x3 matrix and an offset per image.
     One channel is its own grey, and saturation leaves it.
     """
     C = x.shape[1]
     brightness, contrast, saturation = factors[:, :, None, None].unbind(dim=1)  # (B, 1, 1)
     luma = x.new_tensor(LUMA if C == 3 else [1.0])
-    matrix = brightness * contrast * (saturation * torch.eye(C, device=x.device) + (1 - saturation) * luma)
-    torch.bmm(matrix, x.flatten(2), out=out.flatten(2))
-    grey = (out.mean(dim=(2, 3)) @ luma)[:, None, None]  # times brightness and contrast; saturation leaves it
-    return out.add_(((1 / contrast - 1) * grey)[..., None])
+    centre, spread = x.new_tensor(mean)[:, None], x.new_tensor(std)[:, None]  # (C, 1)
+    matrix = brightness * contrast / 255 * (saturation * torch.eye(C, device=x.device) + (1 - saturation) * luma)
+    torch.bmm(matrix / spread, x.flatten(2), out=out.flatten(2))
+    grey = luma @ (out.mean(dim=(2, 3))[..., None] * spread)  # (B, 1), times brightness and contrast
+    out.add_((((1 / contrast - 1) * grey[:, None] - centre) / spread)[..., None])
+    for channel, (middle, deviation) in enumerate(zip(mean, std, strict=True)):
+        out[:, channel].clamp_((0 - middle) / deviation, (1 - middle) / deviation)
 
 
 def mix(

@@ -1,6 +1,6 @@
 """Packed arrays to model input: batches in a seeded order, and bytes to normalized numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,11 @@ class Packed:
         """Batches of (images, labels) as packed, the last one shorter."""
         return zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of (images, labels) in a random order, the last one shorter."""
-        for indices in torch.randperm(len(self), generator=generator).split(batch_size):
-            # 6 times as fast as images[indices] on 64 images of 256x256 pixels.
-            yield self.images.index_select(0, indices), self.labels[indices]
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of (images, labels), one for each int64 (b,) of `indices`, which may be empty."""
+        for chosen in indices:
+            # 6 times as fast as images[chosen] on 64 images of 256x256 pixels.
+            yield self.images.index_select(0, chosen), self.labels[chosen]
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The parts of the split as training reads them: packed arrays, or files decoded anew in every epoch."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vit.data.batches import Packed
-from vit.data.images import SETTINGS, load_image
+from vit.data.images import SETTINGS, load_image, packed_size
 from vit.errors import UserError
 from vit.files import iterate_table, read_json
 
@@ -34,25 +34,23 @@ class Decoded:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of (images, labels) as the split lists them, the last one shorter."""
-        return self._batches(torch.arange(len(self)), batch_size)
+        return self.batches(torch.arange(len(self)).split(batch_size))
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of (images, labels) in a random order, the last one shorter."""
-        return self._batches(torch.randperm(len(self), generator=generator), batch_size)
-
-    def _batches(self, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of (images, labels), one for each int64 (b,) of `indices`, which may be empty."""
+        indices = list(indices)
         loader = DataLoader(
             _Images(self.paths, self.settings),
             batch_size=None,  # an item is a batch already
-            sampler=[indices.tolist() for indices in order.split(batch_size)],
+            sampler=[chosen.tolist() for chosen in indices],
             num_workers=self.workers,
             generator=torch.Generator(),  # else it draws from PyTorch's global one, and dropout would differ
         )
         try:
-            for indices, images in zip(order.split(batch_size), loader, strict=True):
+            for chosen, images in zip(indices, loader, strict=True):
                 if isinstance(images, UserError):
                     raise images
-                yield images, self.labels[indices]
+                yield images, self.labels[chosen]
         except (RuntimeError, OSError, EOFError) as error:  # the latter two when it dies while handing over a batch
             if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
                 raise
@@ -68,6 +66,10 @@ class _Images(Dataset):
         self.paths, self.settings = paths, settings
 
     def __getitem__(self, indices: list[int]) -> Tensor | UserError:
+        if not indices:
+            margin = self.settings["margin"] if self.settings["keep_margin"] else 0.0
+            size = packed_size(self.settings["image_size"], margin)
+            return torch.empty(0, *size, self.settings["channels"], dtype=torch.uint8)
         try:
             images = [load_image(self.paths[index], **self.settings) for index in indices]
         except UserError as error:

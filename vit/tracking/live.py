@@ -39,7 +39,7 @@ class LiveRun:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        self._states.put("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
+        self._states.put("FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
         self._thread.join(timeout=4 * LIVE_PATIENCE)
 
     def show(self, history: list[dict], learning_rates: list[float], clock: list[dict]) -> None:

@@ -1,64 +1,104 @@
 """Which device, precision, attention kernel and thread count a training uses; `auto` is a table of rules."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from vit.errors import UserError
 from vit.params import ModelParams, TrainParams
+from vit.training.distributed import World
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What `auto` came to; all of it changes the last bits of the weights."""
+    """What `auto` came to and what else decides on the last bits of the weights."""
 
     device: str
     precision: str
     attention: str
+    compile: bool
     threads: int
+    processes: int
     torch: str
 
+    @property
+    def device_type(self) -> str:
+        return torch.device(self.device).type
 
-def find_device(asked: str) -> torch.device:
+    def __str__(self) -> str:
+        several = f"{self.processes} processes on " if self.processes > 1 else ""
+        compiled = ", compiled" if self.compile else ""
+        return f"{several}{self.device}, {self.precision}, {self.attention} attention, {self.threads} threads{compiled}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Precision and attention kernel for a device type, where `applies` to the width of the model."""
+
+    device: str
+    applies: Callable[[int], bool]
+    precision: str
+    attention: str
+    why: str
+
+
+def _has_amx(width: int) -> bool:
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def _has_bfloat16(width: int) -> bool:
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+# The first that applies holds. The CPU's are checked by benchmarks/train.py.
+RULES = (
+    Rule("cpu", lambda width: width >= 96 and _has_amx(width), "bfloat16", "math", "AMX multiplies bfloat16 natively"),
+    Rule("cpu", lambda width: True, "float32", "math", "the fused kernel's backward is slow on a CPU"),
+    Rule("cuda", _has_bfloat16, "bfloat16", "fused", "tensor cores take bfloat16"),
+    Rule("cuda", lambda width: True, "float16", "fused", "tensor cores take float16 but not bfloat16"),
+    Rule("mps", lambda width: True, "float32", "fused", "half precision gains little on Apple GPUs"),
+    Rule("xpu", lambda width: True, "bfloat16", "fused", "XMX engines take bfloat16"),
+)
+
+
+def find_device(asked: str, local_rank: int = 0) -> torch.device:
     """The accelerator there is (CUDA, MPS, XPU) or the CPU for `auto`, else the one asked for.
 
-    Raises UserError if that one is absent.
+    Process `local_rank` of this machine gets the accelerator of that number. Raises UserError if there is none.
     """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if asked == "auto":
-        return accelerator or torch.device("cpu")
-    device = torch.device(asked)
+    if asked == "auto" and accelerator is None:
+        return torch.device("cpu")
+    device = accelerator if asked == "auto" else torch.device(asked)
     if device.type == "cpu":
         return device
     if accelerator is None or accelerator.type != device.type:
         raise UserError(
             f"device '{asked}' is not on this machine (it has {accelerator or 'no accelerator'}); use auto or cpu"
         )
-    if (device.index or 0) >= torch.accelerator.device_count():
-        raise UserError(f"device '{asked}' is not on this machine (it has {torch.accelerator.device_count()})")
-    return device
+    index, count = local_rank or device.index or 0, torch.accelerator.device_count()
+    if index >= count:
+        raise UserError(f"device '{device.type}:{index}' is not on this machine (it has {count} {device.type})")
+    return torch.device(device.type, index) if local_rank or device.index is not None else device
 
 
-def choose(train: TrainParams, model: ModelParams) -> Compute:
-    """Resolve every `auto` for this machine and this size of model.
-
-    On a CPU the written-out attention is faster than the fused kernel, whose backward is slow there, and
-    bfloat16 pays from width 128 on where the processor multiplies it natively.
-    """
-    device = find_device(train.device)
-    on_cpu = device.type == "cpu"
-    if train.precision != "auto":
-        precision = train.precision
-    elif on_cpu:
-        precision = "bf16" if model.embed_dim >= 128 and torch.cpu.get_capabilities().get("amx_bf16") else "fp32"
-    else:
-        precision = (
-            "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-        )
-    attention = train.attention if train.attention != "auto" else "math" if on_cpu else "fused"
-    threads = train.threads if train.threads != "auto" else torch.get_num_threads()
-    return Compute(str(device), precision, attention, threads, str(torch.__version__))
+def choose(train: TrainParams, model: ModelParams, world: World) -> tuple[Compute, str]:
+    """Resolve every `auto` for this machine and this size of model; also say why, in a sentence."""
+    device = find_device(train.device, world.local_rank)
+    rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model.embed_dim))
+    chosen = [name for name in ("precision", "attention") if getattr(train, name) == "auto"]
+    compute = Compute(
+        device=device.type if world.size > 1 else str(device),
+        precision=rule.precision if train.precision == "auto" else train.precision,
+        attention=rule.attention if train.attention == "auto" else train.attention,
+        compile=train.compile,
+        threads=world.threads if train.threads == "auto" else train.threads,
+        processes=world.size,
+        torch=str(torch.__version__),
+    )
+    return compute, f"auto {' and '.join(chosen)}: {rule.why}" if chosen else "nothing left to auto"
 
 
 def apply(compute: Compute) -> None:

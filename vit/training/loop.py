@@ -1,163 +1,167 @@
-"""The training loop: every random draw is a function of the seed, the epoch and the step."""
+"""The training loop: epochs of steps, each epoch judged on val, the state kept so that any moment may be the last."""
 
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from vit.data.augment import augment, mix
 from vit.data.decoded import Part
-from vit.errors import UserError
+from vit.errors import Interrupted, UserError
 from vit.inference import Classifier
-from vit.params import AugmentParams, TrainParams
-from vit.training.checkpoint import Progress
-from vit.training.device import Compute
+from vit.params import TrainParams
+from vit.training.checkpoint import Checkpoints, Progress
+from vit.training.distributed import World
+from vit.training.feed import Feed
+from vit.training.interruption import Interruption
 from vit.training.optim import learning_rate
+from vit.training.step import TrainingStep
+
+CHECKED_EVERY = 50  # steps on an accelerator, which would have to be waited for at each
 
 
 def fit(
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    train_part: Part,
+    step: TrainingStep,
+    feed: Feed,
     val_part: Part,
-    train: TrainParams,
-    compute: Compute,
     progress: Progress,
-    after_epoch: Callable[[Progress], None],
+    checkpoints: Checkpoints,
+    show: Callable[[Progress], None],
 ) -> None:
-    """Train from where `progress` stands to `train.epochs`, calling `after_epoch` after each.
+    """Train from where `progress` stands to the end, calling `show` once the checkpoint of an epoch is in place.
 
-    Raises UserError if the loss stops being finite.
+    Raises UserError if the loss stops being finite, Interrupted if a signal asks for the end.
     """
-    bar = new_bar(len(train_part), train, progress)
-    while len(progress.history) < train.epochs:
-        began = time.time()
-        row, waited = train_one_epoch(classifier, optimizer, train_part, train, compute, progress, bar)
-        trained = time.time()
-        val_loss, val_accuracy = evaluate(classifier, val_part, 4 * train.batch_size)
-        if not math.isfinite(row["train_loss"] + val_loss):
-            raise UserError(
-                f"the training diverged in epoch {row['epoch']} (train loss {row['train_loss']}, val loss {val_loss}); "
-                f"lower train.lr ({train.lr}) or train.clip_grad ({train.clip_grad})"
-            )
-        progress.history.append({**row, "val_loss": val_loss, "val_accuracy": val_accuracy})
-        if progress.best is progress.history[-1]:
-            state = classifier.model.state_dict()
-            progress.best_weights = {name: weight.cpu().clone() for name, weight in state.items()}
-        progress.clock.append(
-            {
-                "time": time.time(),
-                "epoch_seconds": time.time() - began,
-                "images_per_second": len(train_part) / (trained - began),
-                "input_wait_share": waited / (trained - began),
+    train = feed.train
+    judged = replace(feed.classifier, model=step.evaluated)
+    bar = new_bar(len(feed.part), train, progress, feed.world)
+    ended = time.perf_counter()
+    with Interruption() as interruption:
+        while not is_over(progress, train):
+            began, feed.waited = time.perf_counter(), 0.0
+            steps_before = progress.steps
+            sums = train_one_epoch(step, feed, progress, checkpoints, interruption, bar)
+            stepped = time.perf_counter() - began
+            val_loss, val_accuracy = evaluate(judged, val_part, 4 * train.batch_size, feed.world)
+            row = {
+                "epoch": len(progress.history) + 1,
+                "train_loss": sums[0] / len(feed.part),
+                "train_accuracy": sums[1] / len(feed.part),
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
             }
-        )
-        bar.set_postfix(val_accuracy=f"{val_accuracy:.4f}", best=f"{progress.best['val_accuracy']:.4f}")
-        after_epoch(progress)
+            if not math.isfinite(val_loss):
+                raise diverged(f"the val loss of epoch {row['epoch']} is {val_loss}", progress, feed, checkpoints)
+            progress.history.append(row)
+            progress.unfinished = None
+            if progress.best is row:
+                progress.best_weights = step.weights()
+            now = time.perf_counter()
+            images = min(len(feed.part), (progress.steps - steps_before) * train.batch_size)
+            progress.clock.append(
+                {
+                    "time": time.time(),
+                    "epoch_seconds": now - ended,
+                    "images_per_second": images / stepped,
+                    "input_wait_share": feed.waited / stepped,
+                    "overhead_share": 1 - stepped / (now - ended),
+                }
+            )
+            ended = now  # the checkpoint counts with the next epoch, as this one's holds the clock
+            bar.set_postfix(val_accuracy=f"{val_accuracy:.4f}", best=f"{progress.best['val_accuracy']:.4f}")
+            checkpoints.save(progress, step)
+            show(progress)
     bar.close()
 
 
 def train_one_epoch(
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    part: Part,
-    train: TrainParams,
-    compute: Compute,
+    step: TrainingStep,
+    feed: Feed,
     progress: Progress,
+    checkpoints: Checkpoints,
+    interruption: Interruption,
     bar: tqdm,
-) -> tuple[dict[str, float], float]:
-    """The next pass over `part`; adds each step's learning rate.
+) -> list[float]:
+    """What is left of the epoch under way; returns the sums of loss and of right answers over all its images.
 
-    Returns epoch, train_loss and train_accuracy (against the label of the larger share, where labels are mixed), and
-    the seconds from optimizer steps to the next batch being ready: of the host, which never waits for an accelerator.
+    Mixed images count as right by the label of the larger share.
     """
-    model, device = classifier.model, classifier.device
-    epoch, rates = len(progress.history), progress.learning_rates
+    train, world, device = feed.train, feed.world, feed.classifier.device
+    per_epoch = steps_per_epoch(len(feed.part), train.batch_size)
+    epoch = len(progress.history)
     bar.set_description(f"epoch {epoch + 1}/{train.epochs}")
-    draws = torch.Generator().manual_seed(_seed(train.seed, epoch))
-    torch.manual_seed(_seed(train.seed, epoch))
-    model.train()
-    steps = steps_per_epoch(len(part), train.batch_size)
-    loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    x, waited, stepped = None, 0.0, time.perf_counter()
-    for images, labels in part.shuffled(train.batch_size, draws):
-        x, targets = model_input(classifier, images, labels, train.augment, draws, out=x)
-        waited += time.perf_counter() - stepped
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(len(rates), steps, train)
-        rates.append(optimizer.param_groups[0]["lr"])
-        with torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16"):
-            logits = model(x).float()
-        loss = F.cross_entropy(logits, targets, label_smoothing=train.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        if train.clip_grad is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), train.clip_grad)
-        optimizer.step()
-        loss_sum += loss.detach() * len(labels)
-        correct += (logits.argmax(dim=1) == (targets.argmax(dim=1) if targets.ndim == 2 else targets)).sum()
+    step.model.train()
+    sums = torch.zeros(2) if progress.unfinished is None else progress.unfinished[world.rank]
+    sums = sums.to(device)
+    check = 1 if device.type == "cpu" else CHECKED_EVERY
+    for images, pieces in feed.epoch(epoch, done=progress.steps - epoch * per_epoch):
+        sums = sums + step(pieces, images, learning_rate(progress.steps, per_epoch, train))
+        progress.steps += 1
         bar.update()
-        stepped = time.perf_counter()
-    row = {
-        "epoch": epoch + 1,
-        "train_loss": loss_sum.item() / len(part),
-        "train_accuracy": correct.item() / len(part),
-    }
-    return row, waited
+        is_last = progress.steps == (epoch + 1) * per_epoch
+        is_kept = train.checkpoint_steps is not None and progress.steps % train.checkpoint_steps == 0
+        is_stopped = interruption.received is not None
+        if (is_last or is_kept or is_stopped or progress.steps % check == 0) and not sums.isfinite().all():
+            raise diverged(f"the train loss is {sums[0].item()}", progress, feed, checkpoints)
+        if (is_kept and not is_last) or (is_stopped and world.size == 1):
+            progress.unfinished = world.gather(sums).cpu()
+            checkpoints.save(progress, step)
+        if is_stopped:
+            raise Interrupted(
+                f"stopped by {interruption.received.name} after step {progress.steps} of {train.epochs * per_epoch}; "
+                "start it again, and it goes on from its last checkpoint",
+                128 + interruption.received,
+            )
+    return world.sum(sums).tolist()
 
 
-def model_input(
-    classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    settings: AugmentParams,
-    draws: torch.Generator,
-    out: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """A packed batch as the model is trained on it: normalized (B, C, H, W), and labels (B,) or, where images are
-    mixed, probabilities (B, K). `out` as in `augment`."""
-    device, size = classifier.device, tuple(classifier.config["image_size"])
-    images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-    x = augment(images, size, classifier.mean, classifier.std, settings, draws, out)
-    if settings.mixup or settings.cutmix:
-        return mix(x, labels, len(classifier.classes), settings, draws)
-    return x, labels
+def diverged(what: str, progress: Progress, feed: Feed, checkpoints: Checkpoints) -> UserError:
+    """Where it happened, at which rate, what is still good, and what to try."""
+    train, number = feed.train, progress.steps
+    rate = learning_rate(number - 1, steps_per_epoch(len(feed.part), train.batch_size), train)
+    files = checkpoints.files()
+    good = f"the last good checkpoint is {files[0]}" if files else "there is no checkpoint yet"
+    return UserError(
+        f"the training diverged: {what} at step {number}, with a learning rate of {rate:.3g}; {good}; "
+        f"lower train.lr ({train.lr}) or train.clip_grad ({train.clip_grad})"
+    )
 
 
-def first_batch(classifier: Classifier, part: Part, train: TrainParams) -> tuple[Tensor, Tensor]:
-    """The first batch of the first epoch, from draws of its own: (B, C, H, W) in [0, 1], and shares (B, K)."""
-    draws = torch.Generator().manual_seed(_seed(train.seed, 0))
-    images, labels = next(iter(part.shuffled(train.batch_size, draws)))
-    x, targets = model_input(classifier, images, labels, train.augment, draws)
-    x = x * x.new_tensor(classifier.std)[:, None, None] + x.new_tensor(classifier.mean)[:, None, None]
-    if targets.ndim == 1:
-        targets = F.one_hot(targets, len(classifier.classes)).float()
-    return x.cpu(), targets.cpu()
-
-
-def evaluate(classifier: Classifier, part: Part, batch_size: int) -> tuple[float, float]:
-    """Cross-entropy and accuracy on `part`, computed as the served model computes them."""
-    loss, correct = 0.0, 0
-    for images, labels in part.in_order(batch_size):
+def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) -> tuple[float, float]:
+    """Cross-entropy and accuracy on `part`, computed as the served model computes them, each process a share."""
+    sums = torch.zeros(2, dtype=torch.float64)
+    shares = [world.share(batch) for batch in torch.arange(len(part)).split(batch_size)]
+    for images, labels in part.batches(shares):
         logits = classifier.logits(images)
-        loss += F.cross_entropy(logits, labels, reduction="sum").item()
-        correct += (logits.argmax(dim=1) == labels).sum().item()
+        sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+        sums[1] += (logits.argmax(dim=1) == labels).sum()
+    if world.size > 1:
+        sums = world.sum(sums.to(classifier.device))
+    loss, correct = sums.tolist()
     return loss / len(part), correct / len(part)
+
+
+def rates_of(progress: Progress, feed: Feed) -> list[float]:
+    """The learning rate of every step that was made."""
+    per_epoch = steps_per_epoch(len(feed.part), feed.train.batch_size)
+    return [learning_rate(number, per_epoch, feed.train) for number in range(progress.steps)]
+
+
+def is_over(progress: Progress, train: TrainParams) -> bool:
+    """Whether all epochs are done, or `patience` of them went by without a better one."""
+    done = len(progress.history)
+    has_lost_patience = train.patience is not None and done > 0 and done - progress.best["epoch"] >= train.patience
+    return done >= train.epochs or has_lost_patience
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
     return math.ceil(images / batch_size)
 
 
-def new_bar(images: int, train: TrainParams, progress: Progress) -> tqdm:
+def new_bar(images: int, train: TrainParams, progress: Progress, world: World) -> tqdm:
     """A progress bar over all optimizer steps, from where `progress` stands; quiet when not in a terminal."""
     steps = train.epochs * steps_per_epoch(images, train.batch_size)
-    return tqdm(total=steps, initial=len(progress.learning_rates), unit="step", disable=None)
-
-
-def _seed(seed: int, epoch: int) -> int:
-    return seed * 1_000_003 + epoch
+    return tqdm(total=steps, initial=progress.steps, unit="step", disable=None if world.is_first else True)

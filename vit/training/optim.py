@@ -1,21 +1,52 @@
-"""AdamW without decay where decay does harm, and the learning rate as a pure function of the step."""
+"""Optimizers without decay where decay does harm, and the learning rate as a pure function of the step."""
 
 import math
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vit.params import TrainParams
 
+UNDECAYED = ("cls_token", "pos_embed")
 
-def new_optimizer(model: nn.Module, train: TrainParams) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) that decays matrices only: no biases, norms, tokens, positions."""
-    undecayed = {"cls_token", "pos_embed"}
-    named = list(model.named_parameters())
-    matrices = [parameter for name, parameter in named if parameter.ndim > 1 and name not in undecayed]
-    others = [parameter for name, parameter in named if parameter.ndim <= 1 or name in undecayed]
-    groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=train.lr, betas=tuple(train.betas), fused=True)
+
+def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
+    """AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan et al. 2024) for the matrices of the blocks
+    and AdamW for the rest.
+
+    Matrices decay; biases, norms, tokens and positions do not. Each group has an `lr_scale`, by which the learning rate
+    shrinks from the head down to the patches: `layer_decay` to the power of the layers above (Clark et al. 2020).
+    """
+    depth = len(model.blocks)
+    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        is_matrix = parameter.ndim > 1 and name not in UNDECAYED
+        is_hidden = is_matrix and name.startswith("blocks.")
+        scale = train.layer_decay ** (depth + 1 - layer_of(name, depth))
+        key = (is_hidden and train.optimizer == "muon", train.weight_decay if is_matrix else 0.0, scale)
+        groups.setdefault(key, []).append(parameter)
+    hidden, others = [], []
+    for (by_muon, decay, scale), parameters in groups.items():
+        (hidden if by_muon else others).append({"params": parameters, "weight_decay": decay, "lr_scale": scale})
+    optimizers: list[Optimizer] = [torch.optim.AdamW(others, lr=train.lr, betas=tuple(train.betas), fused=True)]
+    if hidden:  # scaled so that AdamW's learning rates suit it (Liu et al. 2025)
+        optimizers.append(torch.optim.Muon(hidden, lr=train.lr, adjust_lr_fn="match_rms_adamw"))
+    return optimizers
+
+
+def layer_of(name: str, depth: int) -> int:
+    """Where a parameter lies: patches, tokens and positions in layer 0, block i in i + 1, norm and head on top."""
+    if name.startswith("blocks."):
+        return int(name.split(".")[1]) + 1
+    return 0 if name.split(".")[0] in (*UNDECAYED, "patch_embed") else depth + 1
+
+
+def set_learning_rate(optimizers: list[Optimizer], lr: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group["lr_scale"]
 
 
 def learning_rate(step: int, steps_per_epoch: int, train: TrainParams) -> float:
@@ -26,3 +57,10 @@ def learning_rate(step: int, steps_per_epoch: int, train: TrainParams) -> float:
         return train.lr * (step + 1) / warmup
     progress = (step - warmup) / max(1, total - warmup)
     return train.min_lr + (train.lr - train.min_lr) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
+    """The exponential moving average of the weights over the steps, if `train.ema_decay` asks for it."""
+    if train.ema_decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay))

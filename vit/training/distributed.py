@@ -1,0 +1,99 @@
+"""Several processes that train one model: who they are, what each works on, what they tell each other.
+
+Started by torchrun, which says by environment variables who a process is; without them there is one process.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vit.errors import UserError
+
+BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of one training, and which of them this one is."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @classmethod
+    def from_environment(cls) -> "World":
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        return cls(*(int(os.environ.get(name, default)) for name, default in zip(names, (0, 1, 0, 1), strict=True)))
+
+    @property
+    def is_first(self) -> bool:
+        """The one that writes, logs and talks to MLflow."""
+        return self.rank == 0
+
+    @property
+    def threads(self) -> int:
+        """CPU threads for this process; torchrun sets OMP_NUM_THREADS=1, which would leave cores idle."""
+        return torch.get_num_threads() if self.local_size == 1 else max(1, (os.cpu_count() or 1) // self.local_size)
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch; parts differ by at most one element, and may be empty."""
+        return batch.tensor_split(self.size)[self.rank]
+
+    def bounds(self, count: int) -> slice:
+        """Where `share` of a batch of `count` lies in it."""
+        share = self.share(torch.arange(count))
+        return slice(int(share[0]), int(share[-1]) + 1) if len(share) else slice(0, 0)
+
+    def gather(self, values: Tensor) -> Tensor:
+        """`values` of every process, in one dimension more."""
+        if self.size == 1:
+            return values[None]
+        gathered = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(gathered, values)
+        return torch.stack(gathered)
+
+    def broadcast(self, value: object) -> object:
+        """What the first process holds."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    @contextmanager
+    def joined(self, device: torch.device) -> Iterator[None]:
+        """Be one of the group for the block; wait until all are there.
+
+        Raises UserError if this device knows no group, or another process of the group ends early.
+        """
+        if self.size == 1:
+            yield
+            return
+        if device.type not in BACKENDS:
+            raise UserError(f"several processes cannot train together on {device.type}; set train.launcher: python")
+        if device.type != "cpu":
+            torch.accelerator.set_device_index(device.index or 0)
+        dist.init_process_group(BACKENDS[device.type])
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, dist.DistError) or "Connection" in str(error):
+                raise UserError(
+                    f"process {self.rank} of {self.size} lost another one, whose own message says why; "
+                    "start the training again, and it goes on from its last checkpoint"
+                ) from error
+            raise
+        finally:
+            dist.destroy_process_group()

@@ -1,0 +1,102 @@
+"""Batches for one process of a training: every random draw is a function of the seed, the epoch and the step."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vit.data.augment import augment, mix
+from vit.data.changes import draw_changes
+from vit.data.decoded import Part
+from vit.inference import Classifier
+from vit.params import TrainParams
+from vit.training.distributed import World
+
+
+@dataclass
+class Feed:
+    """The train part as batches of model input; `waited` sums the seconds for which its reader had to wait.
+
+    A batch is the same whole, cut into `grad_accum_steps` pieces, or divided among processes; only mixup and cutmix mix
+    within a piece.
+    """
+
+    classifier: Classifier
+    part: Part
+    train: TrainParams
+    world: World
+    waited: float = 0.0
+    _memory: Tensor | None = None
+
+    def epoch(self, epoch: int, done: int = 0) -> Iterator[tuple[int, Iterator[tuple[Tensor, Tensor]]]]:
+        """The batches of `epoch` (from 0) after the first `done`: images of all processes, and this one's pieces.
+
+        A piece is normalized (b, C, H, W), and labels (b,) or, where images are mixed, probabilities (b, K); its memory
+        is used again for the next.
+        """
+        order = torch.randperm(len(self.part), generator=self._seeded("order", epoch))
+        batches = order.split(self.train.batch_size)[done:]
+        pieces = [piece for batch in batches for piece in self._pieces(batch)]
+        loaded = self.part.batches(pieces)
+        for step, batch in enumerate(batches, start=done):
+            torch.manual_seed(self._seed("dropout", epoch, step, self.world.rank))
+            of_this_batch = islice(loaded, self.train.grad_accum_steps)
+            yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
+
+    def _pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
+        return self.world.share(batch).tensor_split(self.train.grad_accum_steps)
+
+    def _varied(self, loaded: Iterator, count: int, epoch: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is drawn is drawn for the `count` images of the whole batch, of which `loaded` are this process's."""
+        classifier, settings = self.classifier, self.train.augment
+        size, device = tuple(classifier.config["image_size"]), classifier.device
+        draws = self._seeded("changes", epoch, step)
+        mixing = self._seeded("mixing", epoch, step, self.world.rank)
+        changes, start = None, self.world.bounds(count).start
+        for images, labels in loaded:
+            changes = changes or draw_changes(count, tuple(images.shape[1:3]), size, settings, draws)
+            images, labels = to_device(images, device), to_device(labels, device)
+            mine = changes.of(slice(start, start + len(images)))
+            start += len(images)
+            x = self._memory = augment(images, mine, size, classifier.mean, classifier.std, out=self._memory)
+            if settings.mixup or settings.cutmix:
+                yield mix(x, labels, len(classifier.classes), settings, mixing)
+            else:
+                yield x, labels
+
+    def _timed(self, items: Iterator) -> Iterator:
+        while True:
+            began = time.perf_counter()
+            item = next(items, None)
+            self.waited += time.perf_counter() - began
+            if item is None:
+                return
+            yield item
+
+    def _seeded(self, *what: object) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed(*what))
+
+    def _seed(self, *what: object) -> int:
+        digest = hashlib.sha256("/".join(str(one) for one in (self.train.seed, *what)).encode()).digest()
+        return int.from_bytes(digest[:8])
+
+
+def first_batch(feed: Feed) -> tuple[Tensor, Tensor]:
+    """What the model is first trained on, for a person to look at: (B, C, H, W) in [0, 1], and shares (B, K)."""
+    _, pieces = next(feed.epoch(0))
+    x, targets = next(pieces)
+    classifier = feed.classifier
+    x = x * x.new_tensor(classifier.std)[:, None, None] + x.new_tensor(classifier.mean)[:, None, None]
+    if targets.ndim == 1:
+        targets = F.one_hot(targets, len(classifier.classes)).float()
+    return x.cpu(), targets.cpu()
+
+
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
+    """To CUDA from pinned memory, so that the copy runs beside the step before."""
+    return (batch.pin_memory() if device.type == "cuda" else batch).to(device, non_blocking=True)
