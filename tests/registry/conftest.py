@@ -1,5 +1,7 @@
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,30 +10,55 @@ from mlflow import MlflowClient
 from tests.contents import Publisher
 from tests.presets import write_preset
 from vit.registry.gate import CHAMPION
+from vit.registry.publish import Content, publish
 from vit.tracking.store import open_store
+
+
+@contextmanager
+def within(folder: Path) -> Iterator[None]:
+    """Work in the repo `folder` and its own store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
+        patch.chdir(folder)
+        yield
 
 
 @pytest.fixture(scope="session")
 def new_repo(tmp_path_factory) -> Publisher:
-    """A repo with drawn images and an empty store, to be copied: MLflow takes seconds to create its tables."""
+    """A repo with drawn images, the shapes preset and an empty store: MLflow takes seconds to create its tables."""
     folder = tmp_path_factory.mktemp("new") / "repo"
     folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.setenv("MLFLOW_TRACKING_URI", "")
+    with within(folder):
         open_store()
     write_preset(folder / "params.yaml", "shapes")
     return Publisher.new(folder)
 
 
+@pytest.fixture(scope="session")
+def repo_with_three(new_repo, tmp_path_factory) -> Path:
+    """A repo whose versions 1, 2 and 3 are right about 30, 60 and 90 of 100 val images; each took the lead."""
+    folder = tmp_path_factory.mktemp("three") / "repo"
+    shutil.copytree(new_repo.folder, folder)
+    with within(folder):
+        for number, right in ((1, 30), (2, 60), (3, 90)):
+            publish(Publisher(folder, new_repo.rows).content(number, right), "vit")
+    return folder
+
+
 @pytest.fixture
-def publisher(new_repo, tmp_path, monkeypatch) -> Publisher:
-    """Contents to publish to a store of its own, in a repo whose params.yaml is the shapes preset."""
+def publisher(new_repo, tmp_path) -> Iterator[Publisher]:
+    """Contents to publish to a store of its own."""
     shutil.copytree(new_repo.folder, tmp_path / "repo")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repo"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
-    monkeypatch.chdir(tmp_path / "repo")
-    return Publisher(tmp_path / "repo", new_repo.rows)
+    with within(tmp_path / "repo"):
+        yield Publisher(tmp_path / "repo", new_repo.rows)
+
+
+@pytest.fixture
+def three(publisher, repo_with_three) -> list[Content]:
+    """The contents of the three versions in the publisher's store, of which the third is champion."""
+    shutil.copytree(repo_with_three, publisher.folder, dirs_exist_ok=True)
+    return [publisher.content(number, right) for number, right in ((1, 30), (2, 60), (3, 90))]
 
 
 @pytest.fixture

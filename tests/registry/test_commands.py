@@ -16,16 +16,6 @@ from vit.registry.publish import publish
 
 
 @pytest.fixture
-def three(publisher, client) -> list:
-    """Contents of three versions, each of which took the place of the one before; 3 is champion."""
-    contents = [publisher.content(number, right) for number, right in ((1, 30), (2, 60), (3, 90))]
-    for content in contents:
-        publish(content, "vit")
-    assert champion(client) == "3"
-    return contents
-
-
-@pytest.fixture
 def registry(monkeypatch, capsys):
     """Run a command and return what it prints."""
 
@@ -104,11 +94,7 @@ def test_rollback_knows_a_champion_that_was_set_by_other_means_and_passes_over_d
         (["diff", "1", "7"], "Model Version .*7.* not found"),
     ],
 )
-def test_a_mistake_is_named_and_changes_nothing(publisher, client, registry, arguments, message):
-    publish(publisher.content(3, right=50), "vit")
-    client.create_model_version("vit", "nowhere")
-    client.create_model_version("vit", "nowhere")
-    set_champion_by_other_means(client, "3")
+def test_a_mistake_is_named_and_changes_nothing(three, publisher, registry, arguments, message):
     before = all_that_is_kept(publisher.folder)
     with pytest.raises(UserError, match=message):
         registry(*arguments)

@@ -25,12 +25,11 @@ def test_the_first_version_leads_and_says_that_there_was_none(publisher, client)
     assert client.get_model_version("vit", "1").tags["gate/outcome"] == "first champion"
 
 
-def test_a_clearly_better_version_leads_and_a_hardly_better_an_equal_and_a_worse_one_do_not(publisher, client):
-    verdict(publisher.content(1, right=50))
-    assert verdict(publisher.content(2, right=80)).startswith("is champion: better: 0.8000 against 0.5000 on 100 val")
-    for number, right in ((3, 82), (4, 80), (5, 30)):
-        assert verdict(publisher.content(number, right)).startswith("does not replace champion 2: not")
-    assert champion(client) == "2"
+def test_a_clearly_better_version_leads_and_a_hardly_better_an_equal_and_a_worse_one_do_not(three, publisher, client):
+    for number, right in ((4, 92), (5, 90), (6, 60)):
+        assert verdict(publisher.content(number, right)).startswith("does not replace champion 3: not")
+    assert verdict(publisher.content(7, right=99)).startswith("is champion: better: 0.9900 against 0.9000 on 100 val")
+    assert champion(client) == "7"
 
 
 def test_a_version_that_answers_alike_leads_only_if_it_is_cheaper(publisher, client):
@@ -77,32 +76,31 @@ def test_a_model_of_a_subset_or_a_fold_never_leads_and_the_refusal_is_kept(publi
     assert "subset" in verdict(part) and all_that_is_kept(publisher.folder) == kept
 
 
-def test_decision_numbers_and_reason_are_on_the_version_of_a_refusal_too(publisher, client):
-    verdict(publisher.content(1, right=50))
-    verdict(publisher.content(2, right=53))
-    version = client.get_model_version("vit", "2")
-    assert (version.tags["gate/decision"], version.tags["gate/champion"]) == ("refused", "1")
-    found = numbers(client, "2")
-    expected = {"images": 100, "accuracy": 0.53, "champion_accuracy": 0.5, "difference": 0.03, "low": 0.0}
-    expected |= {"p": 0.25, "confidence": 0.95, "margin": 0.01, "val_accuracy": 0.53, "leakage": 0.0}
+def test_decision_numbers_and_reason_are_on_the_version_of_a_refusal_too(three, publisher, client):
+    verdict(publisher.content(4, right=93))
+    version = client.get_model_version("vit", "4")
+    assert (version.tags["gate/decision"], version.tags["gate/champion"]) == ("refused", "3")
+    found = numbers(client, "4")
+    expected = {"images": 100, "accuracy": 0.93, "champion_accuracy": 0.9, "difference": 0.03, "low": 0.0}
+    expected |= {"p": 0.25, "confidence": 0.95, "margin": 0.01, "val_accuracy": 0.93, "leakage": 0.0}
     assert {key: found[key] for key in expected} == pytest.approx(expected)  # p: 3 of 3 disputed images, 2 / 2^3
     assert 0.03 < found["high"] < 0.1
-    assert f"- Gate against champion 1: refused, {version.tags['gate/reason']}\n" in version.description
-    assert version.description.startswith("card 2")
+    assert f"- Gate against champion 3: refused, {version.tags['gate/reason']}\n" in version.description
+    assert version.description.startswith("card 4")
 
 
-def test_publishing_again_judges_nothing_again_and_changes_nothing(publisher, client):
-    contents = [publisher.content(1, right=50), publisher.content(2, right=80), publisher.content(3, right=81)]
-    for content in contents:
-        verdict(content)
+def test_publishing_again_judges_nothing_again_and_changes_nothing(three, publisher, client):
+    content = publisher.content(4, right=91)
+    verdict(content)
     before = all_that_is_kept(publisher.folder)
-    assert verdict(contents[2]).startswith("was judged before against champion 2: refused, not worse")
+    assert verdict(content).startswith("was judged before against champion 3: refused, not worse")
     assert all_that_is_kept(publisher.folder) == before
     # Neither other rules nor other answers of the same weights open the case again.
-    assert verdict(publisher.content(3, right=100, rules={"confidence": 0.5})).startswith("was judged before")
-    assert champion(client) == "2"
+    assert verdict(publisher.content(4, right=100, rules={"confidence": 0.5})).startswith("was judged before")
+    assert champion(client) == "3"
 
 
+@pytest.mark.slow
 def test_a_pair_is_judged_once_whichever_of_the_two_leads(publisher, client):
     first, second = publisher.content(1, right=50), publisher.content(2, right=40)
     verdict(first), verdict(second)
@@ -113,26 +111,20 @@ def test_a_pair_is_judged_once_whichever_of_the_two_leads(publisher, client):
 
 
 @pytest.mark.parametrize("back_to", ["1", pytest.param(None, marks=pytest.mark.slow)])
-def test_a_version_that_was_champion_returns_only_by_hand(publisher, client, back_to):
-    contents = [publisher.content(number, right) for number, right in ((1, 30), (2, 60), (3, 90))]
-    for content in contents:
-        verdict(content)
-    assert champion(client) == "3"
+def test_a_version_that_was_champion_returns_only_by_hand(three, client, back_to):
     if back_to:
         set_champion_by_other_means(client, back_to)
     else:
         client.delete_registered_model_alias("vit", "champion")
     said = "was champion before and returns only by hand: python -m vit.registry promote 3 --reason TEXT"
-    assert verdict(contents[2]) == said and champion(client) == back_to
+    assert verdict(three[2]) == said and champion(client) == back_to
 
 
-def test_a_judge_that_was_cut_off_before_the_alias_moved_is_finished_without_judging_again(publisher, client):
-    verdict(publisher.content(1, right=50))
-    better = publisher.content(2, right=80)
-    kept = verdict(better).removeprefix("is champion: ")
-    set_champion_by_other_means(client, "1")
-    client.delete_model_version_tag("vit", "2", WAS_CHAMPION)
-    assert verdict(better) == f"is champion: promoted, {kept}" and champion(client) == "2"
+def test_a_judge_that_was_cut_off_before_the_alias_moved_is_finished_without_judging_again(three, client):
+    kept = client.get_model_version("vit", "3").tags["gate/reason"]
+    set_champion_by_other_means(client, "2")
+    client.delete_model_version_tag("vit", "3", WAS_CHAMPION)
+    assert verdict(three[2]) == f"is champion: promoted, {kept}" and champion(client) == "3"
 
 
 def test_images_on_which_either_was_trained_are_left_out_by_content_not_by_name(publisher, client):
@@ -178,6 +170,7 @@ def test_answers_of_another_version_of_the_same_run_are_not_taken_for_the_champi
     assert numbers(client, "3")["champion_accuracy"] > 0  # 0 by what was stored
 
 
+@pytest.mark.slow
 def test_a_champion_from_before_the_tables_is_compared_if_its_digests_are_the_same_and_refused_if_not(
     publisher, client
 ):
@@ -189,6 +182,7 @@ def test_a_champion_from_before_the_tables_is_compared_if_its_digests_are_the_sa
     assert verdict(alike).startswith("is champion: better")
 
 
+@pytest.mark.slow
 def test_a_champion_with_other_classes_or_of_other_origin_is_not_compared(publisher, client):
     first = publisher.content(1, right=0)
     config = first.model_folder / "config.json"

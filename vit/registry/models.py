@@ -33,7 +33,8 @@ def downloaded(model_uri: str) -> Iterator[Path]:
             yield Path(mlflow.artifacts.download_artifacts(f"{source}/{SERVED_FILES}", dst_path=folder))
         except STORE_ERRORS as error:
             raise UserError(
-                f"no model '{model_uri}' in the registry ({first_line(error)}); publish one with `dvc repro`"
+                f"no model '{model_uri}' in the registry ({first_line(error)}); `dvc repro` publishes one, and "
+                "`python -m vit.registry list` says why a version is no champion"
             ) from error
 
 
