@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from tests.conftest import Project, free_port
 from tests.presets import REPO
 from tests.registry.conftest import champion
 from vit.registry import lock
@@ -62,7 +63,7 @@ def race(processes: list[subprocess.Popen], started) -> list[str]:
     finally:
         for process in processes:
             process.kill()
-    return [output.strip() for output, _ in answers]
+    return [output.splitlines()[-1] for output, _ in answers]  # before it a server's client prints addresses
 
 
 def exactly_one_leads(client: MlflowClient, said: list[str]) -> None:
@@ -118,3 +119,27 @@ def test_a_lock_whose_process_was_killed_is_broken_after_a_while_and_a_held_one_
         assert time.monotonic() - began > 1.0
         assert "killed" not in client.get_registered_model("vit.lock").tags["holder"]
     assert client.search_registered_models("name = 'vit.lock'") == []
+
+
+@pytest.mark.slow
+def test_on_a_server_the_gate_fetches_what_the_champion_answered_runs_it_on_the_rest_and_takes_turns(
+    publisher, tmp_path, monkeypatch
+):
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    places = [f"--backend-store-uri=sqlite:///{tmp_path}/server.db", f"--artifacts-destination={tmp_path}/artifacts"]
+    command = ["mlflow", "server", "--host=127.0.0.1", f"--port={port}", "--workers=1", *places]
+    (publisher.folder / "rows.json").write_text(json.dumps(publisher.rows))
+    shutil.copytree(publisher.folder, tmp_path / "other")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    project = Project(publisher.folder, dict(os.environ))
+    with project.running(" ".join(command), f"{uri}/health"):
+        half = publisher.parts(val=slice(0, 50))
+        publish(publisher.content(1, right=0, images=half), "vit")
+        said = race([start(publisher.folder, 2, uri), start(tmp_path / "other", 3, uri)], lambda: None)
+        client = MlflowClient(uri)
+        exactly_one_leads(client, said)
+        winner = client.get_model_version("vit", champion(client))
+        # It answered none of the first half right; run on the other half, it is right about some.
+        assert 0 < json.loads(winner.tags["gate/numbers"])["champion_accuracy"] < 0.5
+        assert client.search_registered_models("name = 'vit.lock'") == []
