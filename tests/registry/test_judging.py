@@ -20,7 +20,7 @@ def verdict(content) -> str:
 
 def test_the_first_version_leads_and_says_that_there_was_none(publisher, client):
     published = publish(publisher.content(1, right=50), "vit")
-    assert published.verdict == "is champion: first champion: val accuracy 0.5000, and every floor holds"
+    assert published.verdict == "is champion, as there was none: val accuracy 0.5000, and every floor holds"
     assert champion(client) == "1"
     assert client.get_model_version("vit", "1").tags["gate/outcome"] == "first champion"
 

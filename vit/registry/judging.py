@@ -39,8 +39,7 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: C
                 _keep(client, name, candidate, champion, verdict, numbers)
             if unfinished or verdict.promoted:
                 crown(client, name, candidate, GATE, unfinished or verdict.reason)
-                return f"is champion: {unfinished or verdict.reason}"
-            return _refused(champion, verdict)
+            return _sentence(champion, verdict) if verdict is not None else f"is champion: {unfinished}"
 
 
 def _settled(
@@ -108,7 +107,13 @@ def _keep(
         client.set_model_version_tag(name, candidate.version, _against(champion), str(verdict))
 
 
-def _refused(champion: ModelVersion | None, verdict: Verdict) -> str:
+def _sentence(champion: ModelVersion | None, verdict: Verdict) -> str:
+    if verdict.promoted:
+        return (
+            f"is champion, as there was none: {verdict.numbers}"
+            if champion is None
+            else f"is champion: {verdict.reason}"
+        )
     replaces = "is no champion" if champion is None else f"does not replace champion {champion.version}"
     return f"{replaces}: {verdict.reason}"
 
