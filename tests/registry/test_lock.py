@@ -131,8 +131,8 @@ def test_on_a_server_the_gate_fetches_what_the_champion_answered_runs_it_on_the_
     command = ["mlflow", "server", "--host=127.0.0.1", f"--port={port}", "--workers=1", *places]
     (publisher.folder / "rows.json").write_text(json.dumps(publisher.rows))
     shutil.copytree(publisher.folder, tmp_path / "other")
+    project = Project(publisher.folder, dict(os.environ))  # a server that has its own address for a store never stops
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    project = Project(publisher.folder, dict(os.environ))
     with project.running(" ".join(command), f"{uri}/health"):
         half = publisher.parts(val=slice(0, 50))
         publish(publisher.content(1, right=0, images=half), "vit")
