@@ -14,6 +14,7 @@ from stages.provenance import origin_of, write_provenance
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
 from vit.params import Params, load_params
+from vit.registry.evidence import Candidacy
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
@@ -29,7 +30,13 @@ RUN_FILES = {
     ],
     "evaluation": [
         Path("evaluation", name)
-        for name in ("confusion_matrix.csv", "confusion_matrix.png", "per_class.csv", "predictions.csv")
+        for name in (
+            "confusion_matrix.csv",
+            "confusion_matrix.png",
+            "per_class.csv",
+            "predictions.csv",
+            "val_predictions.csv",
+        )
     ],
 }
 
@@ -79,7 +86,15 @@ def gather(params: Params, temporary: Path) -> Content:
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary),
-        may_lead=params.split.subset_per_class is None and params.split.folds is None,
+        candidacy=Candidacy(
+            rules=params.register_,
+            may_lead=params.split.subset_per_class is None and params.split.folds is None,
+            images=AUDIT / "images.csv",
+            predictions=Path("evaluation/val_predictions.csv"),
+            model=MODEL,
+            raw=Path("data/raw"),
+            leakage=summary["leakage"],
+        ),
     )
 
 

@@ -109,6 +109,10 @@ BAD_VALUES = {
     "workers in words": ({"pack.workers": "many"}, ["pack.workers", "'many'", "auto"]),
     "no threads": ({"train.threads": 0}, ["train.threads", "0", "1"]),
     "certainty": ({"evaluate.confidence_level": 1.0}, ["evaluate.confidence_level", "1.0", "less than 1"]),
+    "gate without doubt": ({"register.confidence": 1.0}, ["register.confidence", "1.0", "less than 1"]),
+    "everything lost": ({"register.margin": 1.0}, ["register.margin", "1.0", "less than 1"]),
+    "no image to judge by": ({"register.min_images": 0}, ["register.min_images", "0", "1"]),
+    "floor in percent": ({"register.min_accuracy": 95.0}, ["register.min_accuracy", "95.0", "1"]),
     "name with slash": ({"register.name": "my/vit"}, ["register.name", "'my/vit'"]),
 }
 

@@ -200,6 +200,12 @@ class EvaluateParams(Block):
 
 class RegisterParams(Block):
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    margin: Rate
+    min_images: Count
+    min_accuracy: Fraction | None
+    max_ece: Fraction | None
+    max_leakage: Fraction | None
 
 
 class Params(Block):

@@ -27,7 +27,7 @@ def row_of(path: str) -> Row:
 def look_of(grey: int = 0, dhash: int = 0, pixels: str = "") -> Look:
     """A picture of one grey, if nothing else is said."""
     thumbnail = np.full((THUMBNAIL, THUMBNAIL, 3), grey, dtype=np.uint8)
-    return Look("PNG", 9, 6, 0.0, pixels or f"{grey} {dhash}", dhash, thumbnail)
+    return Look("PNG", 9, 6, 0.0, pixels or f"{grey} {dhash}", dhash, thumbnail, file="")
 
 
 def findings_of(

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -15,10 +16,12 @@ from tests.data.findings import draw_video
 from tests.drawn import draw
 from tests.presets import REPO, write_preset
 from vit.data.audit.pictures import CAPTION, TILE
+from vit.data.audit.scan import look
 from vit.files import read_json, read_table, sha256_of
 
 AUDIT = {
     "audit.json", "report.html", "quarantine.csv", "duplicates.csv", "near_duplicates.csv", "samples.png",
+    "images.csv",
 }  # fmt: skip
 SPLITS = {"train.csv", "val.csv", "test.csv", "classes.json"}
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPO)}
@@ -90,6 +93,19 @@ def test_every_usable_image_is_in_one_table(done):
     assert len(rows) == len({row["path"] for row in rows}) == 71
     assert all((done / "data" / "raw" / row["path"]).is_file() for row in rows)
     assert read_json(done / "data" / "splits" / "classes.json") == ["<dog> & été", "cat"]
+
+
+def test_the_table_of_images_knows_each_by_its_bytes_and_by_its_pixels(done):
+    rows = {row["path"]: row for row in read_table(done / "data" / "audit" / "images.csv")}
+    for part in ("train", "val", "test"):
+        listed = [row["path"] for row in read_table(done / "data" / "splits" / f"{part}.csv")]
+        assert listed == [path for path, row in rows.items() if row["part"] == part]
+    raw = done / "data" / "raw"
+    for path, row in rows.items():
+        assert row["file_sha256"] == hashlib.sha256((raw / path).read_bytes()).hexdigest()
+    # The copy that was left out is another file with the same pixels: other bytes, and yet it would be known again.
+    assert look(raw / "cat" / "copy.bmp").pixels == rows["cat/av.png"]["pixels_sha256"]
+    assert look(raw / "cat" / "copy.bmp").file != rows["cat/av.png"]["file_sha256"]
 
 
 def test_the_tables_say_what_was_left_out_and_why(done):

@@ -1,11 +1,11 @@
-"""The registry's command line: `python -m vit.registry COMMAND`, one module per command."""
+"""The registry's command line: `python -m vit.registry COMMAND`, one module per group of commands."""
 
 import argparse
 
 from vit.errors import run_program
-from vit.registry import trace, verify
+from vit.registry import by_hand, overview, trace, verify
 
-COMMANDS = (trace, verify)
+COMMANDS = (overview, by_hand, trace, verify)
 
 
 def main() -> None:

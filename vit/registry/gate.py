@@ -1,60 +1,123 @@
-"""The gate: which version of the model is the champion, and which was published last."""
+"""The gate's rules, from numbers alone: may a new version take the champion's place?
 
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+Better: the low end of the paired interval of the difference in accuracy lies above 0 *and* McNemar's exact test says so
+at `confidence`. The interval heeds groups of like images, the test few disputed ones, where an interval is too narrow.
+Not worse and cheaper: the low end lies at or above -`margin`, and the model costs less.
+"""
+
+from dataclasses import dataclass
+
+from vit.params import RegisterParams
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-WAS_CHAMPION = "was_champion"
 
 
-def set_alias(client: MlflowClient, name: str, alias: str, version: ModelVersion) -> None:
-    if _by_alias(client, name, alias) != str(version.version):
-        client.set_registered_model_alias(name, alias, version.version)
+@dataclass(frozen=True)
+class Cost:
+    """What one model takes: its parameters, and multiply-adds for one image; both are counted, not timed."""
+
+    parameters: int
+    multiply_adds: int
+
+    def less_than(self, other: "Cost") -> bool:
+        """Less of one and no more of the other."""
+        no_more = self.parameters <= other.parameters and self.multiply_adds <= other.multiply_adds
+        return no_more and self != other
 
 
-def judge(client: MlflowClient, name: str, candidate: ModelVersion, may_lead: bool) -> str:
-    """Make `candidate` champion if there is none or it is better on val.
+@dataclass(frozen=True)
+class Figures:
+    """A candidate on its whole val part, accuracy and calibration error in [0, 1], and what its split gives away."""
 
-    Each pair of versions is judged once, and one that was champion before and no longer is returns only by hand.
+    val_accuracy: float
+    val_ece: float
+    leakage: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate and champion on the same `images`, on which neither was trained; `difference` is candidate - champion.
+
+    `low` and `high` are the ends of its interval at `confidence`, `p` is that of McNemar's test.
     """
-    holder = _by_alias(client, name, CHAMPION)
-    if holder == str(candidate.version):
-        client.set_model_version_tag(name, candidate.version, WAS_CHAMPION, "true")
-        return "is champion"
-    if not may_lead:
-        return "trained on a subset or for one fold, so it cannot become champion"
-    if holder is None:
-        _crown(client, name, candidate)
-        return "is champion, as there was none"
-    champion = client.get_model_version(name, holder)
-    earlier = candidate.tags.get(_verdict_tag(champion)) or champion.tags.get(_verdict_tag(candidate))
-    if earlier is not None:
-        return f"was judged before against champion {holder}: {earlier}"
-    if WAS_CHAMPION in candidate.tags:
-        return f"was champion before {holder}; it returns only by hand"
-    verdict, wins = _compare(candidate, champion)
-    if wins:
-        _crown(client, name, candidate)
-    client.set_model_version_tag(name, candidate.version, _verdict_tag(champion), verdict)
-    return f"{'is champion' if wins else f'does not replace champion {holder}'}: {verdict}"
+
+    images: int
+    accuracy: float
+    champion_accuracy: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    cost: Cost
+    champion_cost: Cost
 
 
-def _crown(client: MlflowClient, name: str, version: ModelVersion) -> None:
-    client.set_registered_model_alias(name, CHAMPION, version.version)
-    client.set_model_version_tag(name, version.version, WAS_CHAMPION, "true")
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the candidate becomes champion; why, in a few words and then in numbers."""
+
+    promoted: bool
+    outcome: str
+    numbers: str = ""
+
+    @property
+    def reason(self) -> str:
+        return f"{self.outcome}: {self.numbers}" if self.numbers else self.outcome
+
+    def __str__(self) -> str:
+        return f"{'promoted' if self.promoted else 'refused'}, {self.reason}"
 
 
-def _verdict_tag(other: ModelVersion) -> str:
-    return f"against/{other.tags['version_key'][:12]}" if "version_key" in other.tags else f"against/{other.version}"
+def missed_floors(figures: Figures, rules: RegisterParams) -> list[str]:
+    """A phrase for each floor that does not hold; a figure equal to its floor holds."""
+    missed = []
+    if rules.min_accuracy is not None and not figures.val_accuracy >= rules.min_accuracy:
+        missed.append(f"val accuracy {figures.val_accuracy:.4f} is below register.min_accuracy {rules.min_accuracy}")
+    if rules.max_ece is not None and not figures.val_ece <= rules.max_ece:
+        missed.append(f"calibration error {figures.val_ece:.4f} on val is above register.max_ece {rules.max_ece}")
+    if rules.max_leakage is not None and not figures.leakage <= rules.max_leakage:
+        missed.append(f"its split gives away {figures.leakage:.4f}, above register.max_leakage {rules.max_leakage}")
+    return missed
 
 
-def _compare(candidate: ModelVersion, champion: ModelVersion) -> tuple[str, bool]:
-    if champion.tags.get("val_sha256") != candidate.tags["val_sha256"]:
-        return "refused, they were not validated on the same images", False
-    ours, theirs = (float(one.tags["best_val_accuracy"]) for one in (candidate, champion))
-    return f"val accuracy {ours:.4f} against {theirs:.4f} of version {champion.version}", ours > theirs
+def decide(figures: Figures, comparison: Comparison | None, rules: RegisterParams) -> Verdict:
+    """The verdict on a candidate; `comparison` is None where there is no champion, and the floors alone decide."""
+    missed = missed_floors(figures, rules)
+    if missed:
+        return Verdict(False, "a floor does not hold", "; ".join(missed))
+    if comparison is None:
+        return Verdict(True, "first champion", f"val accuracy {figures.val_accuracy:.4f}, and every floor holds")
+    numbers = f"{_accuracies(comparison, rules)}; {_costs(comparison)}"
+    if comparison.low > 0 and comparison.p < 1 - rules.confidence:
+        return Verdict(True, "better", numbers)
+    not_worse = comparison.low >= -rules.margin
+    cheaper = comparison.cost.less_than(comparison.champion_cost)
+    if not_worse and cheaper:
+        return Verdict(True, "not worse and cheaper", numbers)
+    if not_worse:
+        return Verdict(False, "not worse, but not cheaper either", numbers)
+    return Verdict(False, "cheaper, but perhaps worse" if cheaper else "not shown to be better", numbers)
 
 
-def _by_alias(client: MlflowClient, name: str, alias: str) -> str | None:
-    version = client.get_registered_model(name).aliases.get(alias)
-    return None if version is None else str(version)  # a number from a database, a string from a server
+def too_few(images: int, rules: RegisterParams) -> Verdict | None:
+    """The refusal where there are only `images` to compare on; None if they suffice."""
+    if images >= rules.min_images:
+        return None
+    found = f"on {images} val images neither was trained, register.min_images is {rules.min_images}"
+    return Verdict(False, "too few images", found)
+
+
+def _accuracies(comparison: Comparison, rules: RegisterParams) -> str:
+    return (
+        f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f} on {comparison.images} val images, "
+        f"difference {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
+        f"{rules.confidence:.4g}, p {comparison.p:.4f}, margin {rules.margin})"
+    )
+
+
+def _costs(comparison: Comparison) -> str:
+    ours, theirs = comparison.cost, comparison.champion_cost
+    return (
+        f"{ours.parameters:,} parameters against {theirs.parameters:,}, "
+        f"{ours.multiply_adds:,} multiply-adds against {theirs.multiply_adds:,}"
+    )

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from vit.errors import UserError
+from vit.files import read_json
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+CONFIG = "config.json"
 SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that serving.py loads
 
 
@@ -37,8 +40,42 @@ def downloaded(model_uri: str) -> Iterator[Path]:
         except STORE_ERRORS as error:
             where = " in the registry" if model_uri.startswith("models:/") else ""
             raise UserError(
-                f"no model '{model_uri}'{where} ({first_line(error)}); publish one with `dvc repro`"
+                f"no model '{model_uri}'{where} ({first_line(error)}); `dvc repro` publishes one, and "
+                "`python -m vit.registry list` says why a version is no champion"
             ) from error
+
+
+def read_config(client: MlflowClient, name: str, version: ModelVersion) -> dict | None:
+    """The settings (config.json) of a version, without its weights; None if it has none, being no model of ours."""
+    source = client.get_model_version_download_uri(name, version.version)
+    listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{source}/{SERVED_FILES}")
+    if not any(Path(entry.path).name == CONFIG for entry in listed):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return read_json(
+            Path(mlflow.artifacts.download_artifacts(f"{source}/{SERVED_FILES}/{CONFIG}", dst_path=folder))
+        )
+
+
+@contextlib.contextmanager
+def registry() -> Iterator[MlflowClient]:
+    """The registry, for a command; what it refuses ends in one line."""
+    client = open_store().client
+    try:
+        yield client
+    except STORE_ERRORS as error:
+        raise UserError(
+            f"{first_line(error)}; `python -m vit.registry list` shows what there is, `dvc repro` publishes"
+        ) from error
+
+
+def find_version(client: MlflowClient, name: str, asked: str) -> ModelVersion:
+    """A version by its number or by an alias. Raises UserError if there is no such."""
+    known = client.get_registered_model(name).aliases
+    number = asked if asked.isdigit() else known.get(asked.removeprefix("@"))
+    if number is None:
+        raise UserError(f"'{asked}' is neither a number nor an alias of '{name}' ({', '.join(sorted(known))})")
+    return client.get_model_version(name, str(number))
 
 
 def resolve(client: MlflowClient, model_uri: str) -> tuple[str, str]:

@@ -13,7 +13,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from vit.errors import UserError
-from vit.registry.gate import CHALLENGER, judge, set_alias
+from vit.registry.champions import with_notes
+from vit.registry.evidence import Candidacy
+from vit.registry.gate import CHALLENGER
+from vit.registry.judging import judge
 from vit.registry.models import SERVED_FILES
 from vit.tracking.run import RunContent, publish_run
 from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
@@ -25,15 +28,14 @@ SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic", "ruam
 class Content(RunContent):
     """All that is published of one training: what its run shows, and its version of the model.
 
-    `version_key` hashes weights, settings and split. `may_lead` is False for a model that must never become champion
-    by itself.
+    `version_key` hashes weights, settings and split.
     """
 
     version_key: str
     version_tags: dict[str, str]
     model_folder: Path
     card: str
-    may_lead: bool
+    candidacy: Candidacy
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def publish(content: Content, name: str) -> Published:
         with locked():
             run, run_changed = publish_run(store, content)
             version, version_changed = _publish_version(store.client, run, content, name)
-            set_alias(store.client, name, CHALLENGER, version)
-            verdict = judge(store.client, name, version, content.may_lead)
+            _set_challenger(store.client, name, version)
+        verdict = judge(store.client, name, version, content.candidacy)
     except STORE_ERRORS as error:
         raise UserError(f"publishing to MLflow failed ({first_line(error)}); run `dvc repro` again") from error
     return Published(run, version, verdict, run_changed or version_changed)
@@ -78,12 +80,18 @@ def _publish_version(client: MlflowClient, run: Run, content: Content, name: str
     for other in found:
         if other.version != version.version:
             _inherit(client, name, other, version)
+            version = client.get_model_version(name, version.version)
     if version.tags.get("published") != content.files_key:
         for key, value in _version_tags(content).items():
             client.set_model_version_tag(name, version.version, key, value)
-        client.update_model_version(name, version.version, content.card)
+        client.update_model_version(name, version.version, with_notes(content.card, version.description))
         changed = True
     return client.get_model_version(name, version.version), changed
+
+
+def _set_challenger(client: MlflowClient, name: str, version: ModelVersion) -> None:
+    if str(client.get_registered_model(name).aliases.get(CHALLENGER)) != str(version.version):
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
 
 
 def _create_registered_model(client: MlflowClient, name: str) -> None:
@@ -119,6 +127,7 @@ def _inherit(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersi
         client.set_model_version_tag(name, new.version, key, value)
     for alias in client.get_model_version(name, old.version).aliases:
         client.set_registered_model_alias(name, alias, new.version)
+    client.update_model_version(name, new.version, with_notes(new.description, old.description))
     client.delete_model_version(name, old.version)
 
 

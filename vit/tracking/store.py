@@ -53,6 +53,11 @@ def tracking_uri() -> str:
     return f"{prefix}{project_root() / path}" if prefix == "sqlite:///" and not path.startswith("/") else uri
 
 
+def has_own_database() -> bool:
+    """Whether the store is the file at the root of the repo, which only this repo's processes use."""
+    return tracking_uri() == f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
 @contextmanager
 def locked() -> Iterator[None]:
     """One process at a time: creating the database twice at once breaks its migration, judging twice a verdict."""
@@ -67,7 +72,7 @@ def open_store() -> Store:
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     database, artifacts = project_root() / "mlflow.db", project_root() / "mlruns"
-    is_ours = uri == f"sqlite:///{database}"
+    is_ours = has_own_database()
     location = artifacts.as_uri() if is_ours else None
     try:
         with locked():

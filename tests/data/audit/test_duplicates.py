@@ -147,7 +147,7 @@ def test_three_thousand_images_are_compared_in_seconds(still):
     count, (low, high) = 3000, (100, 104) if still else (0, 256)
     hashes = [0] * count if still else random.integers(0, 2**63, count).tolist()
     thumbnails = random.integers(low, high, (count, 24, 24, 3), dtype=np.uint8)
-    looks = [Look("PNG", 9, 6, 0.0, str(index), hashes[index], thumbnails[index]) for index in range(count)]
+    looks = [Look("PNG", 9, 6, 0.0, str(index), hashes[index], thumbnails[index], "") for index in range(count)]
     rows = [Row(f"a/{index:04d}.png", "a", "") for index in range(count)]
     began = cpu_seconds()
     groups = near_duplicate_groups(Scan(rows, looks, []), frame_numbers(rows))

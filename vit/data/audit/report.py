@@ -97,11 +97,23 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
         [{"group": number, "path": path} for number, path in grouped if members[number] > 1],
         ["group", "path"],
     )
+    write_table(folder / "images.csv", _image_rows(findings, parts))
     sample_sheet(folder / "samples.png", raw, findings.rows)
     if pairs := torn_pairs(findings, parts):
         pair_sheet(folder / "torn_near_duplicates.png", raw, pairs)
     with replacing(folder / "report.html") as temporary:
         temporary.write_text(_page(folder, summary), encoding="utf-8")
+
+
+def _image_rows(findings: Findings, parts: dict[str, list[Row]]) -> list[dict]:
+    """Each image of a part by its content too, so that another split can tell whether it is among its own."""
+    looks = {row.path: look for row, look in zip(findings.rows, findings.scan.looks, strict=True)}
+    return [
+        {"path": row.path, "part": part, "label": row.label, "group": row.group}
+        | {"file_sha256": looks[row.path].file, "pixels_sha256": looks[row.path].pixels}
+        for part in PARTS
+        for row in parts[part]
+    ]
 
 
 def _page(folder: Path, summary: dict) -> str:

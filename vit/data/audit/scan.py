@@ -26,7 +26,8 @@ class Look:
     """What one image shows.
 
     `pixels` is a digest of the decoded image, `thumbnail` uint8 (24, 24, 3), `dhash` a 64-bit difference hash
-    (each bit: is the right one of two neighbours brighter), `bars` the share of the area that is black border.
+    (each bit: is the right one of two neighbours brighter), `bars` the share of the area that is black border,
+    `file` the sha256 of the file's bytes, which no other version of a decoder changes.
     """
 
     format: str
@@ -36,6 +37,7 @@ class Look:
     pixels: str
     dhash: int
     thumbnail: np.ndarray
+    file: str
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def look(path: Path) -> Look:
         pixels=hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
         dhash=int.from_bytes(bits.tobytes()),
         thumbnail=np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+        file=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
 

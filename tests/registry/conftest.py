@@ -1,0 +1,87 @@
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.contents import Publisher
+from tests.presets import write_preset
+from vit.registry.gate import CHAMPION
+from vit.registry.publish import Content, publish
+from vit.tracking.store import open_store
+
+
+@contextmanager
+def within(folder: Path) -> Iterator[None]:
+    """Work in the repo `folder` and its own store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
+        patch.chdir(folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def new_repo(tmp_path_factory) -> Publisher:
+    """A repo with drawn images, the shapes preset and an empty store: MLflow takes seconds to create its tables."""
+    folder = tmp_path_factory.mktemp("new") / "repo"
+    folder.mkdir()
+    with within(folder):
+        open_store()
+    write_preset(folder / "params.yaml", "shapes")
+    return Publisher.new(folder)
+
+
+@pytest.fixture(scope="session")
+def repo_with_three(new_repo, tmp_path_factory) -> Path:
+    """A repo whose versions 1, 2 and 3 are right about 30, 60 and 90 of 100 val images; each took the lead."""
+    folder = tmp_path_factory.mktemp("three") / "repo"
+    shutil.copytree(new_repo.folder, folder)
+    with within(folder):
+        for number, right in ((1, 30), (2, 60), (3, 90)):
+            publish(Publisher(folder, new_repo.rows).content(number, right), "vit")
+    return folder
+
+
+@pytest.fixture
+def publisher(new_repo, tmp_path) -> Iterator[Publisher]:
+    """Contents to publish to a store of its own."""
+    shutil.copytree(new_repo.folder, tmp_path / "repo")
+    with within(tmp_path / "repo"):
+        yield Publisher(tmp_path / "repo", new_repo.rows)
+
+
+@pytest.fixture
+def three(publisher, repo_with_three) -> list[Content]:
+    """The contents of the three versions in the publisher's store, of which the third is champion."""
+    shutil.copytree(repo_with_three, publisher.folder, dirs_exist_ok=True)
+    return [publisher.content(number, right) for number, right in ((1, 30), (2, 60), (3, 90))]
+
+
+@pytest.fixture
+def client(publisher) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{publisher.folder}/mlflow.db")
+
+
+def champion(client: MlflowClient) -> str | None:
+    number = client.get_registered_model("vit").aliases.get(CHAMPION)
+    return None if number is None else str(number)
+
+
+def set_champion_by_other_means(client: MlflowClient, number: str) -> None:
+    client.set_registered_model_alias("vit", CHAMPION, number)
+
+
+def numbers(client: MlflowClient, number: str) -> dict:
+    """What the gate's verdict on a version rested on."""
+    return json.loads(client.get_model_version("vit", number).tags["gate/numbers"])
+
+
+def all_that_is_kept(folder: Path) -> list[tuple]:
+    """Every version's tags, aliases and description."""
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    versions = client.search_model_versions("name = 'vit'")
+    return sorted((int(one.version), one.tags, one.aliases, one.description) for one in versions)

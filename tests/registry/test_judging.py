@@ -1,0 +1,217 @@
+"""Versions before the gate, in a real MLflow database: who leads, what is kept, and what is never judged again."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from tests.contents import of_the_same_run
+from tests.registry.conftest import all_that_is_kept, champion, numbers, set_champion_by_other_means
+from vit.data.audit.scan import look
+from vit.inference import Classifier
+from vit.registry.champions import WAS_CHAMPION
+from vit.registry.publish import publish
+
+
+def verdict(content) -> str:
+    return publish(content, "vit").verdict
+
+
+def test_the_first_version_leads_and_says_that_there_was_none(publisher, client):
+    published = publish(publisher.content(1, right=50), "vit")
+    assert published.verdict == "is champion, as there was none: val accuracy 0.5000, and every floor holds"
+    assert champion(client) == "1"
+    assert client.get_model_version("vit", "1").tags["gate/outcome"] == "first champion"
+
+
+def test_a_clearly_better_version_leads_and_a_hardly_better_an_equal_and_a_worse_one_do_not(three, publisher, client):
+    for number, right in ((4, 92), (5, 90), (6, 60)):
+        assert verdict(publisher.content(number, right)).startswith("does not replace champion 3: not")
+    assert verdict(publisher.content(7, right=99)).startswith("is champion: better: 0.9900 against 0.9000 on 100 val")
+    assert champion(client) == "7"
+
+
+def test_a_version_that_answers_alike_leads_only_if_it_is_cheaper(publisher, client):
+    verdict(publisher.content(1, right=80, depth=2))
+    assert "not worse, but not cheaper either" in verdict(publisher.content(2, right=80, depth=2))
+    assert "not worse, but not cheaper either" in verdict(publisher.content(3, right=80, depth=3))
+    assert "is champion: not worse and cheaper" in verdict(publisher.content(4, right=80, depth=1))
+    found = numbers(client, "4")
+    assert all(found["cost"][key] < found["champion_cost"][key] for key in ("parameters", "multiply_adds"))
+
+
+def test_groups_of_like_images_count_as_what_they_are(publisher, client):
+    # 15 more right images, which are 15 observations or, as frames of two shots, no more than two.
+    images = publisher.parts()
+    shots = [row | {"group": f"shot {index // 15}"} for index, row in enumerate(images)]
+    verdict(publisher.content(1, right=70, images=shots))
+    assert "does not replace champion 1: not worse, but not" in verdict(publisher.content(2, 85, shots))
+    assert verdict(publisher.content(3, right=85, images=images)).startswith("is champion: better")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "said"),
+    [
+        ({}, {"min_accuracy": 0.95}, "val accuracy 0.9000 is below register.min_accuracy 0.95"),
+        # Confident by 0.7 and right by 0.9: the gap is 0.2.
+        ({}, {"max_ece": 0.19}, "calibration error 0.2000 on val is above register.max_ece 0.19"),
+        ({"leakage": 0.3}, {"max_leakage": 0.1}, "gives away 0.3000, above register.max_leakage 0.1"),
+    ],
+)
+def test_what_misses_a_floor_never_leads_not_even_where_there_is_no_champion(publisher, client, changes, rules, said):
+    low = publisher.content(1, right=90, rules=rules, **changes)
+    assert verdict(low).startswith("is no champion: a floor does not hold") and champion(client) is None
+    assert verdict(publisher.content(2, right=20)).startswith("is champion")
+    assert verdict(low).startswith("does not replace champion 2: a floor does not hold") and champion(client) == "2"
+    assert said in client.get_model_version("vit", "1").tags["gate/reason"]
+
+
+def test_a_model_of_a_subset_or_a_fold_never_leads_and_the_refusal_is_kept(publisher, client):
+    part = publisher.content(1, right=90, may_lead=False)
+    assert "subset" in verdict(part) and champion(client) is None
+    version = client.get_model_version("vit", "1")
+    assert (version.tags["gate/decision"], version.tags["gate/outcome"]) == ("refused", "a subset or a fold")
+    kept = all_that_is_kept(publisher.folder)
+    assert "subset" in verdict(part) and all_that_is_kept(publisher.folder) == kept
+
+
+def test_decision_numbers_and_reason_are_on_the_version_of_a_refusal_too(three, publisher, client):
+    verdict(publisher.content(4, right=93))
+    version = client.get_model_version("vit", "4")
+    assert (version.tags["gate/decision"], version.tags["gate/champion"]) == ("refused", "3")
+    found = numbers(client, "4")
+    expected = {"images": 100, "accuracy": 0.93, "champion_accuracy": 0.9, "difference": 0.03, "low": 0.0}
+    expected |= {"p": 0.25, "confidence": 0.95, "margin": 0.01, "val_accuracy": 0.93, "leakage": 0.0}
+    assert {key: found[key] for key in expected} == pytest.approx(expected)  # p: 3 of 3 disputed images, 2 / 2^3
+    assert 0.03 < found["high"] < 0.1
+    assert f"- Gate against champion 3: refused, {version.tags['gate/reason']}\n" in version.description
+    assert version.description.startswith("card 4")
+
+
+def test_publishing_again_judges_nothing_again_and_changes_nothing(three, publisher, client):
+    content = publisher.content(4, right=91)
+    verdict(content)
+    before = all_that_is_kept(publisher.folder)
+    assert verdict(content).startswith("was judged before against champion 3: refused, not worse")
+    assert all_that_is_kept(publisher.folder) == before
+    # Neither other rules nor other answers of the same weights open the case again.
+    assert verdict(publisher.content(4, right=100, rules={"confidence": 0.5})).startswith("was judged before")
+    assert champion(client) == "3"
+
+
+@pytest.mark.slow
+def test_a_pair_is_judged_once_whichever_of_the_two_leads(publisher, client):
+    first, second = publisher.content(1, right=50), publisher.content(2, right=40)
+    verdict(first), verdict(second)
+    set_champion_by_other_means(client, "2")
+    client.delete_model_version_tag("vit", "1", WAS_CHAMPION)
+    assert "which was judged against it: refused, not shown to be better" in verdict(first)
+    assert champion(client) == "2"
+
+
+@pytest.mark.parametrize("back_to", ["1", pytest.param(None, marks=pytest.mark.slow)])
+def test_a_version_that_was_champion_returns_only_by_hand(three, client, back_to):
+    if back_to:
+        set_champion_by_other_means(client, back_to)
+    else:
+        client.delete_registered_model_alias("vit", "champion")
+    said = "was champion before and returns only by hand: python -m vit.registry promote 3 --reason TEXT"
+    assert verdict(three[2]) == said and champion(client) == back_to
+
+
+def test_a_judge_that_was_cut_off_before_the_alias_moved_is_finished_without_judging_again(three, client):
+    kept = client.get_model_version("vit", "3").tags["gate/reason"]
+    set_champion_by_other_means(client, "2")
+    client.delete_model_version_tag("vit", "3", WAS_CHAMPION)
+    assert verdict(three[2]) == f"is champion: promoted, {kept}" and champion(client) == "3"
+
+
+def test_images_on_which_either_was_trained_are_left_out_by_content_not_by_name(publisher, client):
+    verdict(publisher.content(1, right=0, images=publisher.parts(train=slice(100, 160), val=slice(0, 100))))
+    # 60 val images of the second are train images of the first; renaming them, or saving them anew, hides nothing.
+    images = publisher.parts(train=slice(0, 60), val=slice(60, 160))
+    for row in images[100:]:
+        renamed = row["path"].replace("0", "x").replace(".png", ".bmp")
+        Image.open(publisher.folder / "raw0" / row["path"]).save(publisher.folder / "raw0" / renamed)
+        seen = look(publisher.folder / "raw0" / renamed)
+        assert seen.file != row["file_sha256"]
+        row |= {"path": renamed, "file_sha256": seen.file, "pixels_sha256": seen.pixels}
+    assert verdict(publisher.content(2, right=100, images=images)).startswith("is champion: better")
+    assert numbers(client, "2")["images"] == 40
+
+
+def test_too_few_images_that_neither_was_trained_on_refuse(publisher, client):
+    verdict(publisher.content(1, right=0, images=publisher.parts(train=slice(29, 160), val=slice(0, 29))))
+    second = publisher.content(2, right=100, images=publisher.parts(train=slice(100, 160), val=slice(0, 100)))
+    assert verdict(second) == (
+        "does not replace champion 1: too few images: on 29 val images neither was trained, register.min_images is 30"
+    )
+
+
+def test_a_champion_without_stored_answers_is_run_on_the_images_and_one_with_some_on_the_others(publisher, client):
+    verdict(publisher.content(1, right=0, images=publisher.parts(train=slice(100, 160), val=slice(0, 50))))
+    second = publisher.content(2, right=100, images=publisher.parts(train=slice(100, 160), val=slice(0, 100)))
+    assert verdict(second).startswith("is champion: better")
+    others = [row for row in publisher.parts(val=slice(50, 100)) if row["part"] == "val"]
+    model = Classifier.load(publisher.folder / "content1" / "model")
+    answers = model.classify([publisher.folder / "raw0" / row["path"] for row in others])
+    right = sum(answer["label"] == row["label"] for answer, row in zip(answers, others, strict=True))
+    assert 0 < right < 50  # an untrained model answers with one class or two
+    assert numbers(client, "2")["champion_accuracy"] == right / 100
+
+
+def test_answers_of_another_version_of_the_same_run_are_not_taken_for_the_champions(publisher, client):
+    first = publisher.content(1, right=0)
+    verdict(first)
+    verdict(of_the_same_run(first, "9" * 64))  # the run now shows the answers of this one
+    assert champion(client) == "1"
+    verdict(publisher.content(2, right=100))
+    assert numbers(client, "3")["champion_accuracy"] > 0  # 0 by what was stored
+
+
+@pytest.mark.slow
+def test_a_champion_from_before_the_tables_is_compared_if_its_digests_are_the_same_and_refused_if_not(
+    publisher, client
+):
+    old = publisher.content(1, right=50)
+    verdict(replace(old, artifacts={"": old.artifacts["audit"]}, version_tags={"train_sha256": "a", "val_sha256": "b"}))
+    other = publisher.content(2, right=90)
+    assert "nobody knows the images: on which champion 1 was trained" in verdict(other)
+    alike = replace(publisher.content(3, right=100), version_tags={"train_sha256": "a", "val_sha256": "b"})
+    assert verdict(alike).startswith("is champion: better")
+
+
+@pytest.mark.slow
+def test_a_champion_with_other_classes_or_of_other_origin_is_not_compared(publisher, client):
+    first = publisher.content(1, right=0)
+    config = first.model_folder / "config.json"
+    config.write_text(config.read_text().replace("checkerboard", "chessboard"))
+    verdict(first)
+    assert "does not replace champion 1: other classes" in verdict(publisher.content(2, right=100))
+    foreign = client.create_model_version("vit", "nowhere", publish(first, "vit").run.info.run_id)
+    set_champion_by_other_means(client, str(foreign.version))
+    assert "not comparable: champion 3 is no model of this pipeline" in verdict(publisher.content(4, right=100))
+
+
+def test_a_new_card_keeps_how_the_version_fared(publisher, client):
+    content = publisher.content(1, right=50)
+    verdict(content)
+    notes = client.get_model_version("vit", "1").description.removeprefix("card 1")
+    assert "Gate: promoted, first champion" in notes
+    verdict(replace(content, card="new card", files_key="other"))
+    assert client.get_model_version("vit", "1").description == "new card" + notes
+
+
+@pytest.mark.slow
+def test_a_version_whose_run_is_gone_hands_verdicts_and_reign_to_its_successor(publisher, client):
+    contents = [publisher.content(1, right=50), publisher.content(2, right=80), publisher.content(3, right=81)]
+    runs = [publish(content, "vit").run.info.run_id for content in contents]
+    store = f"sqlite:///{publisher.folder}/mlflow.db"
+    client.delete_run(runs[1])
+    gone = ["mlflow", "gc", "--backend-store-uri", store, "--tracking-uri", store, "--run-ids", runs[1]]
+    subprocess.run(gone, check=True, capture_output=True)
+    again = publish(contents[1], "vit")
+    assert again.verdict == "is champion" and str(again.version.version) == champion(client) == "4"
+    assert "Gate against champion 1: promoted" in client.get_model_version("vit", "4").description
+    assert verdict(contents[2]).startswith("was judged before against champion 4")

@@ -1,0 +1,121 @@
+"""Who is champion, who was before and why: the alias, and its history in tags of the registered model."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+from vit.registry.gate import CHAMPION
+
+WAS_CHAMPION, ROLLED_BACK = "was_champion", "rolled_back"
+GATE, BY_HAND, ROLLBACK, FOUND = "gate", "by hand", "rollback", "found"  # found: somebody had moved the alias
+HISTORY = "champions/"  # + number of the step
+NOTES = "\n\n### How it fared\n"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One move of the alias: what moved it, to which version (its `key_of`, and its number then), why and when."""
+
+    moved_by: str
+    key: str
+    version: str
+    reason: str
+    at: str
+
+
+def key_of(version: ModelVersion) -> str:
+    """What names a version for ever: its content, as its number changes when its run is lost for good."""
+    return version.tags["version_key"][:12] if "version_key" in version.tags else f"version {version.version}"
+
+
+def champion_of(client: MlflowClient, name: str) -> ModelVersion | None:
+    number = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if number is None else client.get_model_version(name, str(number))
+
+
+def history(model: RegisteredModel) -> list[Step]:
+    """All moves of the alias, oldest first."""
+    numbered = {key: value for key, value in model.tags.items() if key.startswith(HISTORY)}
+    return [Step(**json.loads(numbered[key])) for key in sorted(numbered)]
+
+
+def line(steps: Iterable[Step]) -> list[str]:
+    """The champions by key, each after the one that it followed and a rollback would return to; the present one last.
+
+    A rollback takes away all after the one that it returned to; so does a person who moves the alias back to one.
+    """
+    keys: list[str] = []
+    for step in steps:
+        if step.moved_by in (ROLLBACK, FOUND) and step.key in keys:
+            del keys[keys.index(step.key) + 1 :]
+        else:
+            keys.append(step.key)
+    return keys
+
+
+def crown(client: MlflowClient, name: str, version: ModelVersion, moved_by: str, reason: str) -> None:
+    """Make `version` champion and write it down; call it only within `deciding`."""
+    steps = _up_to_date(client, name)
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    client.set_model_version_tag(name, version.version, WAS_CHAMPION, "true")
+    if ROLLED_BACK in version.tags and moved_by == BY_HAND:
+        client.delete_model_version_tag(name, version.version, ROLLED_BACK)
+    _append(client, name, steps, version, moved_by, reason)
+
+
+def roll_back(client: MlflowClient, name: str, reason: str) -> tuple[ModelVersion, ModelVersion] | None:
+    """Return to the champion before, which still exists and was not rolled back itself; call it within `deciding`.
+
+    Returns the version that was rolled back and the one that is champion again; None if there is no such.
+    """
+    steps = _up_to_date(client, name)
+    present = champion_of(client, name)
+    if present is None:
+        return None
+    found = {key_of(version): version for version in client.search_model_versions(f"name = '{name}'")}
+    before = [found[key] for key in line(steps) if key in found and key != key_of(present)]
+    before = [version for version in before if ROLLED_BACK not in version.tags]
+    if not before:
+        return None
+    crown(client, name, before[-1], ROLLBACK, reason)
+    client.set_model_version_tag(name, present.version, ROLLED_BACK, f"{_now()}, {reason}")
+    add_note(client, name, present, f"{_now()} rolled back to version {before[-1].version}: {reason}")
+    return present, before[-1]
+
+
+def add_note(client: MlflowClient, name: str, version: ModelVersion, text: str) -> None:
+    """Put a line at the end of the version's description, once."""
+    described = client.get_model_version(name, version.version).description or ""
+    if f"- {text}\n" not in described:
+        described += f"{'' if NOTES in described else NOTES}- {text}\n"
+        client.update_model_version(name, version.version, described)
+
+
+def with_notes(card: str, described: str | None) -> str:
+    """A new card above the notes of an old description."""
+    _, marker, notes = (described or "").partition(NOTES)
+    return card + marker + notes
+
+
+def _up_to_date(client: MlflowClient, name: str) -> list[Step]:
+    """The history, after a champion that was made by other means than ours was added to it."""
+    steps, present = history(client.get_registered_model(name)), champion_of(client, name)
+    if present is not None and key_of(present) not in line(steps)[-1:]:
+        steps = _append(client, name, steps, present, FOUND, "the alias was set by other means")
+    return steps
+
+
+def _append(
+    client: MlflowClient, name: str, steps: list[Step], version: ModelVersion, moved_by: str, reason: str
+) -> list[Step]:
+    step = Step(moved_by, key_of(version), str(version.version), reason, _now())
+    client.set_registered_model_tag(name, f"{HISTORY}{len(steps) + 1:05d}", json.dumps(asdict(step)))
+    return [*steps, step]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,131 @@
+"""Judging a version: whether the gate lets it become champion, and what is kept of that in MLflow."""
+
+import json
+from dataclasses import asdict
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from vit.registry.champions import GATE, ROLLED_BACK, WAS_CHAMPION, add_note, champion_of, crown, key_of
+from vit.registry.evidence import Candidacy, Incomparable, compare, figures_of
+from vit.registry.gate import Verdict, decide, missed_floors
+from vit.registry.lock import deciding
+
+NEVER_LEADS = Verdict(False, "a subset or a fold", "such a model becomes champion by hand only")
+
+
+def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: Candidacy) -> str:
+    """Make `candidate` champion if the gate lets it pass; returns what became of it, to be read after "which".
+
+    Each pair of versions is judged once and the verdict kept on the candidate; a version that was champion before and
+    no longer is returns only by hand. A comparison may take long, so it is made before the right to move the alias is
+    taken, and made again if the champion has changed meanwhile.
+    """
+    while True:
+        candidate = client.get_model_version(name, candidate.version)
+        champion = champion_of(client, name)
+        settled = _settled(client, name, candidate, champion, candidacy)
+        if settled is not None:
+            return settled
+        unfinished = candidate.tags.get(_against(champion))  # whoever decided so was cut off before the alias moved
+        verdict, numbers = (None, {}) if unfinished else _weigh(client, name, candidate, champion, candidacy)
+        with deciding(client, name):
+            present = client.get_model_version(name, candidate.version)
+            if _number(champion_of(client, name)) != _number(champion):
+                continue  # another process was faster: this is another pair
+            if present.tags.get(_against(champion)) != unfinished:
+                continue  # it judged this very pair
+            if verdict is not None:
+                _keep(client, name, candidate, champion, verdict, numbers)
+            if unfinished or verdict.promoted:
+                crown(client, name, candidate, GATE, unfinished or verdict.reason)
+            return _sentence(champion, verdict) if verdict is not None else f"is champion: {unfinished}"
+
+
+def _settled(
+    client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None, candidacy: Candidacy
+) -> str | None:
+    """What became of the candidate, if there is nothing to judge and nothing left to do."""
+    if _number(champion) == _number(candidate):
+        if WAS_CHAMPION not in candidate.tags:
+            client.set_model_version_tag(name, candidate.version, WAS_CHAMPION, "true")
+        return "is champion"
+    if WAS_CHAMPION in candidate.tags:
+        past = "was rolled back" if ROLLED_BACK in candidate.tags else "was champion before"
+        return f"{past} and returns only by hand: python -m vit.registry promote {candidate.version} --reason TEXT"
+    if not candidacy.may_lead:
+        if candidate.tags.get("gate/outcome") != NEVER_LEADS.outcome:
+            _keep(client, name, candidate, champion, NEVER_LEADS, {})
+        return "cannot become champion, as it was trained on a subset or for one fold"
+    kept = candidate.tags.get(_against(champion))
+    if kept is not None and not kept.startswith("promoted"):
+        return f"was judged before{_over(champion)}: {kept}"
+    if kept is None and champion is not None and _against(candidate) in champion.tags:
+        return (
+            f"does not replace champion {champion.version}, which was judged against it: "
+            + (champion.tags[_against(candidate)])
+        )
+    return None
+
+
+def _weigh(
+    client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None, candidacy: Candidacy
+) -> tuple[Verdict, dict[str, object]]:
+    """The verdict, and the numbers that it rests on."""
+    figures = figures_of(candidacy)
+    numbers = asdict(figures)
+    if champion is None or missed_floors(figures, candidacy.rules):
+        return decide(figures, None, candidacy.rules), numbers
+    try:
+        comparison = compare(client, name, candidacy, candidate, champion)
+    except Incomparable as refusal:
+        return refusal.verdict, numbers
+    rules = candidacy.rules.model_dump(include={"confidence", "margin"})
+    return decide(figures, comparison, candidacy.rules), numbers | asdict(comparison) | rules
+
+
+def _keep(
+    client: MlflowClient,
+    name: str,
+    candidate: ModelVersion,
+    champion: ModelVersion | None,
+    verdict: Verdict,
+    numbers: dict[str, object],
+) -> None:
+    """Write tags and description; last of all the verdict on the pair, so that it stands only if all of it does."""
+    tags = {
+        "gate/decision": "promoted" if verdict.promoted else "refused",
+        "gate/outcome": verdict.outcome,
+        "gate/reason": verdict.reason,
+        "gate/champion": _number(champion),
+        "gate/numbers": json.dumps(numbers),
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(name, candidate.version, key, value)
+    add_note(client, name, candidate, f"Gate{_over(champion)}: {verdict}")
+    if verdict is not NEVER_LEADS:
+        client.set_model_version_tag(name, candidate.version, _against(champion), str(verdict))
+
+
+def _sentence(champion: ModelVersion | None, verdict: Verdict) -> str:
+    if verdict.promoted:
+        return (
+            f"is champion, as there was none: {verdict.numbers}"
+            if champion is None
+            else f"is champion: {verdict.reason}"
+        )
+    replaces = "is no champion" if champion is None else f"does not replace champion {champion.version}"
+    return f"{replaces}: {verdict.reason}"
+
+
+def _against(champion: ModelVersion | None) -> str:
+    """The tag that keeps the verdict on a pair."""
+    return f"against/{'none' if champion is None else key_of(champion)}"
+
+
+def _over(champion: ModelVersion | None) -> str:
+    return "" if champion is None else f" against champion {champion.version}"
+
+
+def _number(version: ModelVersion | None) -> str:
+    return "none" if version is None else str(version.version)
