@@ -7,7 +7,7 @@ import numpy as np
 from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
-from vit.data.manifest import read_rows
+from vit.data.manifest import PARTS, read_rows
 from vit.errors import run_program
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows
 from vit.evaluation.plots import confusion_figure
@@ -21,13 +21,12 @@ OUT = Path("evaluation")
 
 
 def main() -> None:
-    """Label the test part; write its metrics, the confusion matrix and every prediction."""
+    """Label the test part; write its metrics, the confusion matrix and every prediction, those of val beside them."""
     params = load_params()
     settings = params.evaluate
     classifier = Classifier.load(Path("model"), find_device(settings.device))
-    train, test = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "test"))
-    batches = test.in_order(settings.batch_size)
-    probabilities = np.concatenate([classifier.probabilities(images) for images, _ in batches])
+    train, val, test = (load_part(PACKED, part, RAW, SPLITS) for part in PARTS)
+    probabilities = answers(classifier, test, settings.batch_size)
     labels, predictions = test.labels.numpy(), probabilities.argmax(axis=1)
 
     metrics = headline(labels, probabilities, settings.confidence_level)
@@ -43,10 +42,16 @@ def main() -> None:
     confusion_figure(OUT / "confusion_matrix.png", counts, classes)
     write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, classes))
     write_table(OUT / "per_class.csv", per_class(labels, predictions, classes))
-    paths = [row.path for row in read_rows(SPLITS / "test.csv")]
-    write_table(OUT / "predictions.csv", prediction_rows(paths, labels, probabilities, classes))
+    write_table(OUT / "predictions.csv", prediction_rows(read_rows(SPLITS / "test.csv"), probabilities, classes))
+    of_val = answers(classifier, val, settings.batch_size)
+    write_table(OUT / "val_predictions.csv", prediction_rows(read_rows(SPLITS / "val.csv"), of_val, classes))
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     print(f"test accuracy {metrics['test_accuracy']:.4f} ({low:.4f} to {high:.4f}) on {len(labels)} images")
+
+
+def answers(classifier: Classifier, part: Part, batch_size: int) -> np.ndarray:
+    """Probabilities (N, classes) of the images of a part, in the order of the split."""
+    return np.concatenate([classifier.probabilities(images) for images, _ in part.in_order(batch_size)])
 
 
 def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:

@@ -28,7 +28,13 @@ RUN_FILES = {
     ],
     "evaluation": [
         Path("evaluation", name)
-        for name in ("confusion_matrix.csv", "confusion_matrix.png", "per_class.csv", "predictions.csv")
+        for name in (
+            "confusion_matrix.csv",
+            "confusion_matrix.png",
+            "per_class.csv",
+            "predictions.csv",
+            "val_predictions.csv",
+        )
     ],
 }
 

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
+from vit.data.manifest import Row
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows
 
 CLASSES = ["cat", "dog", "été"]
@@ -97,13 +98,15 @@ def test_a_class_called_true_does_not_displace_the_names_of_the_rows():
     assert [list(row.values()) for row in rows] == [["false", 7, 1], ["true", 2, 5]]
 
 
-def test_a_row_of_predictions_tells_path_truth_answer_and_every_probability():
+def test_a_row_of_predictions_tells_path_truth_group_answer_and_every_probability():
     probabilities = np.array([[0.25, 0.5, 0.25], [0.75, 0.125, 0.125]], dtype=np.float32)
-    rows = prediction_rows(["dog/1, old.png", "été/2.png"], np.array([1, 2]), probabilities, CLASSES)
+    images = [Row("dog/1, old.png", "dog", "night"), Row("été/2.png", "été", "été/2.png")]
+    rows = prediction_rows(images, probabilities, CLASSES)
     assert rows == [
         {
             "path": "dog/1, old.png",
             "label": "dog",
+            "group": "night",
             "prediction": "dog",
             "confidence": 0.5,
             "p_cat": 0.25,
@@ -113,6 +116,7 @@ def test_a_row_of_predictions_tells_path_truth_answer_and_every_probability():
         {
             "path": "été/2.png",
             "label": "été",
+            "group": "été/2.png",
             "prediction": "cat",
             "confidence": 0.75,
             "p_cat": 0.75,
@@ -124,13 +128,13 @@ def test_a_row_of_predictions_tells_path_truth_answer_and_every_probability():
 
 def test_predictions_must_be_as_many_as_paths():
     with pytest.raises(ValueError, match="zip"):
-        prediction_rows(["a.png"], np.array([0, 1]), sure(np.array([0, 1])), CLASSES)
+        prediction_rows([Row("cat/a.png", "cat", "")], sure(np.array([0, 1])), CLASSES)
 
 
 def test_the_answer_of_a_row_is_the_one_that_the_accuracy_counts():
     generator = np.random.default_rng(0)
     probabilities = generator.dirichlet(np.ones(3), 50).astype(np.float32)
     labels = generator.integers(0, 3, 50)
-    rows = prediction_rows([str(index) for index in range(50)], labels, probabilities, CLASSES)
+    rows = prediction_rows([Row("", CLASSES[label], "") for label in labels], probabilities, CLASSES)
     right = sum(row["label"] == row["prediction"] for row in rows)
     assert right / 50 == headline(labels, probabilities, 0.95)["test_accuracy"]

@@ -4,6 +4,8 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from vit.data.manifest import Row
+
 
 def headline(labels: np.ndarray, probabilities: np.ndarray, confidence_level: float) -> dict[str, float]:
     """Accuracy with its Wilson interval, and cross-entropy, of probabilities (N, K) against labels (N,)."""
@@ -40,11 +42,11 @@ def confusion_rows(counts: np.ndarray, classes: list[str]) -> list[dict]:
     return [{"": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
 
 
-def prediction_rows(paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> list[dict]:
-    """A row per image: path, label, prediction, confidence, and the probability of every class."""
-    rows = []
-    for path, label, row in zip(paths, labels, probabilities.tolist(), strict=True):
-        best = int(np.argmax(row))
-        answer = {"path": path, "label": classes[label], "prediction": classes[best], "confidence": row[best]}
-        rows.append(answer | {f"p_{name}": value for name, value in zip(classes, row, strict=True)})
-    return rows
+def prediction_rows(rows: list[Row], probabilities: np.ndarray, classes: list[str]) -> list[dict]:
+    """A line per image of a split: path, label, group, prediction, confidence, and the probability of every class."""
+    lines = []
+    for row, shares in zip(rows, probabilities.tolist(), strict=True):
+        best = int(np.argmax(shares))
+        answer = {"prediction": classes[best], "confidence": shares[best]}
+        lines.append(row._asdict() | answer | {f"p_{name}": value for name, value in zip(classes, shares, strict=True)})
+    return lines
