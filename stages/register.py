@@ -84,18 +84,25 @@ def gather(params: Params, temporary: Path) -> Content:
 
 def details() -> dict[str, float]:
     """Figures that stand on the run alone: per class, slice, question and change. A slice in many parts is a table."""
-    found = {f"test_f1/{row['class']}": row["f1"] for row in read_table(EVALUATION / "per_class.csv")}
+    found = {f"test_f1/{_segment(row['class'])}": row["f1"] for row in read_table(EVALUATION / "per_class.csv")}
     slices = read_table(EVALUATION / "slices.csv")
     parts = Counter(row["slice"] for row in slices)
     shown = [row for row in slices if parts[row["slice"]] <= MOST_PARTS]
-    found |= {f"test_slice/{row['slice']}/{row['value'] or 'none'}": row["accuracy"] for row in shown}
+    found |= {f"test_slice/{_segment(row['slice'])}/{_segment(row['value'])}": row["accuracy"] for row in shown}
     for row in read_table(EVALUATION / "questions.csv"):
-        found |= {f"test_question/{row['question']}/{name}": row[name] for name in ("accuracy", "low", "high", "f1")}
+        found |= {
+            f"test_question/{_segment(row['question'])}/{name}": row[name] for name in ("accuracy", "low", "high", "f1")
+        }
     changes = read_table(EVALUATION / "invariance.csv")
     found |= {
         f"test_change/{row['change']}/{name}": row[name] for row in changes for name in ("accuracy", "same_answer")
     }
-    return {NOT_IN_A_NAME.sub("_", name): float(value) for name, value in found.items() if value != ""}
+    return {name: float(value) for name, value in found.items() if value != ""}
+
+
+def _segment(text: str) -> str:
+    """Anybody's words as a part between the slashes of a metric's name, as MLflow allows it."""
+    return NOT_IN_A_NAME.sub("_", text).replace("/", "_").strip(".")[:100] or "_"
 
 
 def part_digest(raw: dict, part: str) -> str:
