@@ -67,7 +67,7 @@ def test_the_share_of_one_group_has_no_interval():
     assert share_interval(np.array([True, False]), np.array(["a", "a"]), 0.95, 0) == (None, None)
 
 
-@pytest.mark.parametrize(("groups", "size"), [(7, 150), (300, 1)])
+@pytest.mark.parametrize(("groups", "size"), [(7, 150), (100, 1)])
 def test_nine_of_ten_intervals_hold_the_true_share(groups, size):
     # A group's share of right answers is drawn about 0.6: within a group images are alike.
     generator = np.random.default_rng(3)
@@ -77,5 +77,5 @@ def test_nine_of_ten_intervals_hold_the_true_share(groups, size):
         correct = generator.random(groups * size) < np.repeat(generator.beta(6, 4, groups), size)
         low, high = share_interval(correct, names, 0.9, seed=trial)
         held += low <= 0.6 <= high
-    # Three standard errors of 300 trials are 0.052. Percentiles that are not expanded hold 81 % for 7 groups.
+    # Three standard errors of 300 trials are 0.052. Percentiles that are not expanded hold 85 % for 7 groups.
     assert held / trials == pytest.approx(0.9, abs=0.055)
