@@ -110,6 +110,11 @@ BAD_VALUES = {
     "workers in words": ({"pack.workers": "many"}, ["pack.workers", "'many'", "auto"]),
     "no threads": ({"train.threads": 0}, ["train.threads", "0", "1"]),
     "certainty": ({"evaluate.confidence_level": 1.0}, ["evaluate.confidence_level", "1.0", "less than 1"]),
+    "question without a class": ({"evaluate.questions": {"tom": []}}, ["evaluate.questions.tom", "[]", "1 item"]),
+    "question with a text": ({"evaluate.questions": {"tom": "cat"}}, ["evaluate.questions.tom", "'cat'", "list"]),
+    "unknown change": ({"evaluate.invariance": ["vflip"]}, ["evaluate.invariance.0", "'vflip'", "'hflip'"]),
+    "no bins": ({"evaluate.ece_bins": 0}, ["evaluate.ece_bins", "0", "1"]),
+    "top of none": ({"evaluate.top_k": 0}, ["evaluate.top_k", "0", "1"]),
     "name with slash": ({"register.name": "my/vit"}, ["register.name", "'my/vit'"]),
 }
 
