@@ -137,6 +137,12 @@ def test_one_group_is_judged_image_by_image_with_a_warning(caplog):
     assert scores == headline(EIGHT, settings())
 
 
+def test_a_single_image_has_figures_and_the_accuracy_the_interval_of_one_trial():
+    scores = headline(answered([1], sure(np.array([1]))), settings())
+    assert scores["test_accuracy"] == 1.0
+    assert scores["test_accuracy_low"] == pytest.approx(1 / (1 + 1.959964**2), rel=1e-6)
+
+
 def test_a_wrong_certainty_has_a_finite_loss():
     scores = headline(answered([1, 1], np.array([[1.0, 0.0, 0.0]] * 2, dtype=np.float32)), settings())
     assert scores["test_loss"] == pytest.approx(-math.log(1e-12))
