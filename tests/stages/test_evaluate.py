@@ -19,6 +19,7 @@ from vit.files import read_json, read_table, sha256_of
 from vit.inference import Classifier
 from vit.params import load_params
 from vit.training.device import choose
+from vit.training.distributed import World
 
 CHANGES = {
     "data.shapes_per_class": 30,
@@ -48,7 +49,7 @@ def evaluated(tmp_path_factory) -> Path:
         params = load_params()
         config = read_json(folder / "data/packed/preprocessing.json") | {
             "model": params.model.model_dump(),
-            "compute": asdict(choose(params.train, params.model)),
+            "compute": asdict(choose(params.train, params.model, World())[0]),
             "temperature": TEMPERATURE,
         }
         torch.manual_seed(0)

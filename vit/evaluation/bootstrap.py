@@ -66,7 +66,7 @@ def widened(share: float, low: float, high: float, groups: int, confidence: floa
 
 
 def percentiles(replicates: np.ndarray, groups: int, confidence: float) -> np.ndarray:
-    """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...), from so many groups."""
+    """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...) of so many groups."""
     groups = max(groups, 2)  # a lone image has no spread either way
     from scipy.special import stdtrit  # late: half a second, which a publication that judges nothing should not pay
 
