@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-slow bench-data clean distclean
+.PHONY: help repro test test-slow bench-data bench-train bench-scaling clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
 ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
-$(shell rm -f .venv/run.stamp .venv/test.stamp)
+$(shell rm -f .venv/run.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
@@ -32,6 +32,12 @@ test-slow: .venv/test.stamp  ## Run the longer proofs: a store that is away, del
 bench-data: .venv/run.stamp  ## Measure the input pipeline on JPEGs: make bench-data FRAMES=folder
 	python -m benchmarks.data --frames $(FRAMES) --out benchmarks/data.json
 
+bench-train: .venv/bench.stamp  ## Measure training steps against timm, torchvision, transformers and a tutorial's ViT
+	python -m benchmarks.train --out benchmarks/train.json
+
+bench-scaling: .venv/run.stamp  ## Measure an epoch against the number of images, memory against the batch size
+	python -m benchmarks.scaling --out benchmarks/scaling.json
+
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force
 	test ! -f mlflow.db || mlflow gc --backend-store-uri sqlite:///mlflow.db --tracking-uri sqlite:///mlflow.db
@@ -48,4 +54,8 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 
 .venv/test.stamp: .venv/run.stamp requirements-test.txt
 	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
+	@touch $@
+
+.venv/bench.stamp: .venv/run.stamp requirements-bench.txt
+	.venv/bin/pip install --quiet --requirement requirements-bench.txt --constraint constraints.txt
 	@touch $@

@@ -7,23 +7,34 @@ from pathlib import Path
 from vit.files import write_json
 
 
-def compare(
-    case: str, ours: Callable[[], float], peer: Callable[[], float], peer_name: str, goal: float | None, rounds: int
-) -> dict:
-    """Measure samples per second of both sides, alternating; medians. A ratio above 1 means that ours is faster."""
-    pairs = [(ours(), peer()) for _ in range(rounds)]
-    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    ratio = mine / other
+def alternating(contenders: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median of what each contender measures; every round asks all of them in turn, so that what disturbs the
+    machine for a while disturbs all."""
+    measured = [[contender() for contender in contenders.values()] for _ in range(rounds)]
+    return dict(zip(contenders, map(statistics.median, zip(*measured, strict=True)), strict=True))
+
+
+def row(case: str, ours: float, peer: float, peer_name: str, unit: str, goal: float | None) -> dict:
+    """One comparison; a ratio above 1 means that ours is better: more of a `unit`, or less if it is a time."""
+    ratio = peer / ours if unit.startswith("ms") else ours / peer
     return {
         "case": case,
-        "ours": round(mine, 1),
-        "peer": round(other, 1),
+        "ours": round(ours, 2),
+        "peer": round(peer, 2),
         "peer_name": peer_name,
-        "unit": "samples/s",
+        "unit": unit,
         "ratio": round(ratio, 2),
         "goal": goal,
         "met": None if goal is None else ratio >= goal,
     }
+
+
+def compare(
+    case: str, ours: Callable[[], float], peer: Callable[[], float], peer_name: str, goal: float | None, rounds: int
+) -> dict:
+    """Measure samples per second of both sides, alternating; medians. A ratio above 1 means that ours is faster."""
+    medians = alternating({"ours": ours, "peer": peer}, rounds)
+    return row(case, medians["ours"], medians["peer"], peer_name, "samples/s", goal)
 
 
 def reach(case: str, ours: Callable[[], float], goal: float, rounds: int) -> dict:
@@ -34,7 +45,14 @@ def reach(case: str, ours: Callable[[], float], goal: float, rounds: int) -> dic
 def report(rows: list[dict], out: Path) -> None:
     """Write `rows` as JSON and print them as a Markdown table."""
     write_json(out, rows)
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|" + " --- |" * len(rows[0]))
+    print_table(rows)
+
+
+def print_table(rows: list[dict]) -> None:
+    """A Markdown table with every column that any of `rows` has."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    print("| " + " | ".join(columns) + " |")
+    print("|" + " --- |" * len(columns))
     for row in rows:
-        print("| " + " | ".join("-" if value is None else str(value) for value in row.values()) + " |")
+        values = (row.get(column) for column in columns)
+        print("| " + " | ".join("-" if value is None else str(value) for value in values) + " |")

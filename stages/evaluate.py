@@ -11,6 +11,7 @@ from vit.data.manifest import PARTS, read_rows
 from vit.errors import run_program
 from vit.evaluation.answers import Answers, ask
 from vit.evaluation.calibration import reliability_rows
+from vit.evaluation.explain_figures import explain_figures
 from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance_rows
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
 from vit.evaluation.mistakes import mistakes_sheet
@@ -54,6 +55,7 @@ def main() -> None:
     write_table(OUT / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
     write_table(OUT / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
     mistakes_sheet(OUT / "mistakes.png", answers, RAW, classifier.config)
+    explain_figures(OUT / "explain", classifier, test, answers.probabilities, settings.explain_images)
     print(summary(metrics | read_json(Path("metrics/split.json")), len(test)))
 
 

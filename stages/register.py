@@ -19,7 +19,7 @@ from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
-AUDIT, EVALUATION = Path("data/audit"), Path("evaluation")
+AUDIT, EVALUATION, EXPLAIN = Path("data/audit"), Path("evaluation"), Path("evaluation/explain")
 SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
 MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
@@ -59,7 +59,9 @@ def gather(params: Params, temporary: Path) -> Content:
     metrics = [Path("metrics", f"{stage}.json") for stage in ("split", "train", "test")]
     summary = {name: value for path in metrics for name, value in read_json(path).items()}
     audit = sorted(AUDIT.iterdir())
-    files = [MODEL / WEIGHTS, MODEL / CONFIG, *audit, *(file for files in RUN_FILES.values() for file in files)]
+    explain = sorted(EXPLAIN.glob("*"))  # none if evaluate.explain_images is 0
+    shown = [*audit, *explain, *(file for files in RUN_FILES.values() for file in files)]
+    files = [MODEL / WEIGHTS, MODEL / CONFIG, *shown]
     raw = read_json(Path("data/raw.json"))
     provenance = [Path("dvc.lock"), write_code_diff(temporary / "code.diff")]
     return Content(
@@ -75,7 +77,7 @@ def gather(params: Params, temporary: Path) -> Content:
             "train_sha256": part_digest(raw, "train"),
             "val_sha256": part_digest(raw, "val"),
         },
-        artifacts=RUN_FILES | {"audit": audit, "provenance": provenance},
+        artifacts=RUN_FILES | {"audit": audit, "evaluation/explain": explain, "provenance": provenance},
         model_folder=MODEL,
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary, config["temperature"]),
         may_lead=params.split.subset_per_class is None and params.split.folds is None,

@@ -76,6 +76,7 @@ BAD_VALUES = {
     "more than half a turn": ({"train.augment.degrees": 181.0}, ["train.augment.degrees", "181.0", "180"]),
     "seed below zero": ({"data.seed": -1}, ["data.seed", "-1", "0"]),
     "seed too large": ({"split.seed": 2**31}, ["split.seed", "2147483648"]),
+    "explained images below zero": ({"evaluate.explain_images": -1}, ["evaluate.explain_images", "-1", "0"]),
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),

@@ -201,6 +201,7 @@ class EvaluateParams(Block):
     questions: dict[str, Annotated[list[str], Field(min_length=1)]] | None
     invariance: list[Literal["hflip", "brightness", "shift", "jpeg"]]
     svc_baseline: bool
+    explain_images: Annotated[int, Field(ge=0)]
 
 
 class RegisterParams(Block):

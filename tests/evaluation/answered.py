@@ -40,6 +40,7 @@ def settings(**changes) -> EvaluateParams:
         "slices": ["label"],
         "questions": None,
         "invariance": [],
+        "explain_images": 0,
         "svc_baseline": False,
     }
     return EvaluateParams(**values | changes)

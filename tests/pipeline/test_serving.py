@@ -103,7 +103,7 @@ def test_a_port_in_use_is_named_and_the_exit_status_is_not_zero(project):
 
 
 def test_predict_prints_label_and_confidence_of_the_champion(project):
-    printed = project.run(from_readme("python -m vit.predict")).stdout
+    printed = project.run(from_readme("python -m vit.predict data/raw/3/")).stdout
     assert printed.startswith("data/raw/3/") and ": 3 (" in printed and printed.strip().endswith("%)")
 
 

@@ -27,6 +27,7 @@ CHANGES = {
     "evaluate.device": "cpu",
     "evaluate.slices": ["label", "light", "hard.csv"],
     "evaluate.questions": {"bars": ["horizontal_bars", "vertical_bars"], "../odd": ["checkerboard"]},
+    "evaluate.explain_images": 1,
     "evaluate.invariance": ["hflip", "brightness", "shift", "jpeg"],
 }
 TEMPERATURE = 0.5
@@ -99,7 +100,7 @@ def test_every_table_counts_every_test_image(evaluated):
 
 def test_register_finds_all_that_it_publishes_and_every_metric_has_a_name_that_mlflow_takes(evaluated, monkeypatch):
     monkeypatch.chdir(evaluated)
-    assert {path.name for path in Path("evaluation").iterdir()} == {
+    assert {path.name for path in Path("evaluation").iterdir() if path.is_file()} == {
         file.name for file in stages.register.RUN_FILES["evaluation"]
     }
     details = stages.register.details()
@@ -111,7 +112,7 @@ def test_register_finds_all_that_it_publishes_and_every_metric_has_a_name_that_m
 
 def test_judging_again_gives_the_same_bytes(evaluated, monkeypatch):
     monkeypatch.chdir(evaluated)
-    files = [Path("metrics/test.json"), *sorted(Path("evaluation").iterdir())]
+    files = [Path("metrics/test.json"), *sorted(path for path in Path("evaluation").rglob("*") if path.is_file())]
     before = [sha256_of(file) for file in files]
     stages.evaluate.main()
     assert [sha256_of(file) for file in files] == before

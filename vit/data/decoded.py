@@ -80,6 +80,16 @@ class _Images(Dataset):
 Part = Packed | Decoded
 
 
+def pick(part: Part, indices: list[int]) -> Tensor:
+    """The images at `indices`, uint8 (B, H, W, C). Raises UserError naming the file if one is not readable."""
+    if isinstance(part, Packed):
+        return part.images[indices]
+    images = _Images(part.paths, part.settings)[indices]
+    if isinstance(images, UserError):
+        raise images
+    return images
+
+
 def load_part(packed: Path, part: str, raw: Path, splits: Path) -> Part:
     """What the pack stage left in `packed` for `part`: arrays, or by `pack.mode` none the way to decode the files.
 

@@ -25,7 +25,7 @@ def training_curves(path: Path, history: list[dict], learning_rates: list[float]
     rate.set(title="Learning rate", xlabel="optimizer step")
     for axes in (loss, accuracy, rate):
         axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None:
@@ -44,7 +44,7 @@ def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None
         for (row, column), count in np.ndenumerate(counts):
             shade = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
@@ -61,7 +61,7 @@ def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
     axes.set(xlabel="confidence", ylabel="accuracy", title="Reliability, test", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.legend(loc="upper left")
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
@@ -82,7 +82,7 @@ def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
         axes.text(1, height / 2, "no mistakes", ha="center", va="center")
     axes.set(xlim=(0, columns), ylim=(rows * (height + 0.35), 0))
     axes.set_axis_off()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list[str]) -> None:
@@ -99,7 +99,7 @@ def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list
     for axes, image, share in zip(panels, images, shares, strict=False):
         axes.imshow(image.transpose(1, 2, 0).clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(_caption(share, classes), fontsize=8, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _caption(shares: np.ndarray, classes: list[str]) -> str:
@@ -110,6 +110,6 @@ def _caption(shares: np.ndarray, classes: list[str]) -> str:
     return ", ".join(f"{classes[index]} {100 * shares[index]:.0f} %" for index in present)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

@@ -1,6 +1,7 @@
 """A registered model by its URI, as a folder on this machine."""
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,26 +12,32 @@ from mlflow import MlflowClient
 from vit.errors import UserError
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
+URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that serving.py loads
 
 
 @contextlib.contextmanager
 def downloaded(model_uri: str) -> Iterator[Path]:
-    """The folder with the weights of a model, for `Classifier.load`, from a local path or `models:/name@alias`.
+    """The folder with the weights of a model, for `Classifier.load`: from a local folder of weights or of an MLflow
+    model, `models:/name@alias`, `models:/name/version`, or the URI of an MLflow model such as `runs:/run/path`.
 
     Raises UserError if there is no such model, version or alias.
     """
-    if not model_uri.startswith("models:/"):
-        yield Path(model_uri)
+    if not URI.match(model_uri):
+        folder = Path(model_uri)
+        yield folder / SERVED_FILES if (folder / "MLmodel").is_file() else folder
         return
     store = open_store()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            source = store.client.get_model_version_download_uri(*_resolve(store.client, model_uri))
+            source = model_uri.rstrip("/")
+            if model_uri.startswith("models:/"):
+                source = store.client.get_model_version_download_uri(*_resolve(store.client, model_uri))
             yield Path(mlflow.artifacts.download_artifacts(f"{source}/{SERVED_FILES}", dst_path=folder))
         except STORE_ERRORS as error:
+            where = " in the registry" if model_uri.startswith("models:/") else ""
             raise UserError(
-                f"no model '{model_uri}' in the registry ({first_line(error)}); publish one with `dvc repro`"
+                f"no model '{model_uri}'{where} ({first_line(error)}); publish one with `dvc repro`"
             ) from error
 
 

@@ -1,0 +1,133 @@
+"""What a Vision Transformer attends to, read by hooks: maps per head, rollout, gradient x attention, distances.
+
+The model stores nothing and need not compute attention by the math kernel: maps are made anew from its q and k.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vit.model import VisionTransformer
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What hooks saw of one forward pass: logits (B, classes) and, per block, q, k, v and the values they mix.
+
+    q, k, v and mixed are (B, heads, N, D/heads), N with the class token where there is one.
+    """
+
+    logits: Tensor
+    blocks: list[tuple[Tensor, Tensor, Tensor]]
+    mixed: list[Tensor]
+
+    def attention(self) -> list[Tensor]:
+        """Softmax of q k^T / sqrt(D/heads) in float32, (B, heads, N, N) per block; rows sum to 1."""
+        return [
+            (q.float() * q.shape[-1] ** -0.5 @ k.float().transpose(-2, -1)).softmax(dim=-1) for q, k, _ in self.blocks
+        ]
+
+
+def observe(model: VisionTransformer, x: Tensor) -> Seen:
+    """One forward pass of x (B, C, H, W), normalized, in eval mode, watched at every block.
+
+    Hooks sit on a twin that shares the weights, so that other threads may use `model` meanwhile.
+    """
+    twin = copy.deepcopy(model, {id(value): value for value in (*model.parameters(), *model.buffers())}).eval()
+    projected: list[Tensor] = []
+    mixed: list[Tensor] = []
+    for block in twin.blocks:
+        block.attn.qkv.register_forward_hook(lambda module, inputs, output: projected.append(output))
+        block.attn.proj.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0]))
+    logits = twin(x)
+    B, N, D = mixed[0].shape
+    heads = model.blocks[0].attn.num_heads
+    blocks = [tuple(qkv.reshape(B, N, 3, heads, D // heads).permute(2, 0, 3, 1, 4)) for qkv in projected]
+    return Seen(logits, blocks, mixed)
+
+
+def attention_maps(model: VisionTransformer, x: Tensor) -> Tensor:
+    """Attention of every block and head, (depth, B, heads, N, N); a row per query, which sums to 1."""
+    with torch.no_grad():
+        return torch.stack(observe(model, x).attention())
+
+
+def rollout(maps: Tensor) -> Tensor:
+    """Attention followed through all blocks, (depth, B, heads, N, N) to (B, N, N); rows sum to 1.
+
+    Heads are averaged, the residual counts as half of every block. Abnar & Zuidema 2020, "Quantifying Attention Flow
+    in Transformers", section 3.
+    """
+    identity = torch.eye(maps.shape[-1], device=maps.device)
+    flow = identity.expand(maps.shape[1], -1, -1)
+    for block in maps.mean(dim=2):
+        flow = (0.5 * block + 0.5 * identity) @ flow
+    return flow
+
+
+def gradient_relevance(model: VisionTransformer, x: Tensor, labels: Tensor) -> Tensor:
+    """How much every token (column) speaks for `labels` (B,) by way of every other (row), (B, N, N), from 0 on.
+
+    R = I, then per block R += mean over heads of max(0, A * dlogit/dA) R; here R - I. Chefer, Gur & Wolf 2021,
+    "Generic Attention-Model Explainability", equations 5 and 6. A mixes the values, so dlogit/dA = dlogit/d(A v) v^T,
+    which needs no A in the graph and therefore no particular kernel.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        x, labels = x.clone(), labels.clone()  # a server may have made them in inference mode
+        seen = observe(model, x.requires_grad_())
+        gradients = torch.autograd.grad(seen.logits.gather(1, labels[:, None]).sum(), seen.mixed)
+    with torch.no_grad():
+        identity = torch.eye(gradients[0].shape[1], device=x.device)
+        relevance = identity.expand(len(x), -1, -1)
+        for attention, gradient, (q, _, v) in zip(seen.attention(), gradients, seen.blocks, strict=True):
+            by_head = gradient.reshape(len(x), -1, q.shape[1], q.shape[3]).transpose(1, 2)  # (B, heads, N, D/heads)
+            speaks = attention * (by_head.float() @ v.float().transpose(-2, -1))
+            relevance = relevance + speaks.clamp(min=0).mean(dim=1) @ relevance
+        return relevance - identity
+
+
+def pooled(matrix: Tensor, pool: str) -> Tensor:
+    """The row of what the head reads, without the class token's column: (..., N, N) to (..., patches)."""
+    return matrix[..., 0, 1:] if pool == "cls" else matrix.mean(dim=-2)
+
+
+def patch_distances(grid: tuple[int, int], patch_size: int) -> Tensor:
+    """Pixels between the centres of any two patches of a grid (rows, columns), (N, N)."""
+    centres = torch.cartesian_prod(torch.arange(grid[0]), torch.arange(grid[1])).float() * patch_size
+    return torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def attention_distance(maps: Tensor, distances: Tensor) -> Tensor:
+    """Mean distance in pixels between a patch and what it attends to, (depth, B, heads, N, N) to (depth, heads).
+
+    Averaged over patches and images; attention between patches alone counts, so that each row sums to 1 again.
+    Dosovitskiy et al. 2020, figure 7 and appendix D.7.
+    """
+    between = maps[..., -len(distances) :, -len(distances) :]
+    weights = between / between.sum(dim=-1, keepdim=True)
+    return (weights * distances.to(maps.device)).sum(dim=-1).mean(dim=(1, 3))
+
+
+def position_similarity(model: VisionTransformer, grid: tuple[int, int]) -> Tensor:
+    """Cosine similarity of the position embeddings of any two patches, (rows, columns, rows, columns), in [-1, 1].
+
+    Zero where a model has no positions. Dosovitskiy et al. 2020, figure 7.
+    """
+    positions = model.pos_embed.detach().float()[0, -grid[0] * grid[1] :]
+    unit = torch.nn.functional.normalize(positions, dim=-1)
+    return (unit @ unit.T).reshape(*grid, *grid)
+
+
+def filter_components(model: VisionTransformer) -> tuple[Tensor, Tensor]:
+    """Principal components of the patch embedding's filters, (K, C, P, P), and the share of each, (K,).
+
+    The largest first, each with a positive value where it is largest. Dosovitskiy et al. 2020, figure 7.
+    """
+    weight = model.patch_embed.proj.weight.detach().float()  # (D, C, P, P)
+    flat = weight.flatten(1)
+    _, values, components = torch.linalg.svd(flat - flat.mean(dim=0), full_matrices=False)
+    largest = components.gather(1, components.abs().argmax(dim=1, keepdim=True))
+    shares = values.square() / values.square().sum()
+    return (components * largest.sign()).reshape(-1, *weight.shape[1:]), shares

@@ -1,0 +1,107 @@
+"""Where a classifier looks, as a map over the image: NumPy and Pillow alone draw it, so that serving can, too."""
+
+from io import BytesIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vit.data.batches import normalize, to_unit
+from vit.evaluation.attention import attention_maps, gradient_relevance, pooled, rollout
+from vit.inference import Classifier
+
+SIDE = 224  # pixels of the longer side of a drawn map
+HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])  # inferno
+OPACITY = 0.5  # of the colours over the image
+SHEET_IMAGES = 100  # 23 MB of pixels at most
+GAP, TITLE = 8, 24  # pixels between pictures, and below one for its title
+
+
+def model_input(classifier: Classifier, images: Tensor) -> Tensor:
+    """uint8 (B, H, W, C) of image_size to what the model takes, (B, C, H, W), where and as its weights are."""
+    x = normalize(to_unit(images.to(classifier.device)), classifier.mean, classifier.std)
+    return x.to(classifier.model.head.weight.dtype)
+
+
+def grid_of(classifier: Classifier) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    height, width = classifier.config["image_size"]
+    patch_size = classifier.config["model"]["patch_size"]
+    return height // patch_size, width // patch_size
+
+
+def rollout_maps(classifier: Classifier, images: Tensor) -> np.ndarray:
+    """Attention rollout to what the head reads, uint8 (B, H, W, C) to (B, rows, columns) of patches."""
+    with torch.inference_mode():
+        flow = rollout(attention_maps(classifier.model, model_input(classifier, images)))
+    return _on_grid(classifier, flow)
+
+
+def relevance_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
+    """Gradient x attention for the classes `labels` (B,), uint8 (B, H, W, C) to (B, rows, columns) of patches."""
+    x = model_input(classifier, images)
+    return _on_grid(classifier, gradient_relevance(classifier.model, x, labels.to(x.device)))
+
+
+def explanation_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
+    """The map to show beside an answer: with a class token its rollout, whatever the label; with average pooling
+    `relevance_maps` of the label, as a rollout has no token there that stands for the answer."""
+    if classifier.config["model"]["pool"] == "cls":
+        return rollout_maps(classifier, images)
+    return relevance_maps(classifier, images, labels)
+
+
+def explanation_png(classifier: Classifier, image: np.ndarray, label: int) -> bytes:
+    """A small PNG of `explanation_maps` over an image uint8 (H, W, C) of image_size, for the class of index `label`.
+
+    The longer side has 224 pixels; dark is the least of the map, yellow its largest value. May be called by several
+    threads at once.
+    """
+    (values,) = explanation_maps(classifier, torch.from_numpy(np.array(image[None])), torch.tensor([label]))
+    buffer = BytesIO()
+    overlay(image, values).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def explanation_sheet(pictures: list[bytes], titles: list[str]) -> bytes:
+    """A PNG of at most SHEET_IMAGES PNGs of `explanation_png`, five in a row, each above its title."""
+    tiles = [Image.open(BytesIO(picture)) for picture in pictures]
+    width, height = max(tile.width for tile in tiles) + GAP, max(tile.height for tile in tiles) + TITLE
+    columns = min(5, len(tiles))
+    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for index, (tile, title) in enumerate(zip(tiles, titles, strict=True)):
+        left, top = index % columns * width, index // columns * height
+        sheet.paste(tile, (left, top))
+        text = " ".join(title.split())
+        while font.getlength(text) > width - GAP:
+            text = f"{text.rstrip('…')[:-1]}…"
+        draw.text((left, top + tile.height + 2), text, fill="black", font=font)
+    buffer = BytesIO()
+    sheet.save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def overlay(image: np.ndarray, values: np.ndarray, side: int = SIDE) -> Image.Image:
+    """A map (rows, columns), stretched to [0, 1], in colours over the grey of an image uint8 (H, W, C)."""
+    grey = enlarged(image, side).convert("L").convert("RGB")
+    span = values.max() - values.min()
+    stretched = (values - values.min()) / span if span > 0 else np.zeros_like(values)
+    smooth = Image.fromarray(stretched.astype(np.float32)).resize(grey.size, Image.Resampling.BICUBIC)
+    anchors = np.linspace(0, 1, len(HEAT))  # bicubic overshoots them a little, which interp clips
+    colours = np.stack([np.interp(np.asarray(smooth), anchors, HEAT[:, channel]) for channel in range(3)], axis=-1)
+    return Image.blend(grey, Image.fromarray(colours.round().astype(np.uint8)), OPACITY)
+
+
+def enlarged(image: np.ndarray, side: int = SIDE) -> Image.Image:
+    """uint8 (H, W, C) with `side` pixels on the longer side; small images without smoothing, so that pixels show."""
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    factor = side / max(picture.size)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX)
+
+
+def _on_grid(classifier: Classifier, matrix: Tensor) -> np.ndarray:
+    rows = pooled(matrix, classifier.config["model"]["pool"])
+    return rows.reshape(len(rows), *grid_of(classifier)).float().cpu().numpy()

@@ -1,0 +1,17 @@
+"""The classifier that a person names on a command line, the champion if they name none."""
+
+from vit.inference import Classifier
+from vit.params import load_params
+from vit.registry.gate import CHAMPION
+from vit.registry.models import downloaded
+
+MODEL_HELP = (
+    "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/models/KEY or any other URI that MLflow downloads from, or a "
+    "folder such as `model`; the champion if not given"
+)
+
+
+def load_classifier(model_uri: str | None) -> Classifier:
+    """On the CPU. Raises UserError if there is no such model."""
+    with downloaded(model_uri or f"models:/{load_params().register_.name}@{CHAMPION}") as folder:
+        return Classifier.load(folder)
