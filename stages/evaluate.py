@@ -9,56 +9,83 @@ from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
 from vit.data.manifest import PARTS, read_rows
 from vit.errors import run_program
+from vit.evaluation.answers import Answers, ask
+from vit.evaluation.calibration import reliability_rows
 from vit.evaluation.explain_figures import explain_figures
-from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows
-from vit.evaluation.plots import confusion_figure
-from vit.files import write_json, write_table
+from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance_rows
+from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
+from vit.evaluation.mistakes import mistakes_sheet
+from vit.evaluation.plots import confusion_figure, reliability_figure
+from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
+from vit.files import read_json, write_json, write_table
 from vit.inference import Classifier
 from vit.params import load_params
 from vit.training.device import find_device
 
-RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
+RAW, TABLES, SPLITS, PACKED = Path("data/raw"), Path("data/tables"), Path("data/splits"), Path("data/packed")
 OUT = Path("evaluation")
 
 
 def main() -> None:
-    """Label the test part; write its metrics, the confusion matrix and every prediction, those of val beside them."""
+    """Label val and test; write the metrics of test, the tables and figures behind them, and every prediction."""
     params = load_params()
     settings = params.evaluate
     classifier = Classifier.load(Path("model"), find_device(settings.device))
     train, val, test = (load_part(PACKED, part, RAW, SPLITS) for part in PARTS)
-    probabilities = answers(classifier, test, settings.batch_size)
-    labels, predictions = test.labels.numpy(), probabilities.argmax(axis=1)
+    rows = {part: read_rows(SPLITS / f"{part}.csv") for part in PARTS}
+    answers, changed = ask(classifier, test, rows["test"], settings.batch_size, changes_of(settings.invariance))
+    of_val, _ = ask(classifier, val, rows["val"], settings.batch_size)
 
-    metrics = headline(labels, probabilities, settings.confidence_level)
-    metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), labels)
+    metrics = headline(answers, settings)
+    metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), answers.labels)
     if settings.svc_baseline:
         size = classifier.config["image_size"]
         arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
         metrics["svc_accuracy"] = svc_accuracy(*arrays)
     write_json(Path("metrics/test.json"), metrics)
 
-    classes = classifier.classes
-    counts = confusion(labels, predictions, classes)
-    confusion_figure(OUT / "confusion_matrix.png", counts, classes)
-    write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, classes))
-    write_table(OUT / "per_class.csv", per_class(labels, predictions, classes))
-    write_table(OUT / "predictions.csv", prediction_rows(read_rows(SPLITS / "test.csv"), probabilities, classes))
-    of_val = answers(classifier, val, settings.batch_size)
-    write_table(OUT / "val_predictions.csv", prediction_rows(read_rows(SPLITS / "val.csv"), of_val, classes))
-    explain_figures(OUT / "explain", classifier, test, probabilities, settings.explain_images)
-    low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
-    print(f"test accuracy {metrics['test_accuracy']:.4f} ({low:.4f} to {high:.4f}) on {len(labels)} images")
-
-
-def answers(classifier: Classifier, part: Part, batch_size: int) -> np.ndarray:
-    """Probabilities (N, classes) of the images of a part, in the order of the split."""
-    return np.concatenate([classifier.probabilities(images) for images, _ in part.in_order(batch_size)])
+    write_table(OUT / "predictions.csv", prediction_rows(answers))
+    write_table(OUT / "val_predictions.csv", prediction_rows(of_val))
+    write_table(OUT / "per_class.csv", per_class(answers))
+    write_confusion(answers)
+    write_reliability(answers, settings.ece_bins)
+    images = [row for part in PARTS for row in rows[part]]
+    slices = {name: slice_values(name, rows["test"], images, TABLES) for name in settings.slices}
+    write_table(OUT / "slices.csv", slice_rows(answers, slices, settings), SLICE_COLUMNS)
+    write_table(OUT / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
+    write_table(OUT / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
+    mistakes_sheet(OUT / "mistakes.png", answers, RAW, classifier.config)
+    explain_figures(OUT / "explain", classifier, test, answers.probabilities, settings.explain_images)
+    print(summary(metrics | read_json(Path("metrics/split.json")), len(test)))
 
 
 def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:
     """Every image of a part in one array uint8 (N, H, W, C), without the margin of train images."""
     return np.concatenate([centre_crop(images, image_size).numpy() for images, _ in part.in_order(batch_size)])
+
+
+def write_confusion(answers: Answers) -> None:
+    counts = confusion(answers)
+    confusion_figure(OUT / "confusion_matrix.png", counts, answers.classes)
+    write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, answers.classes))
+    write_table(OUT / "confusion_rates.csv", confusion_rows(rates(counts), answers.classes))
+
+
+def write_reliability(answers: Answers, bins: int) -> None:
+    said = {"temperature 1": answers.uncalibrated, "fitted temperature": answers.probabilities}
+    tables = {name: reliability_rows(answers.labels, probabilities, bins) for name, probabilities in said.items()}
+    reliability_figure(OUT / "reliability.png", tables)
+    lines = [{"answers": name} | row for name, table in tables.items() for row in table]
+    write_table(OUT / "reliability.csv", lines)
+
+
+def summary(metrics: dict[str, float], images: int) -> str:
+    """The accuracy in one line, with its interval and what it is worth beside programs without a ViT."""
+    low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
+    beside = [("majority", "majority_accuracy"), ("nearest neighbour", "nearest_neighbour_accuracy")]
+    beside += [("SVC", "svc_accuracy")] if "svc_accuracy" in metrics else []
+    others = ", ".join(f"{name} {metrics[key]:.4f}" for name, key in beside)
+    return f"test accuracy {metrics['test_accuracy']:.4f} ({low:.4f} to {high:.4f}) on {images} images; {others}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -20,23 +21,22 @@ from vit.registry.publish import Content, publish
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
-AUDIT, EXPLAIN = Path("data/audit"), Path("evaluation/explain")
+AUDIT, EVALUATION, EXPLAIN = Path("data/audit"), Path("evaluation"), Path("evaluation/explain")
 SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
+MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
     "": [Path("params.yaml")],
     "training": [
         Path("training", name) for name in ("history.csv", "learning_rate.csv", "training_curves.png", "batch.png")
     ],
     "evaluation": [
-        Path("evaluation", name)
-        for name in (
-            "confusion_matrix.csv",
-            "confusion_matrix.png",
-            "per_class.csv",
-            "predictions.csv",
-            "val_predictions.csv",
-        )
+        *(EVALUATION / f"{name}.csv" for name in ("confusion_matrix", "confusion_rates", "per_class", "reliability")),
+        *(
+            EVALUATION / f"{name}.csv"
+            for name in ("slices", "questions", "invariance", "predictions", "val_predictions")
+        ),
+        *(EVALUATION / f"{name}.png" for name in ("confusion_matrix", "reliability", "mistakes")),
     ],
 }
 
@@ -61,7 +61,6 @@ def gather(params: Params, temporary: Path) -> Content:
     metrics = [Path("metrics", f"{stage}.json") for stage in ("split", "train", "test")]
     summary = {name: value for path in metrics for name, value in read_json(path).items()}
     audit = sorted(AUDIT.iterdir())
-    per_class = read_table(Path("evaluation/per_class.csv"))
     explain = sorted(EXPLAIN.glob("*"))  # none if evaluate.explain_images is 0
     shown = [*audit, *explain, *(file for files in RUN_FILES.values() for file in files)]
     files = [MODEL / WEIGHTS, MODEL / CONFIG, *shown]
@@ -79,13 +78,13 @@ def gather(params: Params, temporary: Path) -> Content:
         files_key=sha256_of(*files, *metrics),
         points=partial(training_points, history, rates, clock=[]),
         summary=summary,
-        details={f"test_f1/{NOT_IN_A_NAME.sub('_', row['class'])}": float(row["f1"]) for row in per_class},
+        details=details(),
         run_tags=md5_tags,
         version_tags=digests,
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
-        card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary),
+        card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary, config["temperature"]),
         candidacy=Candidacy(
             rules=params.register_,
             may_lead=params.split.subset_per_class is None and params.split.folds is None,
@@ -96,6 +95,29 @@ def gather(params: Params, temporary: Path) -> Content:
             leakage=summary["leakage"],
         ),
     )
+
+
+def details() -> dict[str, float]:
+    """Figures that stand on the run alone: per class, slice, question and change. A slice in many parts is a table."""
+    found = {f"test_f1/{_segment(row['class'])}": row["f1"] for row in read_table(EVALUATION / "per_class.csv")}
+    slices = read_table(EVALUATION / "slices.csv")
+    parts = Counter(row["slice"] for row in slices)
+    shown = [row for row in slices if parts[row["slice"]] <= MOST_PARTS]
+    found |= {f"test_slice/{_segment(row['slice'])}/{_segment(row['value'])}": row["accuracy"] for row in shown}
+    for row in read_table(EVALUATION / "questions.csv"):
+        found |= {
+            f"test_question/{_segment(row['question'])}/{name}": row[name] for name in ("accuracy", "low", "high", "f1")
+        }
+    changes = read_table(EVALUATION / "invariance.csv")
+    found |= {
+        f"test_change/{row['change']}/{name}": row[name] for row in changes for name in ("accuracy", "same_answer")
+    }
+    return {name: float(value) for name, value in found.items() if value != ""}
+
+
+def _segment(text: str) -> str:
+    """Anybody's words as a part between the slashes of a metric's name, as MLflow allows it."""
+    return NOT_IN_A_NAME.sub("_", text).replace("/", "_").strip(".")[:100] or "_"
 
 
 def part_digest(raw: dict, part: str) -> str:
@@ -116,18 +138,24 @@ def _named(path: str) -> str:
     return "data.path" if outside else NOT_IN_A_NAME.sub("_", path)
 
 
-def model_card(params: Params, raw: dict, audit: dict, scores: dict) -> str:
+def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature: float) -> str:
     """What a person should know before using the model, in Markdown."""
     model, pack = params.model, params.pack
     given_away = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in audit["leakage"].items())
     height, width = pack.image_size
+    confidence_level, groups = params.evaluate.confidence_level, scores["test_groups"]
+    of_groups = "" if groups == scores["test_images"] else f", by {groups} groups of images"
     lines = [
         f"Vision Transformer trained from scratch on {raw['images']} images of `{raw['source']}` ({raw['version']}).",
         f"- Classes ({len(raw['classes'])}): {', '.join(list(raw['classes'])[:20])}",
-        f"- Test accuracy **{scores['test_accuracy']:.1%}**, {params.evaluate.confidence_level:.0%} interval "
-        f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}",
+        f"- Test accuracy **{scores['test_accuracy']:.1%}**, {confidence_level:.0%} interval "
+        f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}{of_groups}",
+        f"- Balanced accuracy {scores['test_balanced_accuracy']:.1%}, macro F1 {scores['test_macro_f1']:.1%}",
         f"- Always answering the most frequent class: {scores['majority_accuracy']:.1%}",
+        f"- One-nearest-neighbour on thumbnails: {scores['nearest_neighbour_accuracy']:.1%}",
         *([f"- RBF SVM on the same split: {scores['svc_accuracy']:.1%}"] if "svc_accuracy" in scores else []),
+        f"- Confidence and accuracy lie {scores['test_ece']:.1%} apart (ECE); {scores['test_ece_uncalibrated']:.1%} "
+        f"before the temperature {temperature:.3g}, fitted on val",
         f"- Epoch {scores['best_epoch']} was chosen on val ({scores['best_val_accuracy']:.1%}), nothing on test",
         f"- Split by {audit['strategy']}: {audit['reason']}",
         f"- What the split gives away, of the test images: {given_away}",

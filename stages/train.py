@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from stages.content import describe_run
-from vit.data.decoded import load_part
+from vit.data.decoded import Part, load_part
 from vit.environment import environment
 from vit.errors import run_program
+from vit.evaluation.calibration import temperature_on
 from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference import Classifier
@@ -56,9 +57,17 @@ def main() -> None:
 
         fit(step, feed, val, progress, checkpoints, show)
         if world.is_first:
-            classifier.save(Path("model"), progress.best_weights)
+            save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
             write_json(OUT / "environment.json", environment(compute.device))
             write_outputs(progress, feed)
+
+
+def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:
+    """Write the model of the best epoch, with the temperature that fits it to val."""
+    classifier = Classifier.new(config, device)  # the one that was trained may be divided among processes
+    classifier.model.load_state_dict(weights)
+    config["temperature"] = temperature_on(val, classifier, 4 * batch_size)
+    classifier.save(Path("model"), weights)
 
 
 def write_outputs(progress: Progress, feed: Feed) -> None:

@@ -39,6 +39,23 @@ def test_a_saved_model_gives_the_same_probabilities_to_the_last_bit(tmp_path, cl
     assert expected.std(axis=0).min() > 1e-4  # the untrained answers do differ from image to image
 
 
+def test_probabilities_are_those_of_the_logits_divided_by_the_temperature_which_travels_with_the_model(
+    tmp_path, classifier, part
+):
+    classifier.config["temperature"] = 0.25
+    loaded = Classifier.load(saved(classifier, tmp_path / "model"))
+    logits = classifier.logits(part.images)
+    np.testing.assert_allclose(loaded.probabilities(part.images), (4 * logits).softmax(dim=1).numpy(), rtol=1e-5)
+    assert loaded.temperature == 0.25
+    assert np.array_equal(loaded.logits(part.images).numpy(), logits.numpy())
+
+
+def test_a_model_from_before_temperatures_were_fitted_has_temperature_1(classifier, part):
+    assert "temperature" not in classifier.config
+    expected = classifier.logits(part.images).softmax(dim=1).numpy()
+    assert np.array_equal(classifier.probabilities(part.images), expected)
+
+
 def test_the_saved_weights_are_those_handed_over(tmp_path, classifier):
     weights = {name: torch.zeros_like(value) for name, value in classifier.model.state_dict().items()}
     classifier.save(tmp_path / "model", weights)

@@ -39,6 +39,10 @@ class Classifier:
         return self.config["std"]
 
     @property
+    def temperature(self) -> float:
+        return self.config.get("temperature", 1.0)  # models from before it was fitted have none
+
+    @property
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
@@ -79,7 +83,11 @@ class Classifier:
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """uint8 (B, H, W, C) of image_size to probabilities (B, classes)."""
-        return self.logits(images).softmax(dim=1).numpy()
+        return self.calibrated(self.logits(images))
+
+    def calibrated(self, logits: Tensor) -> np.ndarray:
+        """Logits (B, classes) to probabilities, by the temperature that was fitted on val."""
+        return (logits / self.temperature).softmax(dim=1).numpy()
 
     def classify(self, files: list[Path | IO[bytes]]) -> list[dict]:
         """Label, confidence in [0, 1] and the probability of every class, per image file.

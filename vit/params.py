@@ -194,6 +194,12 @@ class EvaluateParams(Block):
     batch_size: Count
     device: Device
     confidence_level: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed
+    top_k: Count
+    ece_bins: Count
+    slices: list[Annotated[str, Field(min_length=1)]]
+    questions: dict[str, Annotated[list[str], Field(min_length=1)]] | None
+    invariance: list[Literal["hflip", "brightness", "shift", "jpeg"]]
     svc_baseline: bool
     explain_images: Annotated[int, Field(ge=0)]
 

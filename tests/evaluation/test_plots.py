@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.evaluation.plots import _caption, batch_grid, confusion_figure, training_curves
+from vit.evaluation.calibration import reliability_rows
+from vit.evaluation.plots import _caption, batch_grid, confusion_figure, reliability_figure, training_curves
 
 HISTORY = [
     {"epoch": 1, "train_loss": 1.4, "train_accuracy": 0.3, "val_loss": 1.3, "val_accuracy": 0.4},
@@ -99,3 +100,16 @@ def test_a_mixed_image_is_named_by_its_shares_the_larger_first(tmp_path):
     assert drawn(0.7, 0.3, 0.0) != drawn(0.3, 0.7, 0.0) != drawn(1.0, 0.0, 0.0)
     assert _caption(np.array([0.3, 0.7, 0.0]), names) == "dog 70 %, cat 30 %"
     assert _caption(np.array([0.0, 0.0, 1.0]), names) == "cow"
+
+
+def test_the_reliability_of_equal_tables_draws_equal_bytes_and_of_others_does_not(tmp_path):
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 200)
+    labels = np.random.default_rng(1).integers(0, 3, 200)
+
+    def drawn(bins: int) -> bytes:
+        rows = reliability_rows(labels, probabilities, bins)
+        reliability_figure(tmp_path / "a.png", {"before": rows, "after": rows})
+        return (tmp_path / "a.png").read_bytes()
+
+    assert drawn(10) == drawn(10) != drawn(5)
+    assert Image.open(tmp_path / "a.png").size == (600, 550)

@@ -58,10 +58,29 @@ def test_the_run_shows_the_training_live_with_parameters_curves_and_measured_tim
     assert any(tag.startswith("md5/data/packed") for tag in run.data.tags)
 
 
+def test_comparing_the_champion_with_itself_shows_no_difference(project):
+    shown = project.run(from_readme("python -m vit.compare")).stdout
+    assert "on the same 359 test images" in shown and "no difference is shown" in shown and "p = 1" in shown
+
+
+def test_the_fitted_temperature_is_in_the_model_and_calibrates_it(project):
+    assert 0.2 < json.loads(project.read("model/config.json"))["temperature"] < 0.9  # label smoothing leaves doubt
+    metrics = json.loads(project.read("metrics/test.json"))
+    assert metrics["test_ece"] < metrics["test_ece_uncalibrated"] / 2
+
+
 def test_dvc_plots_show_draws_curves_and_confusion_matrix(project):
     project.run(from_readme("dvc plots show"))
     page = project.read("dvc_plots/index.html")
-    for part in ("loss", "accuracy", "learning_rate", "confusion", "training_curves.png", "confusion_matrix.png"):
+    for part in (
+        "loss",
+        "accuracy",
+        "learning_rate",
+        "confusion",
+        "training_curves.png",
+        "confusion_matrix.png",
+        "reliability.png",
+    ):
         assert part in page
 
 

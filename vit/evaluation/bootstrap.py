@@ -29,8 +29,45 @@ def resampled_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Ite
         yield np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).astype(np.float64)
 
 
+def resampled_totals(sums: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """Totals of columns per resample, each (resamples, k), from their sums per group (groups, k), dense or sparse."""
+    groups = next(iter(sums.values())).shape[0]
+    chunks = [{name: drawn @ table for name, table in sums.items()} for drawn in resampled_weights(groups, seed)]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in sums}
+
+
+def share_interval(
+    values: np.ndarray, groups: np.ndarray, confidence: float, seed: int
+) -> tuple[float, float] | tuple[None, None]:
+    """The interval of the share of images that are True in bool `values` (N,); None, None where all are of one group.
+
+    `groups` (N,) are names or numbers.
+    """
+    numbers = group_numbers(groups)
+    count = int(numbers.max()) + 1
+    if count < 2:
+        return None, None
+    sums = np.stack([np.bincount(numbers, weights=values), np.bincount(numbers)], axis=1)
+    totals = resampled_totals({"": sums}, seed)[""]
+    low, high = percentiles(totals[:, 0] / totals[:, 1], count, confidence)
+    return widened(float(values.mean()), float(low), float(high), count, confidence)
+
+
+def widened(share: float, low: float, high: float, groups: int, confidence: float) -> tuple[float, float]:
+    """`low` and `high` of a share; where it is 0 or 1 and every resample alike, Wilson's (1927), a trial per group.
+
+    Without it a model that happens to be right on every image would be certain to be right always.
+    """
+    if low < high or share not in (0.0, 1.0):
+        return low, high
+    squared = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    doubt = squared / (groups + squared)
+    return (1 - doubt, 1.0) if share == 1.0 else (0.0, doubt)
+
+
 def percentiles(replicates: np.ndarray, groups: int, confidence: float) -> np.ndarray:
-    """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...) from `groups` >= 2."""
+    """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...) of so many groups."""
+    groups = max(groups, 2)  # a lone image has no spread either way
     from scipy.special import stdtrit  # late: half a second, which a publication that judges nothing should not pay
 
     tail = (1 - confidence) / 2

@@ -47,6 +47,44 @@ def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None
     save_figure(figure, path)
 
 
+def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
+    """Accuracy against confidence per bin, a line per named table of `reliability_rows`; a dot's area is its images."""
+    figure = Figure(figsize=(6, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    for color, (name, rows) in zip(("tab:orange", "tab:blue"), tables.items(), strict=True):
+        filled = [row for row in rows if row["images"]]
+        confidence, accuracy = ([row[column] for row in filled] for column in ("confidence", "accuracy"))
+        images = np.array([row["images"] for row in filled])
+        axes.plot(confidence, accuracy, color=color, label=name)
+        axes.scatter(confidence, accuracy, 10 + 400 * images / images.sum(), color=color, alpha=0.5)
+    axes.set(xlabel="confidence", ylabel="accuracy", title="Reliability, test", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(loc="upper left")
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
+    """Images (N, H, W, C) in [0, 1] in rows of 8, each under its caption of two lines; without any, a sheet saying so.
+
+    All are drawn on one pair of axes: a pair each would take seconds.
+    """
+    columns, rows = min(8, max(2, len(images))), max(1, -(-len(images) // 8))
+    height = 1.0 if len(images) == 0 else images.shape[1] / images.shape[2]
+    figure = Figure(figsize=(1.6 * columns, 1.6 * rows * (height + 0.35)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left, top = index % 8, (height + 0.35) * (index // 8)
+        extent = (left + 0.03, left + 0.97, top + 0.32 + 0.94 * height, top + 0.32)
+        axes.imshow(image.clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)
+        axes.text(left + 0.5, top + 0.29, caption, ha="center", va="bottom", fontsize=8, parse_math=False)
+    if len(images) == 0:
+        axes.text(1, height / 2, "no mistakes", ha="center", va="center")
+    axes.set(xlim=(0, columns), ylim=(rows * (height + 0.35), 0))
+    axes.set_axis_off()
+    save_figure(figure, path)
+
+
 def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list[str]) -> None:
     """At most 32 images (B, C, H, W) in [0, 1] in rows of 8, each under the names of the classes (B, K) it has a share
     of."""

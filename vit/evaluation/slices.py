@@ -1,0 +1,90 @@
+"""Accuracy where it may differ: per value of a column, in and out of a list, and on yes-or-no questions."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from vit.data.manifest import Row
+from vit.data.tables import column_values, listed
+from vit.errors import UserError
+from vit.evaluation.answers import Answers
+from vit.evaluation.bootstrap import share_interval
+from vit.params import EvaluateParams
+
+KNOB = "evaluate.slices"
+OF_THE_SPLIT = ("label", "group")
+SLICE_COLUMNS = ["slice", "value", "images", "accuracy", "low", "high"]
+QUESTION_COLUMNS = ["question", "images", "yes", "majority", "accuracy", "low", "high", "precision", "recall", "f1"]
+
+
+def slice_values(name: str, rows: list[Row], known: list[Row], tables: Path) -> list[str]:
+    """What the slice `name` says of each of `rows`: its value in a column of the split, or in a column of a CSV of the
+    folder `tables`, or for the name of such a CSV whether it lists the image, "listed" or "not listed".
+
+    `known` are the images of all parts, by whose names the CSVs are read; one without a value has "". Raises UserError
+    if there is no such column or CSV, or if an image has two values.
+    """
+    if name in OF_THE_SPLIT:
+        return [getattr(row, name) for row in rows]
+    if name.endswith(".csv"):
+        values = ["listed" if there else "not listed" for there in listed(known, tables, name, KNOB)]
+    else:
+        found = column_values(known, tables, name, KNOB)
+        for row, of_row in zip(known, found, strict=True):
+            if len(of_row) > 1:
+                raise UserError(f"{KNOB} '{name}': the table has {sorted(of_row)} for '{row.path}'; leave one of them")
+        values = [next(iter(of_row), "") for of_row in found]
+    by_path = {row.path: value for row, value in zip(known, values, strict=True)}
+    return [by_path[row.path] for row in rows]
+
+
+def slice_rows(answers: Answers, slices: dict[str, list[str]], settings: EvaluateParams) -> list[dict]:
+    """A line per value of each slice: its images, their accuracy and the interval, None where they are of one group."""
+    lines = []
+    for name, values in slices.items():
+        members = defaultdict(list)
+        for index, value in enumerate(values):
+            members[value].append(index)
+        for value, indices in sorted(members.items()):
+            correct = answers.correct[indices]
+            low, high = share_interval(correct, answers.groups[indices], settings.confidence_level, settings.seed)
+            figures = (name, value, len(indices), float(correct.mean()), low, high)
+            lines.append(dict(zip(SLICE_COLUMNS, figures, strict=True)))
+    return lines
+
+
+def question_rows(answers: Answers, settings: EvaluateParams) -> list[dict]:
+    """A line per question of `evaluate.questions`; yes is answered where its classes' probabilities sum to 0.5 or more.
+
+    Tells how many images there are, the share of those whose answer is yes, the accuracy of always giving the more
+    frequent answer, the accuracy and its interval, and precision, recall and F1 of yes. Raises UserError if a class is
+    none of the model's.
+    """
+    lines = []
+    for question, meaning_yes in (settings.questions or {}).items():
+        unknown = sorted(set(meaning_yes) - set(answers.classes))
+        if unknown:
+            raise UserError(
+                f"evaluate.questions: '{question}' names '{unknown[0]}', which is none of the classes {answers.classes}"
+            )
+        places = [answers.classes.index(name) for name in meaning_yes]
+        truth = np.isin(answers.labels, places)
+        said = answers.probabilities[:, places].sum(axis=1, dtype=np.float64) >= 0.5
+        hits, yes = int((truth & said).sum()), float(truth.mean())
+        low, high = share_interval(truth == said, answers.groups, settings.confidence_level, settings.seed)
+        lines.append(
+            {
+                "question": question,
+                "images": len(truth),
+                "yes": yes,
+                "majority": max(yes, 1 - yes),
+                "accuracy": float((truth == said).mean()),
+                "low": low,
+                "high": high,
+                "precision": hits / max(1, int(said.sum())),
+                "recall": hits / max(1, int(truth.sum())),
+                "f1": 2 * hits / max(1, int(truth.sum() + said.sum())),
+            }
+        )
+    return lines
