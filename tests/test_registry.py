@@ -34,6 +34,7 @@ def content(tmp_path, monkeypatch) -> Content:
         version_tags={"val_sha256": "val"},
         artifacts={"": [note]},
         model_folder=tmp_path / "model",
+        serving={"max_rows": 4, "max_bytes": 10**6, "max_pixels": 10**6, "precision": "fp32"},
         card="card",
         may_lead=True,
     )

@@ -64,6 +64,11 @@ class Classifier:
         classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
         return classifier
 
+    def to(self, precision: str) -> "Classifier":
+        """Itself with weights in `fp32`, or in `bf16`: much faster on cores with AMX, probabilities within 0.02."""
+        self.model.to({"fp32": torch.float32, "bf16": torch.bfloat16}[precision])
+        return self
+
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Write `weights` and the settings to `folder`."""
         with replacing(folder / WEIGHTS) as temporary:
@@ -73,9 +78,10 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, C) of image_size to float32 (B, classes), on the CPU."""
-        self.model.eval()
+        if self.model.training:  # else threads that share a served model would write to it
+            self.model.eval()
         x = normalize(to_unit(images.to(self.device)), self.mean, self.std)
-        return self.model(x).float().cpu()
+        return self.model(x.to(self.model.head.weight.dtype)).float().cpu()
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """uint8 (B, H, W, C) of image_size to probabilities (B, classes)."""

@@ -200,6 +200,10 @@ class EvaluateParams(Block):
 
 class RegisterParams(Block):
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    max_rows: Count
+    max_bytes: Count
+    max_pixels: Count
+    precision: Literal["fp32", "bf16"]
 
 
 class Params(Block):
