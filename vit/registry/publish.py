@@ -21,8 +21,8 @@ from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
 class Content(RunContent):
     """All that is published of one training: what its run shows, and its version of the model.
 
-    `version_key` hashes weights, settings and split; `serving` are the settings of the served model. `may_lead` is False for a model that must never become champion
-    by itself.
+    `version_key` hashes weights, settings and split; `serving` are the settings of the served model. `may_lead` is
+    False for a model that must never become champion by itself.
     """
 
     version_key: str

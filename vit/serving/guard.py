@@ -33,7 +33,7 @@ def install(limits: Limits) -> None:
     server = sys.modules[SERVER]
     if list(inspect.signature(server.invocations).parameters) != KNOWN:
         raise MlflowException(
-            "this model cannot guard the server of this MLflow; install the one of its requirements.txt"
+            "this MLflow has a server that the model cannot guard; install the one of its requirements.txt"
         )
     server.invocations = guarded(server.invocations, limits)
 

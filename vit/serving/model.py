@@ -3,6 +3,7 @@
 One input column, `image`: an image file in base64, plain or as a data URL. One answer per row.
 """
 
+import base64
 import contextlib
 import threading
 from pathlib import Path
@@ -70,7 +71,7 @@ class ServedClassifier(PythonModel):
         """One answer per row: label, confidence in [0, 1], probabilities by class name, version of the model.
 
         `params`: `top_k` keeps the k likeliest classes, below `threshold` the label is "unknown", `explain` adds a
-        map of what the model looked at, a PNG in base64. Raises Refusal.
+        map of what the likeliest class was seen by, a PNG in base64. Raises Refusal.
         """
         import torch
 
@@ -78,15 +79,21 @@ class ServedClassifier(PythonModel):
         with self.turns:
             images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
             rows = self.classifier.probabilities(torch.from_numpy(images))
-        return [self._answer(row, options) for row in rows]
+            return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
 
-    def _answer(self, probabilities: np.ndarray, options: Options) -> dict:
+    def _answer(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
         by_class = {self.classifier.classes[index]: float(probabilities[index]) for index in likeliest}
         label, confidence = next(iter(by_class.items()))
         if options.threshold is not None and confidence < options.threshold:
             label = UNKNOWN
-        return {"label": label, "confidence": confidence, "probabilities": by_class, "model_version": self.version}
+        answer = {"label": label, "confidence": confidence, "probabilities": by_class, "model_version": self.version}
+        if options.explain:
+            from vit.evaluation.explain import explanation_png
+
+            picture = explanation_png(self.classifier, image, int(likeliest[0]))
+            answer["explanation"] = base64.b64encode(picture).decode()
+        return answer
 
 
 def _version(folder: Path) -> str:

@@ -105,7 +105,7 @@ def _csv_column(body: bytes) -> list:
         table = pd.read_csv(StringIO(body.decode("utf-8")), dtype=str, keep_default_na=False, index_col=False)
     except ValueError:  # of UTF-8 and of pandas alike
         raise Refusal(
-            "the body is not CSV in UTF-8; send a header `image` and the base64 of one image a line"
+            "the body is not CSV in UTF-8; send a line `image`, then the base64 of one image a line"
         ) from None
     _check_columns(list(table.columns))
     return table[COLUMN].tolist()

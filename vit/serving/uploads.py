@@ -29,10 +29,8 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
     for row, file in enumerate(files):
         pixels += _readable(row, pixel_count, file)
         if pixels > limits.max_pixels:
-            raise Refusal(
-                f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer",
-                status=413,
-            )
+            sentence = f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer"
+            raise Refusal(sentence, status=413)
     settings = {name: config[name] for name in SETTINGS}
     return np.stack([_readable(row, load_image, file, **settings) for row, file in enumerate(files)])
 
