@@ -99,7 +99,8 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise UserError(f"{_name(source)}: no such file") from None
     except Image.DecompressionBombError as error:
-        raise UserError(_too_large(source, str(error))) from error
+        size = str(error).partition("(")[2].partition(")")[0]  # "Image size (900000000 pixels) exceeds ..."
+        raise UserError(_too_large(source, size)) from error
     except BROKEN as error:
         raise UserError(f"{_name(source)}: broken image ({str(error) or type(error).__name__})") from error
 

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from vit.serving.refusal import Refusal
 from vit.serving.requests import JSON, read_request
-from vit.serving.settings import Limits
+from vit.serving.settings import Limits, Options
 
 SERVER, SERVER_APP = "mlflow.pyfunc.scoring_server", "mlflow.pyfunc.scoring_server.app"
 KNOWN = ["data", "content_type", "model", "input_schema"]
@@ -28,17 +28,17 @@ def inside_scoring_server() -> bool:
     return SERVER_APP in sys.modules
 
 
-def install(limits: Limits) -> None:
+def install(limits: Limits, classes: int) -> None:
     """Put `guarded` in front of the server's `invocations`. Raises MlflowException if the server is another one."""
     server = sys.modules[SERVER]
     if list(inspect.signature(server.invocations).parameters) != KNOWN:
         raise MlflowException(
             "this MLflow has a server that the model cannot guard; install the one of its requirements.txt"
         )
-    server.invocations = guarded(server.invocations, limits)
+    server.invocations = guarded(server.invocations, limits, classes)
 
 
-def guarded(invocations: Callable, limits: Limits) -> Callable:
+def guarded(invocations: Callable, limits: Limits, classes: int) -> Callable:
     """`invocations` with a strict reading of the body before it, and one sentence for whatever goes wrong.
 
     It gets the parsed body, so that the JSON is read once. Raises Refusal alone, which the server makes the answer.
@@ -48,7 +48,9 @@ def guarded(invocations: Callable, limits: Limits) -> Callable:
         if len(data) > limits.max_bytes:
             raise Refusal(f"the body is larger than {limits.max_bytes} bytes; send fewer or smaller images", status=413)
         try:
-            return invocations(read_request(data, content_type), JSON, model, None)  # the schema is met already
+            request = read_request(data, content_type)
+            Options.read(request["params"], classes)  # MLflow drops unknown names and repeats wrong values
+            return invocations(request, JSON, model, None)  # the schema is met already
         except Refusal:
             raise
         except Exception:

@@ -61,7 +61,7 @@ class ServedClassifier(PythonModel):
         self.limits = Limits(**settings)
         self.version = _version(folder.parents[1])
         if guard.inside_scoring_server():
-            guard.install(self.limits)
+            guard.install(self.limits, len(self.classifier.classes))
             self.turns = threading.BoundedSemaphore(torch.get_num_threads())
             torch.set_num_threads(1)
         else:

@@ -25,9 +25,9 @@ class Options:
     @classmethod
     def read(cls, params: dict, classes: int) -> "Options":
         """Raises Refusal for an unknown name, another type or a value out of range; null is as good as absent."""
-        given = {name: value for name, value in params.items() if value is not None}
-        if not given.keys() <= {"top_k", "threshold", "explain"}:
+        if not params.keys() <= {"top_k", "threshold", "explain"}:
             raise Refusal('"params" holds an unknown name; known are top_k, threshold and explain')
+        given = {name: value for name, value in params.items() if value is not None}
         top_k, threshold = given.get("top_k"), given.get("threshold")
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= classes):
             raise Refusal(f"top_k must be a whole number from 1 to {classes}, the number of classes")

@@ -12,7 +12,7 @@ from vit.errors import UserError
 from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits
 
-WAY_OUT = "send a whole JPEG, PNG, WebP, GIF, BMP or TIFF file"
+WAY_OUT = "send a JPEG, PNG, WebP, GIF, BMP or TIFF file as it is on disk"
 
 
 def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
