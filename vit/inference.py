@@ -69,6 +69,8 @@ class Classifier:
 
         bf16 is several times as fast on cores with AMX; probabilities then differ from evaluate's by up to 0.02.
         """
+        if precision not in ("fp32", "bf16"):
+            raise UserError(f"precision is '{precision}'; it can be fp32 or bf16")
         if precision == "bf16":
             self.model.to(torch.bfloat16)
             set_fused_attention(self.model, True)

@@ -43,6 +43,12 @@ def test_whatever_the_bytes_they_are_refused_or_become_rows_of_text(body, conten
     assert isinstance(rows, Refusal) or all(type(cell) is str for (cell,) in rows)
 
 
+@pytest.mark.parametrize("value", ["8", 0, -1, 1.5, True, None])
+def test_a_limit_that_is_set_anew_to_nonsense_is_named_when_the_model_is_loaded(value):
+    with pytest.raises(MlflowException, match=r"max_rows is .*; set it to a whole number"):
+        Limits.read({"max_rows": value, "max_bytes": 1, "max_pixels": 1})
+
+
 def test_an_error_of_the_server_itself_is_one_sentence_without_its_trace(caplog):
     def broken(data, content_type, model, input_schema):
         raise RuntimeError("secret")

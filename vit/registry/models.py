@@ -13,7 +13,7 @@ from vit.errors import UserError
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
-SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that serving.py loads
+SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that is served
 
 
 @contextlib.contextmanager

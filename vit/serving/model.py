@@ -58,7 +58,7 @@ class ServedClassifier(PythonModel):
         settings = dict(context.model_config)
         folder = Path(context.artifacts["model"])
         self.classifier = Classifier.load(folder).to(settings.pop("precision"))
-        self.limits = Limits(**settings)
+        self.limits = Limits.read(settings)
         self.version = _version(folder.parents[1])
         if guard.inside_scoring_server():
             guard.install(self.limits, len(self.classifier.classes))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mlflow.exceptions import MlflowException
+
 from vit.serving.refusal import Refusal
 
 
@@ -12,6 +14,14 @@ class Limits:
     max_rows: int
     max_bytes: int
     max_pixels: int
+
+    @classmethod
+    def read(cls, values: dict) -> "Limits":
+        """Raises MlflowException for what is no whole number from 1 on: who serves the model may have set it anew."""
+        for name, value in values.items():
+            if type(value) is not int or value < 1:
+                raise MlflowException(f"{name} is {value!r}; set it to a whole number from 1 on")
+        return cls(**values)
 
 
 @dataclass(frozen=True)
