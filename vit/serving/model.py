@@ -4,8 +4,6 @@ One input column, `image`: an image file in base64, plain or as a data URL. One 
 """
 
 import base64
-import contextlib
-import threading
 from pathlib import Path
 
 import mlflow
@@ -51,9 +49,7 @@ class ServedClassifier(PythonModel):
     """
 
     def load_context(self, context) -> None:
-        import torch  # publishing needs only the signature, and torch costs seconds
-
-        from vit.inference import Classifier
+        from vit.inference import Classifier  # publishing needs only the signature, and torch costs seconds
 
         settings = dict(context.model_config)
         folder = Path(context.artifacts["model"])
@@ -62,10 +58,6 @@ class ServedClassifier(PythonModel):
         self.version = _version(folder.parents[1])
         if guard.inside_scoring_server():
             guard.install(self.limits, len(self.classifier.classes))
-            self.turns = threading.BoundedSemaphore(torch.get_num_threads())
-            torch.set_num_threads(1)
-        else:
-            self.turns = contextlib.nullcontext()
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
         """One answer per row: label, confidence in [0, 1], probabilities by class name, version of the model.
@@ -76,10 +68,9 @@ class ServedClassifier(PythonModel):
         import torch
 
         options = Options.read(params or {}, len(self.classifier.classes))
-        with self.turns:
-            images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
-            rows = self.classifier.probabilities(torch.from_numpy(images))
-            return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
+        images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
+        rows = self.classifier.probabilities(torch.from_numpy(images))
+        return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
 
     def _answer(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
