@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull test test-slow bench-data bench-train bench-scaling clean distclean
+.PHONY: help repro push pull test test-slow bench-data bench-train bench-scaling bench-serve clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -43,6 +43,9 @@ bench-train: .venv/bench.stamp  ## Measure training steps against timm, torchvis
 
 bench-scaling: .venv/run.stamp  ## Measure an epoch against the number of images, memory against the batch size
 	python -m benchmarks.scaling --out benchmarks/scaling.json
+
+bench-serve: .venv/bench.stamp  ## Measure serving under load, about 8 minutes on an idle machine
+	python -m benchmarks.serve --out benchmarks/serve.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

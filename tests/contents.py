@@ -86,6 +86,7 @@ class Publisher:
             version_tags={"train_sha256": f"train {number}", "val_sha256": f"val {number}"},
             artifacts={"audit": [folder / "images.csv"], "evaluation": [folder / "val_predictions.csv"]},
             model_folder=folder / "model",
+            serving=params.register_.model_dump(include={"max_rows", "max_bytes", "max_pixels", "precision"}),
             card=f"card {number}",
             candidacy=Candidacy(
                 rules=params.register_,

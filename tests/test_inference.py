@@ -160,6 +160,15 @@ def test_the_attention_kernel_is_the_one_in_the_settings(tmp_path, classifier):
     assert {block.attn.fused_attn for block in loaded.model.blocks} == {asked == "fused"}
 
 
+def test_bf16_is_close_and_an_unknown_precision_is_refused(classifier, part):
+    expected = classifier.probabilities(part.images)
+    assert np.array_equal(classifier.to("float32").probabilities(part.images), expected)
+    with pytest.raises(UserError, match="precision is 'fp16'; it can be float32 or bfloat16"):
+        classifier.to("fp16")
+    close = classifier.to("bfloat16").probabilities(part.images)
+    assert 0 < np.abs(close - expected).max() < 0.02
+
+
 def test_parameters_are_counted_without_fixed_positions(tmp_path, part):
     learned, fixed = (
         untrained(preset(tmp_path, "shapes", {"model.pos_embed": kind}), part).parameter_count

@@ -68,6 +68,18 @@ class Classifier:
         classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
         return classifier
 
+    def to(self, precision: str) -> "Classifier":
+        """Itself with weights in `float32`, or in `bfloat16` with the fused attention kernel.
+
+        bf16 is several times as fast on cores with AMX; probabilities then differ from evaluate's by up to 0.02.
+        """
+        if precision not in ("float32", "bfloat16"):
+            raise UserError(f"precision is '{precision}'; it can be float32 or bfloat16")
+        if precision == "bfloat16":
+            self.model.to(torch.bfloat16)
+            set_fused_attention(self.model, True)
+        return self
+
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Write `weights` and the settings to `folder`."""
         with replacing(folder / WEIGHTS) as temporary:
@@ -77,9 +89,10 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, C) of image_size to float32 (B, classes), on the CPU."""
-        self.model.eval()
+        if self.model.training:  # else threads that share a served model would write to it
+            self.model.eval()
         x = normalize(to_unit(images.to(self.device)), self.mean, self.std)
-        return self.model(x).float().cpu()
+        return self.model(x.to(self.model.head.weight.dtype)).float().cpu()
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """uint8 (B, H, W, C) of image_size to probabilities (B, classes)."""

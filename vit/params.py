@@ -212,6 +212,10 @@ class RegisterParams(Block):
     min_accuracy: Fraction | None
     max_ece: Fraction | None
     max_leakage: Fraction | None
+    max_rows: Count
+    max_bytes: Count
+    max_pixels: Count
+    precision: Literal["float32", "bfloat16"]
 
 
 class Params(Block):

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import free_port, from_readme
+from tests.conftest import Project, free_port, from_readme
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,30 @@ def test_every_payload_shape_is_answered_with_what_evaluate_computed(project, ad
     assert prediction["confidence"] == pytest.approx(float(row["confidence"]), abs=1e-5)
     expected = {name: float(row[f"p_{name}"]) for name in map(str, range(10))}
     assert prediction["probabilities"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_params_work_and_the_version_of_the_champion_is_named(project, address, predictions):
+    body = {"inputs": [encoded(project, predictions[7])], "params": {"top_k": 2, "threshold": 1.0, "explain": True}}
+    status, answer = post(address, json.dumps(body))
+    (prediction,) = answer["predictions"]
+    assert status == 200 and prediction["model_version"] == "1"
+    assert prediction["label"] == "unknown" and len(prediction["probabilities"]) == 2
+    assert base64.b64decode(prediction["explanation"]).startswith(b"\x89PNG")
+
+
+def test_mlflow_models_predict_answers_as_evaluate_in_a_folder_that_does_not_know_the_repo(
+    project, predictions, tmp_path
+):
+    rows = predictions[:50]
+    (tmp_path / "in.json").write_text(json.dumps({"inputs": [encoded(project, row) for row in rows]}))
+    command = from_readme("mlflow models serve").replace("serve", "predict")
+    store = f"sqlite:///{project.folder}/mlflow.db"
+    elsewhere = Project(tmp_path, project.env)
+    elsewhere.run(f"{command} -t json -i in.json -o out.json", MLFLOW_TRACKING_URI=store)
+    answers = json.loads((tmp_path / "out.json").read_text())["predictions"]
+    for answer, row in zip(answers, rows, strict=True):
+        expected = {name: float(row[f"p_{name}"]) for name in map(str, range(10))}
+        assert answer["probabilities"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_csv_is_answered_too_and_several_images_at_once(project, address, predictions):

@@ -45,3 +45,11 @@ def test_a_publication_that_was_cut_off_while_replacing_a_version_is_completed(c
     assert left.version == version.version
     assert cut_off.version != first.version.version
     assert champion(client) == str(version.version)
+
+
+def test_new_settings_of_serving_take_the_place_of_the_old_ones_in_the_same_version(content, tmp_path):
+    first = publish(content, "vit").version
+    again = publish(replace(content, serving=content.serving | {"max_rows": 7}), "vit")
+    assert again.changed and again.version.version == first.version
+    (settings,) = tmp_path.rglob("MLmodel")
+    assert "max_rows: 7" in settings.read_text()

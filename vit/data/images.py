@@ -1,6 +1,9 @@
 """The one way from an image file to a uint8 array: pack, evaluate, serving and predict all come through here."""
 
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vit.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+# Not EPS, which Pillow hands to Ghostscript, and none of the thirty formats that nobody photographs in.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# What Pillow raises over damaged files; struct.error comes from EXIF.
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, struct.error)
 MODES = {1: "L", 3: "RGB"}
 SETTINGS = ("image_size", "channels", "fit", "margin", "trim_bars")  # what load_image needs to repeat itself
 MAX_PIXELS = 89_478_485  # Pillow's own limit, from which on it warns: 256 MB of RGB
@@ -64,23 +71,37 @@ def decode(source: Path | IO[bytes], mode: str, enough: int | None = None) -> tu
     A JPEG may come smaller by a power of two, as long as both sides keep `enough` pixels. Raises UserError as
     `load_image` does.
     """
+    with _opened(source) as image:
+        name = image.format
+        if enough is not None:
+            image.draft(mode, (enough, enough))
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
+        return _to_mode(image, mode), name
+
+
+def pixel_count(source: Path | IO[bytes]) -> int:
+    """Width times height as the head of an image file says; nothing is decoded. Raises UserError as `load_image`."""
+    with _opened(source) as image:
+        return image.width * image.height
+
+
+@contextmanager
+def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
+    """What goes wrong while the file is open, its decoding included, becomes a UserError that names it."""
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(_too_large(source, f"{image.width * image.height} pixels"))
-            name = image.format
-            if enough is not None:
-                image.draft(mode, (enough, enough))
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
-            return _to_mode(image, mode), name
+            yield image
     except UnidentifiedImageError:
-        raise UserError(f"{_name(source)}: not an image in a format that Pillow reads") from None
+        raise UserError(f"{_name(source)}: not an image in a format that is read here") from None
     except FileNotFoundError:
         raise UserError(f"{_name(source)}: no such file") from None
     except Image.DecompressionBombError as error:
-        raise UserError(_too_large(source, str(error))) from error
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
+        size = str(error).partition("(")[2].partition(")")[0]  # "Image size (900000000 pixels) exceeds ..."
+        raise UserError(_too_large(source, size)) from error
+    except BROKEN as error:
         raise UserError(f"{_name(source)}: broken image ({str(error) or type(error).__name__})") from error
 
 
@@ -111,12 +132,6 @@ def content_box(image: Image.Image) -> tuple[int, int, int, int]:
     if 2 * (bottom - top) < image.height:
         top, bottom = 0, image.height
     return left, top, right, bottom
-
-
-def _upright(image: Image.Image, mode: str) -> Image.Image:
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
-    return _to_mode(image, mode)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:

@@ -16,7 +16,7 @@ from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 CONFIG = "config.json"
-SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that serving.py loads
+SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that is served
 
 
 @contextlib.contextmanager

@@ -1,12 +1,9 @@
 """Publishing a training: one run and one version of the registered model per content."""
 
 import tempfile
-import warnings
 from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
@@ -18,22 +15,22 @@ from vit.registry.evidence import Candidacy
 from vit.registry.gate import CHALLENGER
 from vit.registry.judging import judge
 from vit.registry.models import SERVED_FILES
+from vit.registry.served import save_served, served_key
 from vit.tracking.run import RunContent, publish_run
 from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
-
-SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors")
 
 
 @dataclass(frozen=True)
 class Content(RunContent):
     """All that is published of one training: what its run shows, and its version of the model.
 
-    `version_key` hashes weights, settings and split.
+    `version_key` hashes weights, settings and split; `serving` are the settings of the served model.
     """
 
     version_key: str
     version_tags: dict[str, str]
     model_folder: Path
+    serving: dict[str, int | str]
     card: str
     candidacy: Candidacy
 
@@ -136,26 +133,19 @@ def _folder(version_key: str) -> str:
 
 
 def _log_model(client: MlflowClient, run: Run, content: Content) -> bool:
-    """Put the served model below `run`, each version in a folder of its own, unless it is there whole."""
+    """Put the served model below `run`, each version in a folder of its own, unless it is there whole.
+
+    New settings of serving, or newer code, take the place of the old ones; weights and config.json stay as they are.
+    """
     folder = _folder(content.version_key)
     logged = f"logged/{folder}"
-    if logged in run.data.tags and client.list_artifacts(run.info.run_id, f"{folder}/{SERVED_FILES}"):
+    wanted = served_key(content.serving)
+    if run.data.tags.get(logged) == wanted and client.list_artifacts(run.info.run_id, f"{folder}/{SERVED_FILES}"):
         return False
-    from vit.serving import SIGNATURE  # late, as the import also names the model to serve to MLflow
-
-    package = Path(__file__).parents[1]
-    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
-        mlflow.pyfunc.save_model(
-            path=f"{temporary}/model",
-            python_model=str(package / "serving.py"),
-            artifacts={"model": str(content.model_folder)},
-            code_paths=[str(package)],
-            signature=SIGNATURE,
-            pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in SERVED_WITH],
-        )
+    with tempfile.TemporaryDirectory() as temporary:
+        save_served(Path(temporary, "model"), content.model_folder, content.serving)
         client.log_artifacts(run.info.run_id, f"{temporary}/model", folder)
-    client.set_tag(run.info.run_id, logged, "whole")
+    client.set_tag(run.info.run_id, logged, wanted)
     return True
 
 

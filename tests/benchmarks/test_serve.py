@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from benchmarks.load import Target, Timings, drive, percentiles
+from benchmarks.serve import Workload, bare_rows, load_rows, report, serving_rows
+from tests.local_server import Answer, serving
+
+TINY = Workload(seconds=0.2, clients=(1, 8), rows=(1, 2), passes=1, size=(48, 80))
+
+
+def test_the_serving_benchmark_still_works_and_every_request_is_answered(tmp_path):
+    report([*serving_rows(TINY), *bare_rows(TINY)], tmp_path / "serve.json")
+    rows = json.loads((tmp_path / "serve.json").read_text())
+    assert len(rows) == 1 + 4 * 6 + 1 + 4 + 2
+    assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows)
+    answered = [row for row in rows if row["case"].endswith("answered")]
+    assert len(answered) == 4 and all(row["ours"] == row["peer"] == 100 and row["met"] for row in answered)
+    assert [row["goal"] for row in rows if row["peer_name"] == "in process"] == [None, 0.9, None, 0.9]
+    assert all(row["met"] for row in rows if "largest difference" in row["case"])
+
+
+def test_clients_count_what_was_answered_and_what_was_not():
+    seen = []
+
+    def answer(path: str, body: bytes) -> Answer:
+        seen.append(body)
+        return Answer(200 if body == b"good" else 500, b"{}")
+
+    with serving(answer) as address:
+        port = int(address.rpartition(":")[2])
+        timings = drive(Target(port, "/", [b"good", b"bad"], rows=3), clients=2, seconds=0.3)
+    assert timings.answered == pytest.approx(0.5, abs=0.1)
+    assert 0 < timings.p50 <= timings.p95 <= timings.p99
+    assert timings.throughput <= 3 * seen.count(b"good") / 0.3
+
+
+def test_latencies_are_better_when_smaller_and_throughput_when_larger():
+    ours, peer, alone = (Timings(throughput, 10, 20, 30, 1.0) for throughput in (90, 180, 100))
+    rows = load_rows("case", 8, ours, peer, alone)
+    assert [row["ratio"] for row in rows] == [1, 0.9, 0.5, 1, 1, 1]
+    assert [row["met"] for row in rows] == [True, True, None, None, None, None]
+
+
+def test_percentiles_are_those_of_the_definition():
+    assert percentiles([float(number) for number in range(101)]) == (50, 95, 99)
+    assert percentiles([7.0]) == (7, 7, 7)

@@ -1,0 +1,52 @@
+"""What the served model allows, set when it was published, and what one request asks of it."""
+
+from dataclasses import dataclass
+
+from mlflow.exceptions import MlflowException
+
+from vit.serving.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The `register` block's limits of one request: rows, bytes of its body, pixels of all its images together."""
+
+    max_rows: int
+    max_bytes: int
+    max_pixels: int
+
+    @classmethod
+    def read(cls, values: dict) -> "Limits":
+        """Raises MlflowException for what is no whole number from 1 on: who serves the model may have set it anew."""
+        for name, value in values.items():
+            if type(value) is not int or value < 1:
+                raise MlflowException(f"{name} is {value!r}; set it to a whole number from 1 on")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The params of one request; None where nothing is asked."""
+
+    top_k: int | None
+    threshold: float | None
+    explain: bool
+
+    @classmethod
+    def read(cls, params: dict, classes: int) -> "Options":
+        """Raises Refusal for an unknown name, another type or a value out of range; null is as good as absent."""
+        if not params.keys() <= {"top_k", "threshold", "explain"}:
+            raise Refusal('"params" holds an unknown name; known are top_k, threshold and explain')
+        given = {name: value for name, value in params.items() if value is not None}
+        top_k, threshold = given.get("top_k"), given.get("threshold")
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= classes):
+            raise Refusal(f"top_k must be a whole number from 1 to {classes}, the number of classes")
+        if threshold is not None and (isinstance(threshold, bool) or not _is_share(threshold)):
+            raise Refusal("threshold must be a number from 0 to 1")
+        if not isinstance(given.get("explain", False), bool):
+            raise Refusal("explain must be true or false")
+        return cls(top_k, threshold, given.get("explain", False))
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1

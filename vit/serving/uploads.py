@@ -1,0 +1,54 @@
+"""From base64 text to the pixels that the model takes; nothing here opens a path or an address."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+
+from vit.data.images import SETTINGS, load_image, pixel_count
+from vit.errors import UserError
+from vit.serving.refusal import Refusal
+from vit.serving.settings import Limits
+
+WAY_OUT = "send a JPEG, PNG, WebP, GIF, BMP or TIFF file as it is on disk"
+
+
+def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
+    """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size.
+
+    Raises Refusal naming the first bad row, or the limit that all of them together exceed; before any is decoded.
+    """
+    if len(texts) == 0:
+        raise Refusal("no images were sent: the column 'image' has no rows; send at least one")
+    if len(texts) > limits.max_rows:
+        raise Refusal(f"more than {limits.max_rows} rows; send them in several requests", status=413)
+    files = [_decode(row, text) for row, text in enumerate(texts)]
+    pixels = 0
+    for row, file in enumerate(files):
+        pixels += _readable(row, pixel_count, file)
+        if pixels > limits.max_pixels:
+            sentence = f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer"
+            raise Refusal(sentence, status=413)
+    settings = {name: config[name] for name in SETTINGS}
+    return np.stack([_readable(row, load_image, file, **settings) for row, file in enumerate(files)])
+
+
+def _decode(row: int, text: str) -> BytesIO:
+    try:
+        if text[:5].lower() == "data:":
+            header, _, text = text.partition(",")
+            if not header.lower().endswith(";base64"):
+                raise Refusal(f"row {row}: a data URL without base64; send data:image/png;base64,<base64>")
+        return BytesIO(base64.b64decode("".join(text.split()), validate=True))
+    except (binascii.Error, ValueError, TypeError, AttributeError):
+        raise Refusal(f"row {row}: not base64; send the bytes of an image file, encoded in base64") from None
+
+
+def _readable(row: int, read, file: BytesIO, **settings):
+    try:
+        file.seek(0)
+        return read(file, **settings)
+    except UserError as error:
+        raise Refusal(f"row {row}: {str(error).removeprefix('image: ')}; {WAY_OUT}") from None
