@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks.tutorial_vit import TutorialViT
 from vit.inference import Classifier
-from vit.params import ModelParams, TrainParams, load_params
+from vit.params import ModelParams, TrainParams
+from vit.params_file import load_params
 from vit.training.device import Compute, apply, choose, find_device
 from vit.training.distributed import World
 from vit.training.step import TrainingStep

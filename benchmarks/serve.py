@@ -26,7 +26,7 @@ from benchmarks.load import Target, Timings, drive, free_port, percentiles, runn
 from benchmarks.rows import alternating, report, row
 from vit.inference import Classifier
 from vit.model import VisionTransformer, set_fused_attention
-from vit.params import load_params
+from vit.params_file import load_params
 from vit.registry.served import save_served
 
 PRESET = Path(__file__).parents[1] / "presets" / "tom_and_jerry.yaml"

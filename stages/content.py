@@ -9,7 +9,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from vit.files import read_json, sha256_of
-from vit.params import Params, flatten
+from vit.params import Params
+from vit.params_file import flatten
 from vit.tracking.run import RunDescription
 
 STAGES_OF_A_TRAINING = ("download", "split", "pack", "train")

@@ -5,7 +5,7 @@ from pathlib import Path
 from vit.data.sources.fetch import describe, fetch
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
-from vit.params import load_params
+from vit.params_file import load_params
 
 RAW = Path("data/raw")
 TABLES = Path("data/tables")

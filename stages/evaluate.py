@@ -19,7 +19,7 @@ from vit.evaluation.plots import confusion_figure, reliability_figure
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.files import read_json, write_json, write_table
 from vit.inference import Classifier
-from vit.params import load_params
+from vit.params_file import load_params
 from vit.training.device import find_device
 
 RAW, TABLES, SPLITS, PACKED = Path("data/raw"), Path("data/tables"), Path("data/splits"), Path("data/packed")

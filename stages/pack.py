@@ -16,7 +16,7 @@ from vit.data.pack import (
 )
 from vit.errors import run_program
 from vit.files import read_json, replacing_folder, write_json
-from vit.params import load_params
+from vit.params_file import load_params
 
 RAW = Path("data/raw")
 SPLITS = Path("data/splits")

@@ -14,7 +14,8 @@ from stages.content import describe_run
 from stages.provenance import origin_of, write_provenance
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
-from vit.params import Params, load_params
+from vit.params import Params
+from vit.params_file import load_params
 from vit.registry.evidence import Candidacy
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish

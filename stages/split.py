@@ -10,7 +10,7 @@ from vit.data.manifest import PARTS, list_images
 from vit.data.split import assign, choose_strategy, subset
 from vit.errors import UserError, run_program
 from vit.files import replacing_folder, write_json, write_table
-from vit.params import load_params
+from vit.params_file import load_params
 
 RAW, TABLES = Path("data/raw"), Path("data/tables")
 SPLITS, AUDIT = Path("data/splits"), Path("data/audit")

@@ -14,7 +14,7 @@ from vit.evaluation.calibration import temperature_on
 from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference import Classifier
-from vit.params import load_params
+from vit.params_file import load_params
 from vit.tracking.live import LiveRun
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device

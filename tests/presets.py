@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from vit.params import Params, load_params
+from vit.params import Params
+from vit.params_file import load_params
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -4,7 +4,7 @@ from mlflow import MlflowClient
 from tests.presets import preset, write_preset
 from vit.errors import UserError
 from vit.folds import main
-from vit.params import flatten
+from vit.params_file import flatten
 from vit.tracking.store import open_store
 
 

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 from tests.presets import REPO, preset
 from vit.errors import UserError
-from vit.params import all_keys, flatten, load_params
+from vit.params_file import all_keys, flatten, load_params
 
 PRESETS = sorted((REPO / "presets").glob("*.yaml"))
 DIGITS = (REPO / "presets" / "digits.yaml").read_text(encoding="utf-8")

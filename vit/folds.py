@@ -3,7 +3,7 @@
 from statistics import mean, stdev
 
 from vit.errors import UserError, run_program
-from vit.params import flatten, load_params
+from vit.params_file import flatten, load_params
 from vit.tracking.run import finished_runs
 from vit.tracking.store import open_store
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.presets import REPO
-from vit.params import RegisterParams, load_params
+from vit.params import RegisterParams
+from vit.params_file import load_params
 from vit.registry.cost import cost_of
 from vit.registry.gate import Comparison, Cost, Figures, decide, missed_floors, too_few
 

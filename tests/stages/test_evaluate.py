@@ -17,7 +17,7 @@ import stages.split
 from tests.presets import write_preset
 from vit.files import read_json, read_table, sha256_of
 from vit.inference import Classifier
-from vit.params import load_params
+from vit.params_file import load_params
 from vit.training.device import choose
 from vit.training.distributed import World
 

@@ -3,7 +3,7 @@
 import argparse
 
 from vit.errors import UserError
-from vit.params import load_params
+from vit.params_file import load_params
 from vit.registry.champions import BY_HAND, add_note, champion_of, crown, roll_back
 from vit.registry.gate import CHAMPION
 from vit.registry.lock import deciding

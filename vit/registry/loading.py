@@ -1,7 +1,7 @@
 """The classifier that a person names on a command line, the champion if they name none."""
 
 from vit.inference import Classifier
-from vit.params import load_params
+from vit.params_file import load_params
 from vit.registry.gate import CHAMPION
 from vit.registry.models import downloaded
 

@@ -3,7 +3,8 @@
 import argparse
 from statistics import NormalDist
 
-from vit.params import Params, load_params
+from vit.params import Params
+from vit.params_file import load_params
 from vit.registry.champions import ROLLED_BACK
 from vit.registry.models import find_version, registry
 
