@@ -95,6 +95,7 @@ def gather(params: Params, temporary: Path) -> Content:
             model=MODEL,
             raw=Path("data/raw"),
             leakage=summary["leakage"],
+            ece_bins=params.evaluate.ece_bins,
         ),
     )
 

@@ -96,6 +96,7 @@ class Publisher:
                 model=folder / "model",
                 raw=self.folder / "raw0",
                 leakage=leakage,
+                ece_bins=params.evaluate.ece_bins,
             ),
         )
 

@@ -11,7 +11,8 @@ from tests.conftest import REPO
 
 STAGES = YAML(typ="safe", pure=True).load(REPO / "dvc.yaml")["stages"]
 # They change nothing in the outputs (registry and tracking publish them, params checks what DVC watches by block).
-EXEMPT = ("vit/params.py", "vit/params_file.py", "vit/serving/", "vit/registry/", "vit/tracking/")  # a file, or all below a folder
+# A file, or all below a folder.
+EXEMPT = ("vit/params.py", "vit/params_file.py", "vit/serving/", "vit/registry/", "vit/tracking/")
 
 
 def imports(path: str, at_start_only: bool = False) -> set[str]:

@@ -17,7 +17,6 @@ from vit.registry.gate import Comparison, Figures, Verdict, too_few
 from vit.registry.models import CONFIG, downloaded, read_config
 
 SEED = 0  # of the bootstrap: the verdict is a function of the pair
-BINS = 15  # of the calibration error
 AT_ONCE = 64  # images that the champion labels at a time
 IMAGES, PREDICTIONS = "audit/images.csv", "evaluation/val_predictions.csv"  # of a run
 
@@ -46,6 +45,7 @@ class Candidacy:
     model: Path
     raw: Path
     leakage: float
+    ece_bins: int
 
 
 def figures_of(candidacy: Candidacy) -> Figures:
@@ -53,7 +53,7 @@ def figures_of(candidacy: Candidacy) -> Figures:
     rows = read_table(candidacy.predictions)
     correct = np.array([row["prediction"] == row["label"] for row in rows])
     confidence = np.array([float(row["confidence"]) for row in rows])
-    return Figures(float(correct.mean()), calibration_error(confidence, correct), candidacy.leakage)
+    return Figures(float(correct.mean()), calibration_error(confidence, correct, candidacy.ece_bins), candidacy.leakage)
 
 
 def compare(
@@ -101,9 +101,9 @@ def compare(
     )
 
 
-def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
     """The expected calibration error in [0, 1]: confidence against accuracy in equally wide bins."""
-    numbers = np.ceil(confidence * BINS).astype(int).clip(1, BINS)
+    numbers = np.ceil(confidence * bins).astype(int).clip(1, bins)
     gaps = np.bincount(numbers, weights=confidence) - np.bincount(numbers, weights=correct)
     return float(np.abs(gaps).sum() / len(correct))
 
