@@ -68,7 +68,8 @@ class TrainingStep:
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.train.clip_grad is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_grad)
+            together = True if self.device_type == "cpu" and not self.is_sharded else None  # None: where PyTorch would
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_grad, foreach=together)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
