@@ -60,11 +60,16 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Classifier":
-        """Read what `save` wrote. Raises UserError if a file is missing."""
+        """Read what `save` wrote. Raises UserError if a file is missing, or a setting that came after the model."""
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise UserError(f"no trained model in {folder} ({name} is missing); run `dvc repro`")
-        classifier = cls.new(read_json(folder / CONFIG), torch.device(device))
+        config = read_json(folder / CONFIG)
+        if missing := [
+            name for name in (*SETTINGS, "classes", "mean", "std", "model", "compute") if name not in config
+        ]:
+            raise UserError(f"the model is of another release ({CONFIG} lacks {', '.join(missing)}); train it anew")
+        classifier = cls.new(config, torch.device(device))
         classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
         return classifier
 

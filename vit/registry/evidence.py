@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from vit.errors import UserError
 from vit.evaluation.paired import mcnemar, paired_bootstrap
 from vit.files import read_json, read_table
 from vit.params import RegisterParams
@@ -166,7 +167,11 @@ def _answers(name: str, version: ModelVersion, images: list[dict], raw: Path) ->
     from vit.inference import Classifier  # late: torch costs seconds, and most often there is nothing to run
 
     with downloaded(f"models:/{name}/{version.version}") as folder:
-        classifier = Classifier.load(folder)
+        try:
+            classifier = Classifier.load(folder)
+        except UserError as error:
+            reason = f"champion {version.version} cannot be run ({error}); promote by hand"
+            raise Incomparable(Verdict(False, "not comparable", reason)) from error
     answers = {}
     for start in range(0, len(images), AT_ONCE):
         batch = images[start : start + AT_ONCE]
