@@ -1,20 +1,13 @@
 """Experiments on a fresh clone: a queued sweep, single runs, a killed training, a server, a store that is away."""
 
 import json
-import os
-import signal
-import subprocess
-import time
 import urllib.request
-from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from tests.conftest import free_port, from_readme
 from tests.experiments.sweep import PARAMS, PARAMS_OF_OTHER_IMAGES, PARAMS_OF_THE_SWEEP, work_through_the_queue
 from tests.store import look, stages_run
-from vit.files import sha256_of
 
 
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
@@ -30,42 +23,6 @@ def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
     assert first.tags["gate/outcome"] == "first champion" and second.tags["gate/champion"] == str(first.version)
     assert (held.aliases["champion"] == str(second.version)) is (second.tags["gate/decision"] == "promoted")
     assert json.loads(second.tags["gate/numbers"])["images"] == 40
-
-
-def test_a_killed_training_continues_in_the_same_run_and_ends_with_the_bytes_of_one_that_was_not(swept, tmp_path):
-    # The same content as one of the sweep, so that it can be compared, hence with a store of its own.
-    elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    swept.run(f"{PARAMS_OF_THE_SWEEP} && dvc repro pack")
-    training = subprocess.Popen(
-        ["python", "-m", "stages.train"], cwd=swept.folder, env=swept.env | elsewhere, stderr=subprocess.DEVNULL
-    )
-    checkpoint = _wait_for_checkpoint(swept.folder / "checkpoints")
-    os.kill(training.pid, signal.SIGKILL)
-    training.wait()
-    assert checkpoint.exists() and not (swept.folder / "model/model.safetensors").exists()
-
-    swept.run("python -m stages.train", **elsewhere)
-    client = MlflowClient(elsewhere["MLFLOW_TRACKING_URI"])
-    (run,) = client.search_runs([client.get_experiment_by_name("vit").experiment_id])
-    assert run.info.status == "FINISHED" and "rebuilt_from_files" not in run.data.tags
-    points = client.get_metric_history(run.info.run_id, "val_accuracy")
-    assert sorted(point.step for point in points) == list(range(1, 9))
-
-    held = look(swept)
-    (twin,) = [one for one in held.versions if one.tags["content_key"] == run.data.tags["content_key"]]
-    weights = swept.folder / "model/model.safetensors"
-    assert sha256_of(weights) == twin.tags["weights_sha256"]
-    for path in ("training/history.csv", "training/training_curves.png"):
-        theirs = held.client.download_artifacts(twin.run_id, path, tmp_path)
-        assert (swept.folder / path).read_bytes() == Path(theirs).read_bytes(), path
-
-
-def _wait_for_checkpoint(folder: Path) -> Path:
-    for _ in range(3000):
-        if found := list(folder.glob("*.pt")):
-            return found[0]
-        time.sleep(0.01)
-    raise AssertionError("no checkpoint within 30 s")
 
 
 @pytest.mark.slow

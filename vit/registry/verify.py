@@ -19,7 +19,7 @@ from vit.registry.rebuilt import CommandFailed, Rebuilt, changed_code, rebuilt
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
 TRAIN, EVALUATE, REGISTER = "train", "evaluate", "register"
-EXACT = ("path", "label", "prediction")
+EXACT = ("path", "label", "group", "prediction")
 TOLERANCE = 1e-5  # of a probability
 
 
