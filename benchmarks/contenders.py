@@ -128,6 +128,7 @@ def pytorch_defaults(threads: int) -> None:
 
 
 def timm_vit(case: Case) -> nn.Module:
+    """timm's VisionTransformer, from its own defaults but for the geometry."""
     from timm.models.vision_transformer import VisionTransformer
 
     return VisionTransformer(
@@ -143,6 +144,7 @@ def timm_vit(case: Case) -> nn.Module:
 
 
 def torchvision_vit(case: Case) -> nn.Module:
+    """torchvision's VisionTransformer; for other than three channels its first convolution is replaced."""
     from torchvision.models import VisionTransformer
 
     model = VisionTransformer(
@@ -161,6 +163,7 @@ def torchvision_vit(case: Case) -> nn.Module:
 
 
 def transformers_vit(case: Case) -> nn.Module:
+    """Hugging Face's ViTForImageClassification, from a configuration, without a download."""
     from transformers import ViTConfig, ViTForImageClassification
 
     return ViTForImageClassification(
@@ -178,6 +181,7 @@ def transformers_vit(case: Case) -> nn.Module:
 
 
 def tutorial_vit(case: Case, need_weights: bool) -> nn.Module:
+    """What a tutorial writes; see benchmarks/tutorial_vit.py."""
     model = case.model
     return TutorialViT(
         image_size=case.image_size[0],
