@@ -14,7 +14,8 @@ from vit.registry.verify import Refuted, compare_predictions, compare_weights
 
 
 def table(file: Path, **changes: object) -> Path:
-    row = {"path": "3/a b.png", "label": "3", "prediction": "3", "confidence": 0.75, "p_3": 0.75, "p_5": 0.25}
+    image = {"path": "3/a b.png", "label": "3", "group": "a session"}
+    row = image | {"prediction": "3", "confidence": 0.75, "p_3": 0.75, "p_5": 0.25}
     write_table(file, [row, row | changes])
     return file
 
