@@ -24,7 +24,7 @@ def mistakes_sheet(path: Path, answers: Answers, raw: Path, config: dict) -> Non
     images = np.array([load_image(raw / answers.rows[index].path, **settings) for index in chosen]) / 255
     captions = [
         f"{answers.rows[index].label}\nas {answers.classes[answers.predictions[index]]} "
-        f"{100 * answers.confidences[index]:.0f} %"
+        f"({answers.confidences[index]:.0%})"
         for index in chosen
     ]
     contact_sheet(path, images, captions)

@@ -4,10 +4,10 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+from vit.data.manifest import PARTS, given_part, list_images
 from vit.data.sources.embedded import write_digits, write_shapes
 from vit.data.sources.folder import copy_source
 from vit.data.sources.kaggle import fetch_kaggle
-from vit.data.sources.layout import PARTS
 from vit.data.sources.torchvision_sets import fetch_torchvision
 from vit.errors import UserError
 from vit.files import project_root
@@ -36,15 +36,14 @@ def describe(raw: Path) -> dict:
     """Images, counts per class and, if all images lie in parts, per part; one sha256 over all names and bytes."""
     digest = hashlib.sha256()
     classes, parts = Counter(), Counter()
-    for path in sorted(path for path in raw.rglob("*") if path.is_file()):
-        name = path.relative_to(raw)
-        classes[name.parts[0]] += 1
-        if len(name.parts) > 2 and name.parts[1] in PARTS.values():
-            parts[name.parts[1]] += 1
-        digest.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for image in list_images(raw):
+        classes[image.label] += 1
+        if part := given_part(image.path):
+            parts[part] += 1
+        digest.update(f"{image.path}\0{hashlib.sha256((raw / image.path).read_bytes()).hexdigest()}\n".encode())
     record = {"images": classes.total(), "classes": dict(classes)}
     if parts.total() == classes.total():
-        record["parts"] = {part: parts[part] for part in ("train", "val", "test") if parts[part]}
+        record["parts"] = {part: parts[part] for part in PARTS if parts[part]}
     return record | {"sha256": digest.hexdigest()}
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from vit.errors import UserError
 
-PARTS = {
+SPELLINGS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -28,7 +28,7 @@ def arrange(images: list[Path], called: Path) -> list[Placed]:
     """Say where each image goes: `<class>/<file>`, or `<class>/<part>/<file>` with the part spelled train, val or test.
 
     The classes are the first level, at whatever depth, at which images lie in several folders. `<part>/<class>` and
-    `<class>/<part>` are recognised by the names of `PARTS`, in any case. `images` are relative to the source, which
+    `<class>/<part>` are recognised by the names of `SPELLINGS`, in any case. `images` are relative to the source, which
     errors call `called`. Raises UserError for images without class folders, one class only, folders that are parts
     only in part, parts without train or test, and two images that would get one name.
     """
@@ -80,7 +80,7 @@ def _first_fork(images: list[Path], depth: int, called: Path) -> int:
 
 def _parts(names: list[str], called: Path) -> dict[str, str]:
     """The part that each name of one level of folders means; empty if none is the name of a part."""
-    parts = {name: PARTS[name.lower()] for name in sorted(set(names)) if name.lower() in PARTS}
+    parts = {name: SPELLINGS[name.lower()] for name in sorted(set(names)) if name.lower() in SPELLINGS}
     others = sorted(set(names) - parts.keys())
     if parts and others:
         raise UserError(
@@ -98,7 +98,7 @@ def _parts(names: list[str], called: Path) -> dict[str, str]:
 def _parts_of_classes(images: list[Path], depth: int, called: Path) -> dict[str, str]:
     """The same for the folders inside the classes, which lie at `depth`; there may be images beside them."""
     inner = [image.parts[depth + 1] for image in images if len(image.parts) > depth + 2]
-    parts = {name for name in inner if name.lower() in PARTS}
+    parts = {name for name in inner if name.lower() in SPELLINGS}
     loose = [image for image in images if len(image.parts) == depth + 2]
     if parts and loose:
         raise UserError(
