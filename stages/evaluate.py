@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
 from vit.data.manifest import PARTS, read_rows
@@ -16,6 +15,7 @@ from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
 from vit.evaluation.mistakes import mistakes_sheet
 from vit.evaluation.plots import confusion_figure, reliability_figure
+from vit.evaluation.references import majority_accuracy, svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.files import read_json, write_json, write_table
 from vit.inference import Classifier

@@ -21,7 +21,7 @@ GAP, TITLE = 8, 24  # pixels between pictures, and below one for its title
 def model_input(classifier: Classifier, images: Tensor) -> Tensor:
     """uint8 (B, H, W, C) of image_size to what the model takes, (B, C, H, W), where and as its weights are."""
     x = normalize(to_unit(images.to(classifier.device)), classifier.mean, classifier.std)
-    return x.to(classifier.model.head.weight.dtype)
+    return x.to(classifier.dtype)
 
 
 def grid_of(classifier: Classifier) -> tuple[int, int]:

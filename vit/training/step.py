@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vit.model import VisionTransformer
 from vit.params import TrainParams
 from vit.training.device import Compute
 from vit.training.distributed import World
@@ -24,7 +23,7 @@ class TrainingStep:
     accumulation or among processes.
     """
 
-    def __init__(self, model: VisionTransformer, train: TrainParams, compute: Compute, world: World):
+    def __init__(self, model: nn.Module, train: TrainParams, compute: Compute, world: World):
         self.model, self.train, self.world = model, train, world
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.size > 1 and train.parallel == "fsdp"
