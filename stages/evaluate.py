@@ -1,4 +1,4 @@
-"""evaluate: judge the trained model on the untouched test part, beside what a program without a ViT reaches there."""
+"""evaluate: judge the trained model on the untouched test part, beside what programs without a network reach."""
 
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def write_reliability(answers: Answers, bins: int) -> None:
 
 
 def summary(metrics: dict[str, float], images: int) -> str:
-    """The accuracy in one line, with its interval and what it is worth beside programs without a ViT."""
+    """The accuracy in one line, with its interval and what it is worth beside programs without a network."""
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     beside = [("majority", "majority_accuracy"), ("nearest neighbour", "nearest_neighbour_accuracy")]
     beside += [("SVC", "svc_accuracy")] if "svc_accuracy" in metrics else []

@@ -14,7 +14,7 @@ from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.model import VisionTransformer, set_fused_attention
-from vit.models import new_model
+from vit.models import new_model, set_channels_last
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -88,6 +88,7 @@ class Classifier:
             raise UserError(f"precision is '{precision}'; it can be float32 or bfloat16")
         if precision == "bfloat16":
             self.model.to(torch.bfloat16)
+            set_channels_last(self.model)
             set_fused_attention(self.model, True)
         return self
 

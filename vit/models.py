@@ -2,6 +2,7 @@
 
 import inspect
 
+import torch
 from torch import nn
 
 from vit.baselines import SmallCNN, torchvision_model
@@ -32,6 +33,16 @@ def new_model(config: dict) -> nn.Module:
     return VisionTransformer(
         image_size=image_size, in_chans=in_chans, num_classes=num_classes, patch_embed=STEMS[stem], **settings
     )
+
+
+def set_channels_last(model: nn.Module) -> None:
+    """Lay out what convolves as half precision wants it: on cores with AMX 1.3 to 2 times as fast, in float32 slower.
+
+    Plain patches are a matrix product, for which it would be a copy more.
+    """
+    convolving = model.patch_embed if isinstance(model, VisionTransformer) else model
+    if not isinstance(convolving, PatchEmbed):
+        convolving.to(memory_format=torch.channels_last)
 
 
 def _check_release(settings: dict) -> None:

@@ -73,8 +73,10 @@ def test_a_wide_model_trains_in_bfloat16_where_the_processor_multiplies_it(tmp_p
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu"])
-def test_every_device_has_a_rule_for_every_width(device):
-    assert [rule.applies(1) for rule in RULES if rule.device == device][-1]
+@pytest.mark.parametrize("name", ["vit", "cnn"])
+def test_every_device_has_a_rule_for_every_model(tmp_path, device, name):
+    model = preset(tmp_path, "shapes", {"model.name": name}).model
+    assert [rule.applies(model) for rule in RULES if rule.device == device][-1]
 
 
 def test_the_processes_of_a_machine_share_its_cores(monkeypatch, tmp_path):
