@@ -34,7 +34,7 @@ class TrainingStep:
         self.is_sharded = world.size > 1 and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
         self._warn_of_pieces()
-        if compute.precision != "float32":
+        if compute.precision != "float32" and not self.is_sharded:  # FSDP2 takes contiguous weights alone
             set_channels_last(model)
         if self.is_sharded:
             from vit.training import sharded
@@ -91,8 +91,9 @@ class TrainingStep:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise UserError(
-                "batch norm has nothing to compare a single image with, as the last batch of an epoch left it for a "
-                f"piece of its own; change train.batch_size ({self.train.batch_size})"
+                "batch norm cannot normalize a single image that has shrunk to one place, as a piece of a batch holds "
+                f"only one; change train.batch_size ({self.train.batch_size}) or train.grad_accum_steps "
+                f"({self.train.grad_accum_steps})"
             ) from error
 
     def _warn_of_pieces(self) -> None:
