@@ -109,13 +109,8 @@ BAD_VALUES = {
     ),
     "stem without halving": ({"model.stem": "conv", "model.patch_size": 1}, ["stem 'conv'", "from 2 on", "1"]),
     "stem of a narrow model": (
-        {
-            "model.stem": "conv",
-            "model.patch_size": 8,
-            "model.embed_dim": 6,
-            "model.num_heads": 2,
-            "model.pos_embed": "none",
-        },
+        {"model.stem": "conv", "model.patch_size": 8, "model.embed_dim": 6, "model.num_heads": 2}
+        | {"model.pos_embed": "none"},
         ["patch_size 8", "4 divides", "6"],
     ),
     "muon without blocks": ({"model.name": "cnn", "train.optimizer": "muon"}, ["train.optimizer muon", "cnn", "adamw"]),
@@ -129,7 +124,7 @@ BAD_VALUES = {
     ),
     "shards without blocks": (
         {"model.name": "cnn", "train.parallel": "fsdp"},
-        ["train.parallel fsdp", "set it to ddp"],
+        ["train.parallel fsdp", "to ddp"],
     ),
     "kernel without attention": (
         {"model.name": "cnn", "train.attention": "fused"},

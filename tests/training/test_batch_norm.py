@@ -52,9 +52,7 @@ def test_the_statistics_are_averaged_as_the_weights_are(tmp_path, parts):
     params = params_for(tmp_path, **MODELS["cnn"], **{"train.ema_decay": 0.75})
     model = untrained(params, parts[0]).model
     average = new_average(model, params.train)
-    norm, averaged = (
-        next(m for m in one.modules() if isinstance(m, nn.BatchNorm2d)) for one in (model, average.module)
-    )
+    norm, averaged = (one.get_submodule("features.0.1") for one in (model, average.module))
     seen = []
     for value in (4.0, 8.0, 0.0):
         norm.running_var.fill_(value)
@@ -77,12 +75,12 @@ def test_filters_decay_and_norms_and_biases_do_not(tmp_path, parts, model):
 
 def test_a_batch_in_pieces_is_normalized_piece_by_piece_which_is_said(tmp_path, parts, caplog):
     caplog.set_level("INFO", logger="vit")
-    params = params_for(tmp_path, **MODELS["cnn"], **{"train.grad_accum_steps": 16, "train.batch_size": 32})
+    params = params_for(tmp_path, **MODELS["conv stem"], **{"train.grad_accum_steps": 16, "train.batch_size": 32})
     progress = Training(params, parts, tmp_path / "a").run().progress  # the last batch of 8 leaves half of them empty
     assert all(torch.isfinite(value).all() for value in progress.best_weights.values())
     assert "batch norm sees a 16th of a batch at a time" in caplog.text
     caplog.clear()
-    Training(params_for(tmp_path, **MODELS["cnn"]), parts, tmp_path / "b")
+    Training(params_for(tmp_path, **MODELS["conv stem"]), parts, tmp_path / "b")
     assert caplog.text == ""
 
 
