@@ -99,7 +99,7 @@ class TrainingStep:
     def _warn_of_pieces(self) -> None:
         pieces = self.world.size * self.train.grad_accum_steps
         if pieces > 1 and self.world.is_first and _batch_norms(self.model):
-            log.info(f"batch norm sees a {pieces}th of a batch at a time: this trains not quite as a whole batch would")
+            log.info(f"batch norm sees {pieces} pieces of a batch apart: this trains not quite as whole batches would")
 
     def share_statistics(self) -> None:
         """Judge and keep the running statistics of the first process, as each has its own between two steps."""
