@@ -1,10 +1,9 @@
-"""evaluate: judge the trained model on the untouched test part, beside what a program without a ViT reaches there."""
+"""evaluate: judge the trained model on the untouched test part, beside what programs without a network reach."""
 
 from pathlib import Path
 
 import numpy as np
 
-from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
 from vit.data.manifest import PARTS, read_rows
@@ -16,6 +15,7 @@ from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
 from vit.evaluation.mistakes import mistakes_sheet
 from vit.evaluation.plots import confusion_figure, reliability_figure
+from vit.evaluation.references import majority_accuracy, svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.files import read_json, write_json, write_table
 from vit.inference import Classifier
@@ -80,7 +80,7 @@ def write_reliability(answers: Answers, bins: int) -> None:
 
 
 def summary(metrics: dict[str, float], images: int) -> str:
-    """The accuracy in one line, with its interval and what it is worth beside programs without a ViT."""
+    """The accuracy in one line, with its interval and what it is worth beside programs without a network."""
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     beside = [("majority", "majority_accuracy"), ("nearest neighbour", "nearest_neighbour_accuracy")]
     beside += [("SVC", "svc_accuracy")] if "svc_accuracy" in metrics else []

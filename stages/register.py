@@ -16,6 +16,7 @@ from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
 from vit.params import Params
 from vit.params_file import load_params
+from vit.params_model import ModelParams
 from vit.registry.evidence import Candidacy
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
@@ -149,7 +150,7 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
     confidence_level, groups = params.evaluate.confidence_level, scores["test_groups"]
     of_groups = "" if groups == scores["test_images"] else f", by {groups} groups of images"
     lines = [
-        f"Vision Transformer trained from scratch on {raw['images']} images of `{raw['source']}` ({raw['version']}).",
+        f"{_kind(model.name)} trained from scratch on {raw['images']} images of `{raw['source']}` ({raw['version']}).",
         f"- Classes ({len(raw['classes'])}): {', '.join(list(raw['classes'])[:20])}",
         f"- Test accuracy **{scores['test_accuracy']:.1%}**, {confidence_level:.0%} interval "
         f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}{of_groups}",
@@ -163,10 +164,20 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         f"- Split by {audit['strategy']}: {audit['reason']}",
         f"- What the split gives away, of the test images: {given_away}",
         *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
-        f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`; patches of {model.patch_size}, "
-        f"width {model.embed_dim}, {model.depth} blocks, {model.num_heads} heads",
+        f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{_sizes(model)}",
     ]
     return "\n".join(lines)
+
+
+def _kind(name: str) -> str:
+    return {"vit": "Vision Transformer", "cnn": "Small CNN"}.get(name, f"`{name}`")
+
+
+def _sizes(model: ModelParams) -> str:
+    if model.name != "vit":
+        return ""
+    patches = f"patches of {model.patch_size}{' by convolutions' if model.stem == 'conv' else ''}"
+    return f"; {patches}, width {model.embed_dim}, {model.depth} blocks, {model.num_heads} heads"
 
 
 if __name__ == "__main__":

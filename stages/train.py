@@ -1,4 +1,4 @@
-"""train: fit the Vision Transformer on train, keep the epoch that is best on val, show it live in MLflow."""
+"""train: fit the model on train, keep the epoch that is best on val, show it live in MLflow."""
 
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -44,7 +44,8 @@ def main() -> None:
 
     with ExitStack() as stack:
         if world.is_first:
-            print(f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, {compute} ({why})")
+            size = f"{classifier.parameter_count / 1e6:.2f} M parameters"
+            print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
             stack.enter_context(checkpoints.claimed())
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))

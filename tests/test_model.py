@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from tests.presets import preset
 from vit.model import DropPath, PatchEmbed, VisionTransformer, set_fused_attention, sincos2d
+from vit.models import new_model
 
 TINY = {
     "image_size": (8, 8),
@@ -66,9 +67,7 @@ def test_the_shapes_preset_has_26180_parameters(tmp_path):
     #   norm         32 + 32                                                      =     64
     #   head         32*4 + 4                                                     =    132
     params = preset(tmp_path, "shapes")
-    model = VisionTransformer(
-        image_size=params.pack.image_size, in_chans=params.pack.channels, num_classes=4, **params.model.model_dump()
-    )
+    model = new_model(params.pack.model_dump() | {"classes": range(4), "model": params.model.model_dump()})
     assert sum(parameter.numel() for parameter in model.parameters()) == 160 + 32 + 544 + 2 * 12_704 + 64 + 132
 
 

@@ -34,6 +34,13 @@ def test_a_number_in_exponent_notation_is_a_number(tmp_path):
     assert load_params(path).train.lr == 0.0003
 
 
+def test_what_concerns_patches_and_heads_concerns_a_vit_alone(tmp_path):
+    changes = {"pack.image_size": [9, 13], "model.num_heads": 5, "model.stem": "conv", "model.patch_size": 3}
+    assert preset(tmp_path, "digits", changes | {"model.name": "cnn"}).model.name == "cnn"
+    with pytest.raises(UserError):
+        preset(tmp_path, "digits", changes)
+
+
 def test_a_whole_number_serves_where_a_fraction_is_allowed(tmp_path):
     assert preset(tmp_path, "digits", {"model.mlp_ratio": 2}).model.mlp_ratio == 2.0
 
@@ -91,6 +98,37 @@ BAD_VALUES = {
     "sincos2d of odd width": (
         {"model.embed_dim": 6, "model.num_heads": 2, "model.pos_embed": "sincos2d"},
         ["sincos2d", "embed_dim", "6"],
+    ),
+    "unknown model": ({"model.name": "resnet18"}, ["model.name", "'resnet18'", "torchvision/resnet18"]),
+    "no model of torchvision": ({"model.name": "torchvision/"}, ["model.name", "'torchvision/'"]),
+    "model with options": ({"model.name": "torchvision/a b"}, ["model.name", "'torchvision/a b'"]),
+    "unknown stem": ({"model.stem": "pool"}, ["model.stem", "'pool'", "'patch' or 'conv'"]),
+    "stem that cannot halve": (
+        {"model.stem": "conv", "model.patch_size": 6, "pack.image_size": [12, 12]},
+        ["stem 'conv'", "power of 2", "6"],
+    ),
+    "stem without halving": ({"model.stem": "conv", "model.patch_size": 1}, ["stem 'conv'", "from 2 on", "1"]),
+    "stem of a narrow model": (
+        {"model.stem": "conv", "model.patch_size": 8, "model.embed_dim": 6, "model.num_heads": 2}
+        | {"model.pos_embed": "none"},
+        ["patch_size 8", "4 divides", "6"],
+    ),
+    "muon without blocks": ({"model.name": "cnn", "train.optimizer": "muon"}, ["train.optimizer muon", "cnn", "adamw"]),
+    "layers without blocks": (
+        {"model.name": "torchvision/resnet18", "train.layer_decay": 0.75},
+        ["train.layer_decay 0.75", "torchvision/resnet18", "set it to 1.0"],
+    ),
+    "checkpoints without blocks": (
+        {"model.name": "cnn", "train.grad_checkpointing": True},
+        ["train.grad_checkpointing true", "set it to false"],
+    ),
+    "shards without blocks": (
+        {"model.name": "cnn", "train.parallel": "fsdp"},
+        ["train.parallel fsdp", "to ddp"],
+    ),
+    "kernel without attention": (
+        {"model.name": "cnn", "train.attention": "fused"},
+        ["train.attention fused", "set it to auto"],
     ),
     "nothing to train on": (
         {"split.val_fraction": 0.5, "split.test_fraction": 0.5},

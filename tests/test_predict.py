@@ -165,6 +165,15 @@ def test_a_mistake_ends_in_one_sentence_before_anything_is_answered(predict, tmp
     assert not (tmp_path / "out.png").exists()
 
 
+def test_a_model_without_attention_answers_but_explains_nothing(predict, tmp_path):
+    cnn = untrained(preset(tmp_path, "shapes", {"train.device": "cpu", "model.name": "cnn"}), shapes(tmp_path, 2))
+    cnn.save(tmp_path / "cnn", cnn.model.state_dict())
+    draw(tmp_path / "a.png")
+    status, out, err = predict("a.png", "--explain", "out.png", "--model", "cnn", model=None)
+    assert (status, out) == (1, "") and "model.name is cnn, which has no attention" in err
+    assert predict("a.png", "--model", "cnn", model=None)[0] == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["a.png", "--top-k", "0"], ["a.png", "--top-k", "x"], ["a.png", "--json", "--csv"], ["--explain"]]
 )

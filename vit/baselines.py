@@ -1,23 +1,63 @@
-"""What the Vision Transformer is compared with, on the very same split."""
+"""Convolutional networks that the Vision Transformer is compared with, trained by the same loop."""
 
-import numpy as np
-from sklearn.svm import SVC
+import difflib
+
+import torch
+from torch import Tensor, nn
+
+from vit.errors import UserError
+from vit.tokens import conv_norm_relu
+
+WIDTHS = (32, 64, 128, 256)
+# They would also return the logits of auxiliary heads in training.
+WITH_AUXILIARY = ("googlenet", "inception_v3")
 
 
-def majority_accuracy(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
-    """Accuracy on test of always answering the most frequent class of train."""
-    return float((test_labels == np.bincount(train_labels).argmax()).mean())
+class SmallCNN(nn.Module):
+    """Images (B, C, H, W), normalized, to class logits (B, num_classes), by 0.39 M parameters.
 
-
-def svc_accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
-    """Accuracy on test of scikit-learn's SVC(gamma=.001) on raw pixels, fitted on train; each is (images, labels).
-
-    Pixels are scaled to 0..16, the range for which scikit-learn's digits example chose that gamma.
+    Four 3x3 convolutions, each with batch norm and ReLU, all but the first halving the image; the mean over all places;
+    a linear head.
     """
-    (train_images, train_labels), (test_images, test_labels) = train, test
-    classifier = SVC(gamma=0.001).fit(_flat(train_images), train_labels)
-    return float(classifier.score(_flat(test_images), test_labels))
+
+    def __init__(self, in_chans: int, num_classes: int):
+        super().__init__()
+        widths = zip((in_chans, *WIDTHS), WIDTHS, strict=False)
+        self.features = nn.Sequential(
+            *(conv_norm_relu(*pair, stride=1 if index == 0 else 2) for index, pair in enumerate(widths))
+        )
+        self.head = nn.Linear(WIDTHS[-1], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean(dim=(2, 3)))
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1) * np.float32(16 / 255)
+def torchvision_model(name: str, image_size: tuple[int, int], in_chans: int, num_classes: int) -> nn.Module:
+    """One of torchvision's classifiers as it is there, without pretrained weights.
+
+    For `in_chans` 1 the filters of its first convolution are summed over the colours: it then answers as it would to an
+    image whose three colours are alike. Raises UserError if there is no such model, or images of `image_size` (height,
+    width) do not fit through it.
+    """
+    from torchvision import models  # late: the import costs seconds
+
+    known = models.list_models(module=models)
+    if name not in known:
+        near = ", ".join(f"torchvision/{one}" for one in difflib.get_close_matches(name, known, n=3, cutoff=0))
+        raise UserError(f"model.name is 'torchvision/{name}', which torchvision does not have; near are {near}")
+    options = {"aux_logits": False, "init_weights": True} if name in WITH_AUXILIARY else {}
+    model = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    if in_chans == 1:
+        first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+        first.weight = nn.Parameter(first.weight.detach().sum(dim=1, keepdim=True))
+        first.in_channels = 1
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, in_chans, *image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        height, width = image_size
+        raise UserError(
+            f"model.name 'torchvision/{name}' cannot take images of {height}x{width} pixels ({error}); "
+            "choose another pack.image_size or model.name"
+        ) from error
+    return model.train()

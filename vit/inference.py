@@ -7,22 +7,23 @@ from typing import IO
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.data.batches import normalize, to_unit
 from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.model import VisionTransformer, set_fused_attention
+from vit.models import new_model, set_channels_last
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 @dataclass
 class Classifier:
-    """A Vision Transformer with its class order and preprocessing; in float32, so that it answers alike everywhere."""
+    """A trained model with its class order and preprocessing; in float32, so that it answers alike everywhere."""
 
-    model: VisionTransformer
+    model: nn.Module
     config: dict
     device: torch.device
 
@@ -46,15 +47,20 @@ class Classifier:
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and of what the model takes."""
+        return next(self.model.parameters()).dtype
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether it is a Vision Transformer, into whose attention one can look."""
+        return isinstance(self.model, VisionTransformer)
+
     @classmethod
     def new(cls, config: dict, device: torch.device) -> "Classifier":
         """A freshly initialized model; the draws come from PyTorch's global generator."""
-        model = VisionTransformer(
-            image_size=config["image_size"],
-            in_chans=config["channels"],
-            num_classes=len(config["classes"]),
-            **config["model"],
-        )
+        model = new_model(config)
         set_fused_attention(model, config["compute"]["attention"] == "fused")
         return cls(model.to(device), config, device)
 
@@ -82,6 +88,7 @@ class Classifier:
             raise UserError(f"precision is '{precision}'; it can be float32 or bfloat16")
         if precision == "bfloat16":
             self.model.to(torch.bfloat16)
+            set_channels_last(self.model)
             set_fused_attention(self.model, True)
         return self
 
@@ -97,7 +104,7 @@ class Classifier:
         if self.model.training:  # else threads that share a served model would write to it
             self.model.eval()
         x = normalize(to_unit(images.to(self.device)), self.mean, self.std)
-        return self.model(x.to(self.model.head.weight.dtype)).float().cpu()
+        return self.model(x.to(self.dtype)).float().cpu()
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """uint8 (B, H, W, C) of image_size to probabilities (B, classes)."""

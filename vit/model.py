@@ -3,6 +3,7 @@
 Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", section 3.1 and equations 1 to 4.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -112,7 +113,7 @@ class VisionTransformer(nn.Module):
 
     `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls or avg (no class
     token then), `pos_embed` learned, sincos2d or none, `norm` layernorm or rmsnorm; `drop_path_rate` grows
-    linearly from 0 in the first block to its value in the last.
+    linearly from 0 in the first block to its value in the last. `patch_embed` makes the module from images to tokens.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class VisionTransformer(nn.Module):
         drop_rate: float,
         attn_drop_rate: float,
         drop_path_rate: float,
+        patch_embed: Callable[[int, int, int], nn.Module] = PatchEmbed,
     ):
         super().__init__()
         grid = (image_size[0] // patch_size, image_size[1] // patch_size)
@@ -142,7 +144,7 @@ class VisionTransformer(nn.Module):
 
         self.pool = pool
         self.grad_checkpointing = False  # compute blocks again in the backward pass, instead of keeping what they made
-        self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
+        self.patch_embed = patch_embed(patch_size, in_chans, embed_dim)
         self._set_tokens(pos_embed, grid, prefix, embed_dim)
         self.pos_drop = nn.Dropout(drop_rate)
         self.blocks = nn.Sequential(

@@ -3,29 +3,19 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$")]
+from vit.params_base import Block, Count, CountOrAuto, Device, Fraction, NonNegative, Positive, Rate, Seed
+from vit.params_model import ModelParams
 
-
-def _count_or_auto(value: object) -> int | str:
-    if value == "auto" or (type(value) is int and value >= 1):
-        return value
-    raise PydanticCustomError("count_or_auto", "should be auto or a whole number from 1 on")
-
-
-CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
-
-
-class Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+# Keys of block train that make sense for the blocks of a ViT alone, and their values for any other model.
+OF_BLOCKS = {
+    "optimizer": "adamw",
+    "layer_decay": 1.0,
+    "parallel": "ddp",
+    "attention": "auto",
+    "grad_checkpointing": False,
+}
 
 
 class DataParams(Block):
@@ -96,29 +86,6 @@ class PackParams(Block):
     margin: Annotated[float, Field(ge=0, le=1)]
     trim_bars: bool
     workers: CountOrAuto
-
-
-class ModelParams(Block):
-    patch_size: Count
-    embed_dim: Count
-    depth: Count
-    num_heads: Count
-    mlp_ratio: Positive
-    qkv_bias: bool
-    pool: Literal["cls", "avg"]
-    pos_embed: Literal["learned", "sincos2d", "none"]
-    norm: Literal["layernorm", "rmsnorm"]
-    drop_rate: Rate
-    attn_drop_rate: Rate
-    drop_path_rate: Rate
-
-    @model_validator(mode="after")
-    def _width_divides(self):
-        if self.embed_dim % self.num_heads:
-            raise ValueError(f"num_heads {self.num_heads} must divide embed_dim {self.embed_dim}")
-        if self.pos_embed == "sincos2d" and self.embed_dim % 4:
-            raise ValueError(f"pos_embed 'sincos2d' needs an embed_dim that 4 divides, not {self.embed_dim}")
-        return self
 
 
 class AugmentParams(Block):
@@ -223,8 +190,19 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _patches_tile_the_image(self):
-        if any(side % self.model.patch_size for side in self.pack.image_size):
+        if self.model.name == "vit" and any(side % self.model.patch_size for side in self.pack.image_size):
             raise ValueError(
                 f"pack.image_size {self.pack.image_size} is not a multiple of model.patch_size {self.model.patch_size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_needs_blocks_is_off_without_them(self):
+        for key, off in OF_BLOCKS.items():
+            value = getattr(self.train, key)
+            if self.model.name != "vit" and value != off:
+                raise ValueError(
+                    f"train.{key} {str(value).lower()} needs the blocks of model.name vit, which {self.model.name} has "
+                    f"not; set it to {str(off).lower()}"
+                )
         return self

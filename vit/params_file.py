@@ -8,7 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from vit.errors import UserError
-from vit.params import Block, Params
+from vit.params import Params
+from vit.params_base import Block
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

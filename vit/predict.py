@@ -15,7 +15,7 @@ import torch
 
 from vit.data.images import SETTINGS, SUFFIXES, load_image
 from vit.errors import UserError, run_program
-from vit.evaluation.explain import SHEET_IMAGES, explanation_png, explanation_sheet
+from vit.evaluation.explain import SHEET_IMAGES, explanation_png, explanation_sheet, require_attention
 from vit.files import replacing
 from vit.inference import Classifier
 from vit.registry.loading import MODEL_HELP, load_classifier
@@ -46,6 +46,8 @@ def main() -> None:
     if arguments.explain:
         _check_explain(arguments.explain, paths)
     classifier = load_classifier(arguments.model)
+    if arguments.explain:
+        require_attention(classifier)
     failures: list[tuple[Path, str]] = []
     answers: Iterable[Answer] = answer(classifier, paths, arguments.top_k, failures)
     if arguments.explain:

@@ -11,7 +11,7 @@ from vit.data.batches import Packed
 from vit.data.decoded import Decoded, pick
 from vit.data.images import SETTINGS
 from vit.data.manifest import list_images
-from vit.evaluation.attention import attention_distance, attention_maps, patch_distances
+from vit.evaluation.attention import attention_distance, attention_maps, filter_components, patch_distances
 from vit.evaluation.explain import model_input
 from vit.evaluation.explain_figures import Examples, captions, chosen, explain_figures, maps_panel, mean_distances
 from vit.evaluation.explain_plots import filters_figure, positions_figure
@@ -47,6 +47,21 @@ def test_equal_models_draw_equal_bytes_and_a_model_without_positions_shows_none(
     for name in files.keys() - {"attention_distance.csv"}:
         pixels = np.asarray(Image.open(tmp_path / "a" / name).convert("L"))
         assert (pixels < 128).mean() > 0.002, name
+
+
+def test_of_a_convolutional_stem_the_filters_that_read_the_pixels_are_shown(tmp_path, part):
+    changes = {"model.stem": "conv", "model.patch_size": 4, "train.device": "cpu"}
+    classifier = untrained(preset(tmp_path, "shapes", changes), part)
+    components, shares = filter_components(classifier.model)
+    assert components.shape == (9, 1, 3, 3) and shares.sum().item() == pytest.approx(1)
+    assert set(drawn(tmp_path / "a", classifier, part)) == ALWAYS | {"position_similarity.png"}
+
+
+def test_a_model_without_attention_draws_nothing_and_says_so(tmp_path, part, caplog):
+    caplog.set_level("INFO", logger="vit")
+    classifier = untrained(preset(tmp_path, "shapes", {"model.name": "cnn", "train.device": "cpu"}), part)
+    assert drawn(tmp_path / "a", classifier, part) == {}
+    assert "model.name is cnn, which has no attention to look into" in caplog.text
 
 
 def test_a_count_of_zero_draws_nothing(tmp_path, part):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import time
 
 import psutil
@@ -10,6 +11,10 @@ import pytest
 from tests.conftest import from_readme
 from tests.experiments.conftest import PARAMS, Trainee
 from tests.presets import write_preset
+from vit.data.decoded import load_part
+from vit.inference import Classifier
+from vit.training.distributed import World
+from vit.training.loop import evaluate
 
 TORCHRUN = "torchrun --nproc-per-node 2"
 # 100 images would divide evenly; 280 in batches of 27 leave 10, and val's 40 are shared too.
@@ -94,3 +99,16 @@ def test_the_launcher_of_the_parameters_is_what_dvc_runs(packed):
     write_preset(packed.folder / "params.yaml", "shapes", PARAMS | {"train.epochs": 2, "train.warmup_epochs": 1})
     done = packed.run(from_readme("dvc exp run -S 'train.launcher"))
     assert f"> {TORCHRUN} -m stages.train" in done.stdout and "2 processes on cpu" in done.stdout
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_kept_statistics_of_batch_norm_are_those_that_val_judged(packed, tmp_path):
+    cnn = {"model.name": "cnn", "train.precision": "float32", "train.epochs": 2, "train.warmup_epochs": 1}
+    trainee = Trainee(packed, tmp_path / "e", **UNEVEN | cnn)
+    errors = trainee.finish(TORCHRUN)
+    assert errors.count("batch norm sees 2 pieces of a batch apart") == 1
+    best = json.loads((packed.folder / "metrics/train.json").read_text())
+    raw, splits, arrays = (packed.folder / "data" / name for name in ("raw", "splits", "packed"))
+    val = load_part(arrays, "val", raw, splits)
+    judged = evaluate(Classifier.load(packed.folder / "model"), val, 256, World())
+    assert judged == pytest.approx((best["best_val_loss"], best["best_val_accuracy"]), rel=1e-5)

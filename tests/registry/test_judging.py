@@ -1,5 +1,6 @@
 """Versions before the gate, in a real MLflow database: who leads, what is kept, and what is never judged again."""
 
+import json
 import subprocess
 from dataclasses import replace
 
@@ -192,6 +193,17 @@ def test_a_champion_with_other_classes_or_of_other_origin_is_not_compared(publis
     foreign = client.create_model_version("vit", "nowhere", publish(first, "vit").run.info.run_id)
     set_champion_by_other_means(client, str(foreign.version))
     assert "not comparable: champion 3 is no model of this pipeline" in verdict(publisher.content(4, right=100))
+
+
+def test_a_champion_of_another_release_is_not_compared_and_the_keys_that_it_lacks_are_named(publisher, client):
+    first = publisher.content(1, right=0)
+    config = first.model_folder / "config.json"
+    values = json.loads(config.read_text())
+    del values["model"]["stem"]
+    config.write_text(json.dumps(values))
+    verdict(first)
+    said = verdict(publisher.content(2, right=100))
+    assert "not comparable: champion 1 cannot be run" in said and "config.json lacks model.stem" in said
 
 
 def test_a_new_card_keeps_how_the_version_fared(publisher, client):

@@ -72,9 +72,19 @@ def test_a_wide_model_trains_in_bfloat16_where_the_processor_multiplies_it(tmp_p
     assert ("AMX" in why) is has_amx
 
 
+def test_a_network_of_convolutions_trains_in_bfloat16_where_the_processor_multiplies_it_and_has_no_attention(tmp_path):
+    params = preset(tmp_path, "shapes", {"train.device": "cpu", "model.name": "cnn"})
+    compute, why = choose(params.train, params.model, World())
+    has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    assert (compute.precision, compute.attention) == ("bfloat16" if has_amx else "float32", "none")
+    assert "attention" not in str(compute) and why.startswith("auto precision: ")
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu"])
-def test_every_device_has_a_rule_for_every_width(device):
-    assert [rule.applies(1) for rule in RULES if rule.device == device][-1]
+@pytest.mark.parametrize("name", ["vit", "cnn"])
+def test_every_device_has_a_rule_for_every_model(tmp_path, device, name):
+    model = preset(tmp_path, "shapes", {"model.name": name}).model
+    assert [rule.applies(model) for rule in RULES if rule.device == device][-1]
 
 
 def test_the_processes_of_a_machine_share_its_cores(monkeypatch, tmp_path):

@@ -5,6 +5,7 @@ import torch
 
 from tests.presets import preset
 from vit.model import VisionTransformer
+from vit.models import new_model
 from vit.params import Params, TrainParams
 from vit.training.optim import layer_of, learning_rate, new_average, new_optimizers, set_learning_rate
 
@@ -13,7 +14,8 @@ MATRICES = ["patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "
 
 
 def model_of(params: Params) -> VisionTransformer:
-    return VisionTransformer(image_size=(8, 8), in_chans=1, num_classes=4, **params.model.model_dump())
+    model = params.model.model_dump()
+    return new_model({"image_size": (8, 8), "channels": 1, "classes": range(4), "model": model})
 
 
 def decay_by_name(params: Params) -> dict[str, list[float]]:

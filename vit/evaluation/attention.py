@@ -7,7 +7,7 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.model import VisionTransformer
 
@@ -121,11 +121,13 @@ def position_similarity(model: VisionTransformer, grid: tuple[int, int]) -> Tens
 
 
 def filter_components(model: VisionTransformer) -> tuple[Tensor, Tensor]:
-    """Principal components of the patch embedding's filters, (K, C, P, P), and the share of each, (K,).
+    """Principal components of the filters that read the pixels, (K, C, P, P), and the share of each, (K,).
 
-    The largest first, each with a positive value where it is largest. Dosovitskiy et al. 2020, figure 7.
+    Those of the patch embedding, or of the first convolution of a stem, whose kernel is P then. The largest first, each
+    with a positive value where it is largest. Dosovitskiy et al. 2020, figure 7.
     """
-    weight = model.patch_embed.proj.weight.detach().float()  # (D, C, P, P)
+    first = next(module for module in model.patch_embed.modules() if isinstance(module, nn.Conv2d))
+    weight = first.weight.detach().float()  # (D, C, P, P)
     flat = weight.flatten(1)
     _, values, components = torch.linalg.svd(flat - flat.mean(dim=0), full_matrices=False)
     largest = components.gather(1, components.abs().argmax(dim=1, keepdim=True))

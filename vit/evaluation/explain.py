@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vit.data.batches import normalize, to_unit
+from vit.errors import UserError
 from vit.evaluation.attention import attention_maps, gradient_relevance, pooled, rollout
 from vit.inference import Classifier
 
@@ -21,7 +22,14 @@ GAP, TITLE = 8, 24  # pixels between pictures, and below one for its title
 def model_input(classifier: Classifier, images: Tensor) -> Tensor:
     """uint8 (B, H, W, C) of image_size to what the model takes, (B, C, H, W), where and as its weights are."""
     x = normalize(to_unit(images.to(classifier.device)), classifier.mean, classifier.std)
-    return x.to(classifier.model.head.weight.dtype)
+    return x.to(classifier.dtype)
+
+
+def require_attention(classifier: Classifier) -> None:
+    """Raises UserError if there is none to draw maps of."""
+    if not classifier.has_attention:
+        name = classifier.config["model"]["name"]
+        raise UserError(f"model.name is {name}, which has no attention to explain an answer by; ask without")
 
 
 def grid_of(classifier: Classifier) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What `evaluation/explain` shows of a trained model: where and how far it looks, and what its first layer knows."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from vit.evaluation.explain_plots import Panel, distance_figure, filters_figure,
 from vit.files import write_table
 from vit.inference import Classifier
 
+log = logging.getLogger("vit")
+
 TILE, HEAD_TILE = 112, 84  # pixels of the longer side
 DISTANCE_IMAGES = 128  # as many as in the ViT paper's figure
 LONGEST_NAME = 12  # letters that have room above a picture
@@ -39,9 +42,14 @@ class Examples:
 
 def explain_figures(folder: Path, classifier: Classifier, part: Part, probabilities: np.ndarray, count: int) -> None:
     """Write the figures of `folder` over at most `count` right and as many wrong answers, and the mean attention
-    distances as a table too; with `count` 0 nothing. `probabilities` (N, classes) are the answers to `part`.
+    distances as a table too; nothing with `count` 0, or of a model without attention. `probabilities` (N, classes) are
+    the answers to `part`.
     """
     if count == 0:
+        return
+    if not classifier.has_attention:
+        name = classifier.config["model"]["name"]
+        log.info(f"no figures in {folder}: model.name is {name}, which has no attention to look into")
         return
     labels = part.labels.numpy()
     examples = {

@@ -70,6 +70,10 @@ def compare(
         raise Incomparable(
             Verdict(False, "not comparable", f"champion {champion.version} is no model of this pipeline")
         )
+    try:
+        champion_cost = cost_of(config)
+    except UserError as error:
+        raise Incomparable(_cannot_run(champion, error)) from error
     rows = read_table(candidacy.images)
     with tempfile.TemporaryDirectory() as folder:
         known = _known_images(client, candidate, champion, rows, Path(folder))
@@ -98,7 +102,7 @@ def compare(
         high=high,
         p=mcnemar(champion_correct, correct),
         cost=cost_of(own_config),
-        champion_cost=cost_of(config),
+        champion_cost=champion_cost,
     )
 
 
@@ -147,6 +151,10 @@ def _stored_answers(client: MlflowClient, champion: ModelVersion, known: list[di
     return {bytes_of[row["path"]]: row["prediction"] for row in read_table(table)}
 
 
+def _cannot_run(champion: ModelVersion, error: UserError) -> Verdict:
+    return Verdict(False, "not comparable", f"champion {champion.version} cannot be run ({error}); promote by hand")
+
+
 def _fetch(client: MlflowClient, version: ModelVersion, path: str, folder: Path) -> Path | None:
     """A file of the version's run, if it has one."""
     if not version.run_id:
@@ -170,8 +178,7 @@ def _answers(name: str, version: ModelVersion, images: list[dict], raw: Path) ->
         try:
             classifier = Classifier.load(folder)
         except UserError as error:
-            reason = f"champion {version.version} cannot be run ({error}); promote by hand"
-            raise Incomparable(Verdict(False, "not comparable", reason)) from error
+            raise Incomparable(_cannot_run(version, error)) from error
     answers = {}
     for start in range(0, len(images), AT_ONCE):
         batch = images[start : start + AT_ONCE]

@@ -96,7 +96,7 @@ def _create_registered_model(client: MlflowClient, name: str) -> None:
         return
     try:
         client.create_registered_model(
-            name, description="Vision Transformers; the alias champion is the best one on val."
+            name, description="Image classifiers; the alias champion is the best one on val."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import mlflow
 
-from vit.files import sha256_of
+from vit.files import read_json, sha256_of
+from vit.registry.models import CONFIG
 
 PACKAGE = Path(__file__).parents[1]
 SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "psutil", "ruamel.yaml", "safetensors")
@@ -30,8 +31,13 @@ def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) 
             code_paths=[str(PACKAGE)],
             signature=SIGNATURE,
             model_config=settings,
-            pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in SERVED_WITH],
+            pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in _packages(model_folder)],
         )
+
+
+def _packages(model_folder: Path) -> tuple[str, ...]:
+    of_torchvision = read_json(model_folder / CONFIG)["model"]["name"].startswith("torchvision/")
+    return (*SERVED_WITH, "torchvision") if of_torchvision else SERVED_WITH
 
 
 def served_key(settings: dict[str, int | str]) -> str:

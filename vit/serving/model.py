@@ -17,6 +17,7 @@ from mlflow.types.schema import Map
 from ruamel.yaml import YAML
 
 from vit.serving import guard
+from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits, Options
 from vit.serving.uploads import read_images
 
@@ -68,6 +69,8 @@ class ServedClassifier(PythonModel):
         import torch
 
         options = Options.read(params or {}, len(self.classifier.classes))
+        if options.explain and not self.classifier.has_attention:
+            raise Refusal("this model has no attention to explain an answer by; ask without explain")
         images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
         rows = self.classifier.probabilities(torch.from_numpy(images))
         return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]

@@ -30,36 +30,38 @@ class Compute:
     def __str__(self) -> str:
         several = f"{self.processes} processes on " if self.processes > 1 else ""
         compiled = ", compiled" if self.compile else ""
-        return f"{several}{self.device}, {self.precision}, {self.attention} attention, {self.threads} threads{compiled}"
+        attention = "" if self.attention == "none" else f", {self.attention} attention"
+        return f"{several}{self.device}, {self.precision}{attention}, {self.threads} threads{compiled}"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Precision and attention kernel for a device type, where `applies` to the width of the model."""
+    """Precision and attention kernel for a device type, where `applies` to the model."""
 
     device: str
-    applies: Callable[[int], bool]
+    applies: Callable[[ModelParams], bool]
     precision: str
     attention: str
     why: str
 
 
-def _has_amx(width: int) -> bool:
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+def _gains_by_amx(model: ModelParams) -> bool:
+    has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return has_amx and (model.name != "vit" or model.embed_dim >= 96)
 
 
-def _has_bfloat16(width: int) -> bool:
+def _has_bfloat16(model: ModelParams) -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 # The first that applies holds. The CPU's are checked by benchmarks/train.py.
 RULES = (
-    Rule("cpu", lambda width: width >= 96 and _has_amx(width), "bfloat16", "math", "AMX multiplies bfloat16 natively"),
-    Rule("cpu", lambda width: True, "float32", "math", "the fused kernel's backward is slow on a CPU"),
+    Rule("cpu", _gains_by_amx, "bfloat16", "math", "AMX multiplies bfloat16 natively"),
+    Rule("cpu", lambda model: True, "float32", "math", "the fused kernel's backward is slow on a CPU"),
     Rule("cuda", _has_bfloat16, "bfloat16", "fused", "tensor cores take bfloat16"),
-    Rule("cuda", lambda width: True, "float16", "fused", "tensor cores take float16 but not bfloat16"),
-    Rule("mps", lambda width: True, "float32", "fused", "half precision gains little on Apple GPUs"),
-    Rule("xpu", lambda width: True, "bfloat16", "fused", "XMX engines take bfloat16"),
+    Rule("cuda", lambda model: True, "float16", "fused", "tensor cores take float16 but not bfloat16"),
+    Rule("mps", lambda model: True, "float32", "fused", "half precision gains little on Apple GPUs"),
+    Rule("xpu", lambda model: True, "bfloat16", "fused", "XMX engines take bfloat16"),
 )
 
 
@@ -85,14 +87,17 @@ def find_device(asked: str, local_rank: int = 0) -> torch.device:
 
 
 def choose(train: TrainParams, model: ModelParams, world: World) -> tuple[Compute, str]:
-    """Resolve every `auto` for this machine and this size of model; also say why, in a sentence."""
+    """Resolve every `auto` for this machine and this model; also say why, in a sentence."""
     device = find_device(train.device, world.local_rank)
-    rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model.embed_dim))
-    chosen = [name for name in ("precision", "attention") if getattr(train, name) == "auto"]
+    rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model))
+    has_attention = model.name == "vit"
+    choices = ("precision", "attention") if has_attention else ("precision",)
+    chosen = [name for name in choices if getattr(train, name) == "auto"]
+    attention = rule.attention if train.attention == "auto" else train.attention
     compute = Compute(
         device=device.type if world.size > 1 else str(device),
         precision=rule.precision if train.precision == "auto" else train.precision,
-        attention=rule.attention if train.attention == "auto" else train.attention,
+        attention=attention if has_attention else "none",
         compile=train.compile,
         threads=world.threads if train.threads == "auto" else train.threads,
         processes=world.size,

@@ -66,6 +66,11 @@ class World:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def copy_from_first(self, values: Tensor) -> None:
+        """Overwrite `values` by what the first process has in theirs."""
+        if self.size > 1:
+            dist.broadcast(values, src=0)
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, in place."""
         if self.size > 1:

@@ -44,6 +44,7 @@ def fit(
             began, feed.waited = time.perf_counter(), 0.0
             steps_before = progress.steps
             sums = train_one_epoch(step, feed, progress, checkpoints, interruption, bar)
+            step.share_statistics()
             stepped = time.perf_counter() - began
             val_loss, val_accuracy = evaluate(judged, val_part, 4 * train.batch_size, feed.world)
             row = {

@@ -7,9 +7,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vit.model import VisionTransformer
 from vit.params import TrainParams
 
-UNDECAYED = ("cls_token", "pos_embed")
+BELOW_BLOCKS = ("cls_token", "pos_embed", "patch_embed")
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
@@ -19,10 +20,10 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     Matrices decay; biases, norms, tokens and positions do not. Each group has an `lr_scale`, by which the learning rate
     shrinks from the head down to the patches: `layer_decay` to the power of the layers above (Clark et al. 2020).
     """
-    depth = len(model.blocks)
+    depth = len(model.blocks) if isinstance(model, VisionTransformer) else 0  # without blocks layer_decay is 1
     groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim > 1 and name not in UNDECAYED
+        is_matrix = parameter.ndim > 1 and name.endswith("weight")  # also filters; no token, position, layer scale
         is_hidden = is_matrix and name.startswith("blocks.")
         scale = train.layer_decay ** (depth + 1 - layer_of(name, depth))
         key = (is_hidden and train.optimizer == "muon", train.weight_decay if is_matrix else 0.0, scale)
@@ -40,7 +41,7 @@ def layer_of(name: str, depth: int) -> int:
     """Where a parameter lies: patches, tokens and positions in layer 0, block i in i + 1, norm and head on top."""
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
-    return 0 if name.split(".")[0] in (*UNDECAYED, "patch_embed") else depth + 1
+    return 0 if name.split(".")[0] in BELOW_BLOCKS else depth + 1
 
 
 def set_learning_rate(optimizers: list[Optimizer], lr: float) -> None:
@@ -60,7 +61,10 @@ def learning_rate(step: int, steps_per_epoch: int, train: TrainParams) -> float:
 
 
 def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
-    """The exponential moving average of the weights over the steps, if `train.ema_decay` asks for it."""
+    """The exponential moving average of the weights over the steps, if `train.ema_decay` asks for it.
+
+    Also of the running statistics of batch norm, as timm does: those of the last step fit the last weights alone.
+    """
     if train.ema_decay is None:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay))
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay), use_buffers=True)

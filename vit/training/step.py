@@ -1,5 +1,6 @@
 """One optimizer step: forward, backward, clipping, update, in the precision and over the processes that were chosen."""
 
+import logging
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,11 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vit.model import VisionTransformer
+from vit.errors import UserError
+from vit.models import set_channels_last
 from vit.params import TrainParams
 from vit.training.device import Compute
 from vit.training.distributed import World
 from vit.training.optim import new_average, new_optimizers, set_learning_rate
+
+log = logging.getLogger("vit")
 
 AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,14 +25,17 @@ class TrainingStep:
     """The model under training with all that its steps change: weights, their average, optimizers, loss scale.
 
     The gradient is that of the mean loss over the images of the whole batch, into however many pieces it is cut, by
-    accumulation or among processes.
+    accumulation or among processes. Batch norm alone sees the pieces: it normalizes each by itself.
     """
 
-    def __init__(self, model: VisionTransformer, train: TrainParams, compute: Compute, world: World):
+    def __init__(self, model: nn.Module, train: TrainParams, compute: Compute, world: World):
         self.model, self.train, self.world = model, train, world
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.size > 1 and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
+        self._warn_of_pieces()
+        if compute.precision != "float32" and not self.is_sharded:  # FSDP2 takes contiguous weights alone
+            set_channels_last(model)
         if self.is_sharded:
             from vit.training import sharded
 
@@ -60,7 +67,7 @@ class TrainingStep:
         for number, (x, targets) in enumerate(pieces, start=1):
             with self._apart(until_last=number < self.train.grad_accum_steps):
                 with torch.autocast(self.device_type, self.dtype, enabled=self.dtype != torch.float32):
-                    logits = self.predict(x).float()
+                    logits = self._logits(x)
                 loss = F.cross_entropy(logits, targets, label_smoothing=self.train.label_smoothing, reduction="sum")
                 self.scaler.scale(loss * (self.world.size / images)).backward()  # processes are averaged
             labels = targets.argmax(dim=1) if targets.ndim == 2 else targets
@@ -77,6 +84,29 @@ class TrainingStep:
             self.average.update_parameters(self.model)
         return sums
 
+    def _logits(self, x: Tensor) -> Tensor:
+        try:
+            return self.predict(x).float()
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                "batch norm cannot normalize a single image that has shrunk to one place, as a piece of a batch holds "
+                f"only one; change train.batch_size ({self.train.batch_size}) or train.grad_accum_steps "
+                f"({self.train.grad_accum_steps})"
+            ) from error
+
+    def _warn_of_pieces(self) -> None:
+        pieces = self.world.size * self.train.grad_accum_steps
+        if pieces > 1 and self.world.is_first and _batch_norms(self.model):
+            log.info(f"batch norm sees {pieces} pieces of a batch apart: this trains not quite as whole batches would")
+
+    def share_statistics(self) -> None:
+        """Judge and keep the running statistics of the first process, as each has its own between two steps."""
+        for norm in _batch_norms(self.evaluated):
+            for statistic in norm.buffers():
+                self.world.copy_from_first(statistic)
+
     def _apart(self, until_last: bool) -> AbstractContextManager:
         """Gradients are exchanged between processes once a batch, with its last piece."""
         if self.is_sharded:
@@ -87,7 +117,8 @@ class TrainingStep:
         """A copy of the weights to keep, whole and on the CPU; every process of a sharded training must ask."""
         if self.is_sharded:
             return self.sharded.gather_weights(self.model)
-        return {name: weight.cpu().clone() for name, weight in self.evaluated.state_dict().items()}
+        state = self.evaluated.state_dict().items()
+        return {name: weight.cpu().clone(memory_format=torch.contiguous_format) for name, weight in state}
 
     def state_dict(self) -> dict:
         """Everything that the next step depends on; every process of a sharded training must ask."""
@@ -108,3 +139,7 @@ class TrainingStep:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -6,10 +6,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
-from vit.baselines import majority_accuracy, svc_accuracy
 from vit.data.images import load_image
 from vit.data.manifest import list_images
 from vit.data.sources.embedded import write_digits
+from vit.evaluation.references import majority_accuracy, svc_accuracy
 
 
 def test_the_majority_is_counted_on_train_and_judged_on_test():

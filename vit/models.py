@@ -1,0 +1,53 @@
+"""The model that `model.name` asks for: the Vision Transformer, or what it is compared with."""
+
+import inspect
+
+import torch
+from torch import nn
+
+from vit.baselines import SmallCNN, torchvision_model
+from vit.errors import UserError
+from vit.model import PatchEmbed, VisionTransformer
+from vit.tokens import ConvStem
+
+STEMS = {"patch": PatchEmbed, "conv": ConvStem}
+OF_THE_IMAGES = ("image_size", "in_chans", "num_classes")
+SETTINGS = {"name", "stem", *inspect.signature(VisionTransformer).parameters} - {*OF_THE_IMAGES, "patch_embed"}
+
+
+def new_model(config: dict) -> nn.Module:
+    """A freshly initialized model from normalized images (B, C, H, W) to class logits (B, classes).
+
+    `config` is what config.json holds: `image_size`, `channels`, `classes`, and as `model` the block of params.yaml.
+    The draws come from PyTorch's global generator. Raises UserError if `model` has not the keys of this release, or
+    torchvision no such model.
+    """
+    settings = dict(config["model"])
+    _check_release(settings)
+    name, stem = settings.pop("name"), settings.pop("stem")
+    image_size, in_chans, num_classes = config["image_size"], config["channels"], len(config["classes"])
+    if name == "cnn":
+        return SmallCNN(in_chans, num_classes)
+    if name.startswith("torchvision/"):
+        return torchvision_model(name.removeprefix("torchvision/"), image_size, in_chans, num_classes)
+    return VisionTransformer(
+        image_size=image_size, in_chans=in_chans, num_classes=num_classes, patch_embed=STEMS[stem], **settings
+    )
+
+
+def set_channels_last(model: nn.Module) -> None:
+    """Lay out what convolves as half precision wants it: on cores with AMX 1.3 to 2 times as fast, in float32 slower.
+
+    Plain patches are a matrix product, for which it would be a copy more.
+    """
+    convolving = model.patch_embed if isinstance(model, VisionTransformer) else model
+    if not isinstance(convolving, PatchEmbed):
+        convolving.to(memory_format=torch.channels_last)
+
+
+def _check_release(settings: dict) -> None:
+    differing = {"lacks": SETTINGS - settings.keys(), "has an unknown": settings.keys() - SETTINGS}
+    for verb, names in differing.items():
+        if names:
+            keys = ", ".join(f"model.{name}" for name in sorted(names))
+            raise UserError(f"the model is of another release (config.json {verb} {keys}); train it anew")
