@@ -12,6 +12,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Named = Annotated[str, Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$")]
 
 
@@ -139,6 +140,8 @@ class AugmentParams(Block):
 class TrainParams(Block):
     epochs: Count
     patience: Count | None
+    init_from: Named | None
+    frozen_layers: Annotated[int, Field(ge=0)]
     batch_size: Count
     grad_accum_steps: Count
     optimizer: Literal["adamw", "muon"]
@@ -150,6 +153,7 @@ class TrainParams(Block):
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)]
     clip_grad: Positive | None
     label_smoothing: Rate
+    teacher: Named | None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     augment: AugmentParams
     seed: Seed
@@ -226,5 +230,14 @@ class Params(Block):
         if any(side % self.model.patch_size for side in self.pack.image_size):
             raise ValueError(
                 f"pack.image_size {self.pack.image_size} is not a multiple of model.patch_size {self.model.patch_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self):
+        if self.train.frozen_layers > self.model.depth + 1:
+            raise ValueError(
+                f"train.frozen_layers {self.train.frozen_layers} would freeze the head, too; patches and "
+                f"{self.model.depth} blocks are {self.model.depth + 1} layers"
             )
         return self

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -22,6 +23,8 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     depth = len(model.blocks)
     groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_matrix = parameter.ndim > 1 and name not in UNDECAYED
         is_hidden = is_matrix and name.startswith("blocks.")
         scale = train.layer_decay ** (depth + 1 - layer_of(name, depth))
@@ -41,6 +44,22 @@ def layer_of(name: str, depth: int) -> int:
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
     return 0 if name.split(".")[0] in (*UNDECAYED, "patch_embed") else depth + 1
+
+
+def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
+    """Keep the lowest `layers` as they are, counted as `layer_of` does: their parameters get no gradient.
+
+    Returns the batch norms in them, which are to stay in eval mode, as training would change their statistics.
+    """
+    depth = len(model.blocks)
+    for name, parameter in model.named_parameters():
+        if layer_of(name, depth) < layers:
+            parameter.requires_grad_(False)
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and layer_of(name, depth) < layers
+    ]
 
 
 def set_learning_rate(optimizers: list[Optimizer], lr: float) -> None:

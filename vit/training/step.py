@@ -12,7 +12,7 @@ from vit.model import VisionTransformer
 from vit.params import TrainParams
 from vit.training.device import Compute
 from vit.training.distributed import World
-from vit.training.optim import new_average, new_optimizers, set_learning_rate
+from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate
 
 AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -29,6 +29,7 @@ class TrainingStep:
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.size > 1 and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
+        self.frozen_norms = freeze(model, train.frozen_layers)
         if self.is_sharded:
             from vit.training import sharded
 
@@ -46,6 +47,12 @@ class TrainingStep:
     def evaluated(self) -> nn.Module:
         """The model that val judges and that is kept: the average, where there is one."""
         return self.model if self.average is None else self.average.module
+
+    def set_training(self) -> None:
+        """Training mode, but for what is frozen."""
+        self.model.train()
+        for norm in self.frozen_norms:
+            norm.eval()
 
     def __call__(self, pieces: Iterable[tuple[Tensor, Tensor]], images: int, lr: float) -> Tensor:
         """Update the weights by a batch of `images`, of which this process has `pieces`, `grad_accum_steps` of them.

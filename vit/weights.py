@@ -1,0 +1,85 @@
+"""Weights made before that a training starts from or learns from: a file in the folder `weights`, or a version.
+
+Neither torch nor mlflow is imported unless a PyTorch file or a version is named.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from vit.errors import UserError
+from vit.files import read_json, sha256_of
+
+FOLDER = "weights"  # a dependency of the stage, so that DVC notices every change in it
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+OF_OURS = {"classes", "image_size", "channels", "model"}  # in a config.json of this pipeline
+
+
+def bring(named: str | None, target: Path, knob: str) -> dict[str, str] | None:
+    """Copy what the parameter `knob` names to the folder `target`: model.safetensors, and config.json where it is known.
+
+    Settings are known of a registered version, and where they lie beside a `model.safetensors`. Returns `source` and the
+    `sha256` of the weights; None, and leaves the folder empty, if `named` is None. Raises UserError if there is no such
+    file or version, if it is an alias, or no weights.
+    """
+    if named is None:
+        return None
+    if named.startswith("models:/"):
+        _bring_version(named, target, knob)
+    else:
+        _bring_file(_in_folder(named, knob), target, f"{knob} '{named}'")
+    return {"source": named, "sha256": sha256_of(target / WEIGHTS)}
+
+
+def _bring_version(named: str, target: Path, knob: str) -> None:
+    from vit.registry.models import downloaded, pinned
+
+    if not re.fullmatch(r"models:/[^/@]+/\d+", named):
+        raise UserError(
+            f"{knob} '{named}' is no version but what may stand for another one tomorrow; write {pinned(named)}, "
+            "for which it stands now"
+        )
+    with downloaded(named) as folder:
+        _copy(folder / WEIGHTS, target, f"{knob} '{named}'")
+
+
+def _in_folder(named: str, knob: str) -> Path:
+    path = Path(named)
+    if path.parts[0] != FOLDER or ".." in path.parts:
+        raise UserError(
+            f"{knob} '{named}' lies outside of the folder {FOLDER}, where DVC notices changes: "
+            f"`dvc import-url {named} {FOLDER}/{path.name}`, or copy it there, and write {FOLDER}/{path.name}"
+        )
+    if not path.exists():
+        raise UserError(
+            f"{knob} '{named}': there is no such file; queue and temp runs, and other machines, have only what DVC "
+            f"keeps: `dvc add {named}` and `git add {named}.dvc`"
+        )
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def _bring_file(source: Path, target: Path, called: str) -> None:
+    if not source.is_file():
+        raise UserError(f"{called} is a folder without {WEIGHTS}; name a file, or a folder as `model`")
+    if source.suffix == ".safetensors":
+        _copy(source, target, called)
+        return
+    from vit.pytorch_file import convert
+
+    convert(source, target / WEIGHTS, called)
+
+
+def _copy(source: Path, target: Path, called: str) -> None:
+    try:
+        with safe_open(source, framework="numpy") as opened:
+            names = opened.keys()
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{called} is no safetensors file ({error}); get it again") from error
+    if not names:
+        raise UserError(f"{called} holds no tensors; get it again")
+    shutil.copyfile(source, target / WEIGHTS)
+    config = source.with_name(CONFIG)
+    if source.name == WEIGHTS and config.is_file() and OF_OURS <= read_json(config).keys():
+        shutil.copyfile(config, target / CONFIG)
