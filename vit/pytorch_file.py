@@ -9,20 +9,21 @@ from torch import Tensor
 
 from vit.errors import UserError
 
-# What published checkpoints keep the weights under, beside optimizer and epoch; an average before the last step, as in timm.
+# Where published checkpoints keep the weights, beside optimizer and epoch; as in timm, an average before the last step.
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError, pickle.UnpicklingError)
 
 
 def convert(source: Path, target: Path, called: str) -> None:
-    """Write the state dict in the PyTorch file `source`, alone or inside a checkpoint, to the safetensors file `target`.
+    """Write the state dict in a PyTorch file, alone or inside a checkpoint, to the safetensors file `target`.
 
     Raises UserError, beginning with `called`, if the file holds no state dict or more than tensors and plain values.
     """
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        reason = "holds more than weights, which could be any program" if "WeightsUnpickler" in str(error) else "is broken"
+        is_program = "WeightsUnpickler" in str(error)
+        reason = "holds more than weights, which could be any program" if is_program else "is no whole PyTorch file"
         raise UserError(f"{called} {reason}; save `model.state_dict()` alone, or as safetensors") from error
     safetensors.torch.save_file(_state_dict(loaded, called), target)
 

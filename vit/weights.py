@@ -18,9 +18,9 @@ OF_OURS = {"classes", "image_size", "channels", "model"}  # in a config.json of 
 
 
 def bring(named: str | None, target: Path, knob: str) -> dict[str, str] | None:
-    """Copy what the parameter `knob` names to the folder `target`: model.safetensors, and config.json where it is known.
+    """Copy what the parameter `knob` names to the folder `target`: model.safetensors, and config.json where known.
 
-    Settings are known of a registered version, and where they lie beside a `model.safetensors`. Returns `source` and the
+    That is so of a registered version, and where it lies beside a `model.safetensors`. Returns `source` and the
     `sha256` of the weights; None, and leaves the folder empty, if `named` is None. Raises UserError if there is no such
     file or version, if it is an alias, or no weights.
     """
@@ -81,5 +81,5 @@ def _copy(source: Path, target: Path, called: str) -> None:
         raise UserError(f"{called} holds no tensors; get it again")
     shutil.copyfile(source, target / WEIGHTS)
     config = source.with_name(CONFIG)
-    if source.name == WEIGHTS and config.is_file() and OF_OURS <= read_json(config).keys():
+    if source.name == WEIGHTS and config.is_file() and read_json(config).keys() >= OF_OURS:
         shutil.copyfile(config, target / CONFIG)

@@ -25,16 +25,16 @@ SHOWN = 6  # names in an error
 def initialize(classifier: Classifier, folder: Path) -> list[str]:
     """Load the weights in `folder`, as the stage weights leaves it, into a new model; nothing if it holds none.
 
-    Positions are resampled to the model's grid, class token and norm follow its pooling, three input channels are summed
-    into one, and the head stays new unless its classes are known to be the same in the same order. Returns what was
-    changed, for a person. Raises UserError if weights are missing, left over or of another shape after that.
+    Positions are resampled to the model's grid, class token and norm follow its pooling, three input channels are
+    summed into one, and the head stays new unless its classes are known to be the same in the same order. Returns what
+    was changed, for a person. Raises UserError if weights are missing, left over or of another shape after that.
     """
     if not (folder / WEIGHTS).is_file():
         return []
     weights = safetensors.torch.load_file(folder / WEIGHTS)
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
     model = classifier.model
-    own = model.state_dict()
+    own = {name: weight.cpu() for name, weight in model.state_dict().items()}
     if config is not None:
         _require_same_settings(config["model"], classifier.config["model"])
     said = _fit_channels(weights, own)
@@ -49,7 +49,7 @@ def initialize(classifier: Classifier, folder: Path) -> list[str]:
 
 
 def resample_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Position embeddings (H * W, D) of a grid `old` = (H, W) on the grid `new`: bicubic with antialiasing, as timm's."""
+    """Position embeddings (H * W, D) of a grid `old` = (H, W) on the grid `new`: bicubic and antialiased, as timm's."""
     if old == new:
         return positions
     grid = positions.float().reshape(1, *old, -1).permute(0, 3, 1, 2)  # (1, D, H, W)
@@ -70,10 +70,11 @@ def _fit_positions(weights: Weights, own: Weights, old: tuple[int, int] | None, 
     if held.shape[1] != wanted.shape[1]:
         return []  # an error of its own
     tokens = [name for name in TOKENS if name in weights]
-    known = old or next((grid for count in (len(tokens), 0) if (grid := _square(len(held) - count))), None)
-    if known is None:
-        raise UserError(f"train.init_from: its {len(held)} positions are no square grid, and it lacks a {CONFIG}")
+    known = old or next((grid for count in (len(tokens), 0) if (grid := _square(len(held) - count))), (0, 0))
     patches = known[0] * known[1]
+    if len(held) - patches not in (0, len(tokens)):
+        where = f"grid of its {CONFIG}, {old[0]}x{old[1]}" if old else "square grid"
+        raise UserError(f"train.init_from: its {len(held)} positions are no {where}; take other weights")
     has_rows = len(held) > patches
     rows = {name: held[index] if has_rows else torch.zeros_like(held[0]) for index, name in enumerate(tokens)}
     rows = {name: wanted[index] for index, name in enumerate(name for name in TOKENS if name in own)} | rows
@@ -124,8 +125,8 @@ def _fit_head(weights: Weights, own: Weights, theirs: list[str] | None, classes:
     for name in [name for name in weights if name.split(".")[0] in HEADS]:
         del weights[name]
     weights |= {name: weight for name, weight in own.items() if name.split(".")[0] in HEADS}
-    why = "the classes of the weights are unknown" if theirs is None else f"the weights have {len(theirs)} other classes"
-    return [f"head new for {len(classes)} classes, as {why}"]
+    are = "unknown" if theirs is None else "others, or in another order"
+    return [f"head new for {len(classes)} classes, as those of the weights are {are}"]
 
 
 def _require_same_settings(theirs: dict, ours: dict) -> None:
