@@ -14,6 +14,8 @@ from vit.files import read_json, sha256_of
 
 FOLDER = "weights"  # a dependency of the stage, so that DVC notices every change in it
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+# Where published checkpoints keep the weights, beside optimizer and epoch; as in timm, an average before the last step.
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 OF_OURS = {"classes", "image_size", "channels", "model"}  # in a config.json of this pipeline
 
 
@@ -65,10 +67,29 @@ def _bring_file(source: Path, target: Path, called: str) -> None:
         raise UserError(f"{called} is a folder without {WEIGHTS}; name a file, or a folder as `model`")
     if source.suffix == ".safetensors":
         _copy(source, target, called)
-        return
-    from vit.pytorch_file import convert
+    else:
+        _convert(source, target / WEIGHTS, called)
 
-    convert(source, target / WEIGHTS, called)
+
+def _convert(source: Path, target: Path, called: str) -> None:
+    """Write the state dict in a PyTorch file, alone or inside a checkpoint, as safetensors; no pickle is run."""
+    import safetensors.torch
+    import torch
+
+    try:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a file of anybody's may raise there is not bounded
+        is_program = "WeightsUnpickler" in str(error)
+        reason = "holds more than weights, which could be any program" if is_program else "is no whole PyTorch file"
+        raise UserError(f"{called} {reason}; save `model.state_dict()` alone, or as safetensors") from error
+    if isinstance(loaded, dict):
+        loaded = next((loaded[name] for name in WRAPPERS if isinstance(loaded.get(name), dict)), loaded)
+    if not isinstance(loaded, dict) or not loaded:
+        raise UserError(f"{called} holds no state dict but {type(loaded).__name__}; save `model.state_dict()`")
+    if others := [name for name, value in loaded.items() if not isinstance(value, torch.Tensor)]:
+        raise UserError(f"{called} is no state dict: '{others[0]}' in it is no tensor; save `model.state_dict()`")
+    weights = {name: tensor.detach().clone().contiguous() for name, tensor in loaded.items()}  # clones share no memory
+    safetensors.torch.save_file(weights, target)
 
 
 def _copy(source: Path, target: Path, called: str) -> None:
