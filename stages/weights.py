@@ -7,6 +7,7 @@ from vit.files import replacing_folder, write_json
 from vit.params_file import load_params
 from vit.weights import bring
 
+IMAGES = Path("data/audit/images.csv")
 OUT = Path("data/weights")
 
 
@@ -21,7 +22,7 @@ def main() -> None:
             folder.mkdir()
             # DVC warns of an empty folder at every turn.
             (folder / "README.txt").write_text(f"What train.{key} names; nothing else if null.\n", encoding="utf-8")
-            record[role] = bring(source, folder, f"train.{key}")
+            record[role] = bring(source, folder, f"train.{key}", IMAGES)
     write_json(Path("data/weights.json"), record)
     print(", ".join(f"{role}: {known['source'] if known else 'none'}" for role, known in record.items()))
 

@@ -15,6 +15,8 @@ from vit.files import read_json, sha256_of, write_json
 from vit.weights import bring
 
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.ones(2)}
+FEW = {"data.shapes_per_class": 12}
+NO_IMAGES = Path("absent.csv")  # only those of a version are known
 OURS = {"classes": ["a", "b"], "image_size": [8, 8], "channels": 1, "model": {}}
 
 
@@ -28,7 +30,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def brought(name: str) -> dict[str, torch.Tensor]:
-    record = bring(f"weights/{name}", Path("out"), "train.init_from")
+    record = bring(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
     assert record == {"source": f"weights/{name}", "sha256": sha256_of(Path("out/model.safetensors"))}
     return safetensors.torch.load_file("out/model.safetensors")
 
@@ -38,7 +40,7 @@ def equal(first: dict, second: dict) -> bool:
 
 
 def test_null_brings_nothing(here):
-    assert bring(None, here / "out", "train.teacher") is None
+    assert bring(None, here / "out", "train.teacher", NO_IMAGES) is None
     assert list((here / "out").iterdir()) == []
 
 
@@ -97,7 +99,7 @@ def save_truncated(path: Path) -> None:
 def test_what_holds_no_weights_is_refused_in_one_line_and_never_run(here, name, write, message):
     write(here / "weights" / name)
     with pytest.raises(UserError, match=message) as caught:
-        bring(f"weights/{name}", Path("out"), "train.init_from")
+        bring(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
     assert str(caught.value).startswith(f"train.init_from 'weights/{name}' ")
     assert not Path("was_run").exists()
 
@@ -107,12 +109,12 @@ def test_what_dvc_would_not_watch_is_refused_with_the_command_that_brings_it(her
     with pytest.raises(
         UserError, match=f"train.teacher '{named}' lies outside .*`dvc import-url {named} weights/x.pth`"
     ):
-        bring(named, Path("out"), "train.teacher")
+        bring(named, Path("out"), "train.teacher", NO_IMAGES)
 
 
 def test_a_file_that_is_not_there_is_refused_with_the_command_that_keeps_it(here):
     with pytest.raises(UserError, match=r"'weights/x.pth': there is no such file; .* `dvc add weights/x.pth`"):
-        bring("weights/x.pth", Path("out"), "train.init_from")
+        bring("weights/x.pth", Path("out"), "train.init_from", NO_IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_a_folder_such_as_model_is_taken_with_its_settings(here):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     project = clone(tmp_path_factory.mktemp("work") / "weights")
-    write_preset(project.folder / "params.yaml", "shapes")
+    write_preset(project.folder / "params.yaml", "shapes", FEW)
     return project
 
 
@@ -157,10 +159,10 @@ def test_a_change_of_a_named_file_is_noticed_by_dvc_also_behind_a_link_and_nothi
     named = project.folder / "weights/x.safetensors"
     safetensors.torch.save_file(STATE, tmp_path / "real.safetensors")
     named.symlink_to(tmp_path / "real.safetensors")
-    write_preset(project.folder / "params.yaml", "shapes", {"train.init_from": "weights/x.safetensors"})
+    write_preset(project.folder / "params.yaml", "shapes", FEW | {"train.init_from": "weights/x.safetensors"})
     assert "init: weights/x.safetensors, teacher: none" in project.run("dvc repro weights").stdout
     write_preset(
-        project.folder / "params.yaml", "shapes", {"train.init_from": "weights/x.safetensors", "train.lr": 0.5}
+        project.folder / "params.yaml", "shapes", FEW | {"train.init_from": "weights/x.safetensors", "train.lr": 0.5}
     )
     assert "Stage 'weights' didn't change" in project.run("dvc repro weights").stdout
     safetensors.torch.save_file(STATE | {"head.bias": torch.zeros(2)}, tmp_path / "real.safetensors")

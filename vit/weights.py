@@ -5,12 +5,13 @@ Neither torch nor mlflow is imported unless a PyTorch file or a version is named
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from vit.errors import UserError
-from vit.files import read_json, sha256_of
+from vit.files import read_json, read_table, sha256_of
 
 FOLDER = "weights"  # a dependency of the stage, so that DVC notices every change in it
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -19,23 +20,25 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 OF_OURS = {"classes", "image_size", "channels", "model"}  # in a config.json of this pipeline
 
 
-def bring(named: str | None, target: Path, knob: str) -> dict[str, str] | None:
+def bring(named: str | None, target: Path, knob: str, images: Path) -> dict[str, str] | None:
     """Copy what the parameter `knob` names to the folder `target`: model.safetensors, and config.json where known.
 
-    That is so of a registered version, and where it lies beside a `model.safetensors`. Returns `source` and the
-    `sha256` of the weights; None, and leaves the folder empty, if `named` is None. Raises UserError if there is no such
-    file or version, if it is an alias, or no weights.
+    That is so of a registered version, and where it lies beside a `model.safetensors`. `images` is the table of the
+    present split, data/audit/images.csv. Returns `source` and the `sha256` of the weights; None, and leaves the folder
+    empty, if `named` is None. Raises UserError if there is no such file or version, if it is an alias, if it holds no
+    weights, or if a version was trained on images that are val or test now.
     """
     if named is None:
         return None
     if named.startswith("models:/"):
-        _bring_version(named, target, knob)
+        _bring_version(named, target, knob, images)
     else:
         _bring_file(_in_folder(named, knob), target, f"{knob} '{named}'")
     return {"source": named, "sha256": sha256_of(target / WEIGHTS)}
 
 
-def _bring_version(named: str, target: Path, knob: str) -> None:
+def _bring_version(named: str, target: Path, knob: str, images: Path) -> None:
+    from vit.registry.lookup import images_of
     from vit.registry.models import downloaded, pinned
 
     if not re.fullmatch(r"models:/[^/@]+/\d+", named):
@@ -43,8 +46,24 @@ def _bring_version(named: str, target: Path, knob: str) -> None:
             f"{knob} '{named}' is no version but what may stand for another one tomorrow; write {pinned(named)}, "
             "for which it stands now"
         )
+    _require_unseen(images_of(named), read_table(images), f"{knob} '{named}'")
     with downloaded(named) as folder:
         _copy(folder / WEIGHTS, target, f"{knob} '{named}'")
+
+
+def _require_unseen(theirs: list[dict], ours: list[dict], called: str) -> None:
+    """What a model knows of val and test images would be learned from it, and every score of its pupil be untrue."""
+    trained = {digest for row in theirs if row["part"] == "train" for digest in _digests(row)}
+    seen = Counter(row["part"] for row in ours if row["part"] in ("val", "test") and trained & _digests(row))
+    if seen:
+        raise UserError(
+            f"{called} was trained on {seen['val']} images that are val and {seen['test']} that are test in this split, "
+            "and no score would be true; name a version of this very split, or set block split to that of the version"
+        )
+
+
+def _digests(row: dict) -> set[str]:
+    return {row["file_sha256"], row["pixels_sha256"]}
 
 
 def _in_folder(named: str, knob: str) -> Path:

@@ -8,7 +8,7 @@ from tests.shapes import Training, shapes, untrained
 from tests.training.common import RICH, params_for, same
 from vit.errors import UserError
 from vit.training.initial import initialize
-from vit.training.optim import layer_of
+from vit.training.optim import freeze, layer_of
 
 
 @pytest.fixture
@@ -56,6 +56,14 @@ def test_a_batch_norm_in_a_frozen_layer_keeps_its_statistics(tmp_path, parts, fr
     after = copy_of(classifier.model)
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         assert torch.equal(before[f"patch_embed.norm.{name}"], after[f"patch_embed.norm.{name}"]) is (frozen == 1)
+
+
+def test_a_distillation_token_is_trained_above_frozen_patches(tmp_path, parts):
+    model = untrained(params_for(tmp_path), parts[0]).model
+    model.dist_token = nn.Parameter(torch.zeros(1, 1, 16))
+    assert freeze(model, 1) == []
+    names = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert names == {"cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"}
 
 
 def test_to_freeze_more_than_there_is_below_the_head_is_refused(tmp_path):

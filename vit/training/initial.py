@@ -120,11 +120,14 @@ def _fit_channels(weights: Weights, own: Weights) -> list[str]:
 
 
 def _fit_head(weights: Weights, own: Weights, theirs: list[str] | None, classes: list[str]) -> list[str]:
-    if theirs == classes:
-        return ["head kept, as it has these classes in this order"]
+    is_kept = theirs == classes
     for name in [name for name in weights if name.split(".")[0] in HEADS]:
-        del weights[name]
-    weights |= {name: weight for name, weight in own.items() if name.split(".")[0] in HEADS}
+        if not is_kept or name not in own:
+            del weights[name]
+    new = {name: weight for name, weight in own.items() if name.split(".")[0] in HEADS and name not in weights}
+    weights |= new
+    if is_kept and "head.weight" not in new:
+        return ["head kept, as it has these classes in this order"]
     are = "unknown" if theirs is None else "others, or in another order"
     return [f"head new for {len(classes)} classes, as those of the weights are {are}"]
 
@@ -161,7 +164,7 @@ def _geometry(weights: Weights) -> dict[str, object]:
     """Parameters of the model that shapes and names tell, as far as they are those of a Vision Transformer."""
     found: dict[str, object] = {}
     patches = weights.get("patch_embed.proj.weight")
-    if patches is not None and patches.ndim == 4:
+    if patches is not None and patches.ndim == 4 and patches.shape[1] in (1, 3):
         found |= {"patch_size": patches.shape[-1], "embed_dim": patches.shape[0]}
     if depth := len({name.split(".")[1] for name in weights if name.startswith("blocks.")}):
         found["depth"] = depth

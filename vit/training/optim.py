@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vit.params import TrainParams
 
-UNDECAYED = ("cls_token", "pos_embed")
+UNDECAYED = ("cls_token", "dist_token", "pos_embed")
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
@@ -49,11 +49,14 @@ def layer_of(name: str, depth: int) -> int:
 def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
     """Keep the lowest `layers` as they are, counted as `layer_of` does: their parameters get no gradient.
 
-    Returns the batch norms in them, which are to stay in eval mode, as training would change their statistics.
+    A distillation token is trained all the same, as it is new. Returns the batch norms in the layers, which are to stay
+    in eval mode, as training would change their statistics.
     """
+    if layers == 0:
+        return []
     depth = len(model.blocks)
     for name, parameter in model.named_parameters():
-        if layer_of(name, depth) < layers:
+        if layer_of(name, depth) < layers and name != "dist_token":
             parameter.requires_grad_(False)
     return [
         module
