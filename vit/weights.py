@@ -57,8 +57,8 @@ def _require_unseen(theirs: list[dict], ours: list[dict], called: str) -> None:
     seen = Counter(row["part"] for row in ours if row["part"] in ("val", "test") and trained & _digests(row))
     if seen:
         raise UserError(
-            f"{called} was trained on {seen['val']} images that are val and {seen['test']} that are test in this split, "
-            "and no score would be true; name a version of this very split, or set block split to that of the version"
+            f"{called} was trained on {seen['val']} images that are val and {seen['test']} that are test here, and "
+            "no score would be true; name a version of this very split, or set block split to that of the version"
         )
 
 
