@@ -13,14 +13,14 @@ from vit.params import Params
 from vit.params_file import flatten
 from vit.tracking.run import RunDescription
 
-STAGES_OF_A_TRAINING = ("download", "split", "pack", "train")
+STAGES_OF_A_TRAINING = ("download", "split", "pack", "weights", "train")
 
 
 def describe_run(params: Params, compute: dict) -> RunDescription:
     """Key, name, parameters and tags of the run of a training with `params`; `compute` is what its `auto` came to.
 
-    The key hashes the parameters of the blocks up to train, the images, the code of the stages up to train as
-    dvc.yaml lists it, and `compute`, which decides on the last bits of the weights.
+    The key hashes the parameters of the blocks up to train, the images, the weights that it starts or learns from, the
+    code of the stages up to train as dvc.yaml lists it, and `compute`, which decides on the last bits of the weights.
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}
@@ -28,6 +28,7 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
     parts = [
         json.dumps(blocks, sort_keys=True),
         raw["sha256"],
+        json.dumps(weights_digests(), sort_keys=True),
         sha256_of(*code_of_a_training()),
         json.dumps(compute, sort_keys=True),
     ]
@@ -36,10 +37,16 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
         content_key=key,
         name=os.environ.get("DVC_EXP_NAME") or f"{raw['source']}-{key[:7]}",
         params=flatten(blocks) | flatten(compute, "compute."),
-        tags=_origin(),
+        tags=_origin() | weights_digests(),
         dataset_digest=raw["sha256"],
         dataset_source=raw["source"],
     )
+
+
+def weights_digests() -> dict[str, str]:
+    """`init_sha256` and `teacher_sha256` of the weights that a training starts from and learns from, where it does."""
+    named = read_json(Path("data/weights.json"))
+    return {f"{role}_sha256": known["sha256"] for role, known in named.items() if known is not None}
 
 
 def code_of_a_training() -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from stages.content import describe_run
+from stages.content import describe_run, weights_digests
 from stages.provenance import origin_of, write_provenance
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
@@ -72,6 +72,7 @@ def gather(params: Params, temporary: Path) -> Content:
     digests = {
         "weights_sha256": sha256_of(MODEL / WEIGHTS),
         **{f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")},
+        **weights_digests(),
     }
     provenance = write_provenance(temporary / "provenance", origin_of(description.tags, digests, raw, summary))
     return Content(

@@ -20,10 +20,12 @@ from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
+from vit.training.initial import initialize
 from vit.training.loop import fit, rates_of
 from vit.training.step import TrainingStep
 
 RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
+INIT = Path("data/weights/init")
 OUT = Path("training")
 
 
@@ -37,6 +39,7 @@ def main() -> None:
     torch.manual_seed(params.train.seed)
     device = find_device(params.train.device, world.local_rank)
     classifier = Classifier.new(config, device)
+    changes = initialize(classifier, INIT)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     feed = Feed(classifier, train, params.train, world)
     description = describe_run(params, asdict(compute))
@@ -46,6 +49,8 @@ def main() -> None:
         if world.is_first:
             size = f"{classifier.parameter_count / 1e6:.2f} M parameters"
             print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
+            if params.train.init_from is not None:
+                print(f"started from {params.train.init_from}: {'; '.join(changes)}")
             stack.enter_context(checkpoints.claimed())
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))

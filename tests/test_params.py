@@ -84,6 +84,8 @@ BAD_VALUES = {
     "seed below zero": ({"data.seed": -1}, ["data.seed", "-1", "0"]),
     "seed too large": ({"split.seed": 2**31}, ["split.seed", "2147483648"]),
     "explained images below zero": ({"evaluate.explain_images": -1}, ["evaluate.explain_images", "-1", "0"]),
+    "no name for weights": ({"train.init_from": ""}, ["train.init_from", "''", "1 character"]),
+    "frozen layers below zero": ({"train.frozen_layers": -1}, ["train.frozen_layers", "-1", "0"]),
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.params_base import Block, Count, CountOrAuto, Device, Fraction, NonNegative, Positive, Rate, Seed
+from vit.params_base import Block, Count, CountOrAuto, Device, Fraction, Named, NonNegative, Positive, Rate, Seed
 from vit.params_model import ModelParams
 
 # Keys of block train that make sense for the blocks of a ViT alone, and their values for any other model.
 OF_BLOCKS = {
     "optimizer": "adamw",
     "layer_decay": 1.0,
+    "frozen_layers": 0,
     "parallel": "ddp",
     "attention": "auto",
     "grad_checkpointing": False,
@@ -106,6 +107,8 @@ class AugmentParams(Block):
 class TrainParams(Block):
     epochs: Count
     patience: Count | None
+    init_from: Named | None
+    frozen_layers: Annotated[int, Field(ge=0)]
     batch_size: Count
     grad_accum_steps: Count
     optimizer: Literal["adamw", "muon"]
@@ -117,6 +120,7 @@ class TrainParams(Block):
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)]
     clip_grad: Positive | None
     label_smoothing: Rate
+    teacher: Named | None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     augment: AugmentParams
     seed: Seed
@@ -205,4 +209,13 @@ class Params(Block):
                     f"train.{key} {str(value).lower()} needs the blocks of model.name vit, which {self.model.name} has "
                     f"not; set it to {str(off).lower()}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self):
+        if self.model.name == "vit" and self.train.frozen_layers > self.model.depth + 1:
+            raise ValueError(
+                f"train.frozen_layers {self.train.frozen_layers} would freeze the head, too; patches and "
+                f"{self.model.depth} blocks are {self.model.depth + 1} layers"
+            )
         return self

@@ -23,7 +23,7 @@ PARAMS = {"train.epochs": 8, "train.batch_size": 32, "train.checkpoint_steps": 4
 def packed(tmp_path_factory) -> Project:
     project = clone(tmp_path_factory.mktemp("work") / "packed")
     write_preset(project.folder / "params.yaml", "shapes", PARAMS)
-    project.run("dvc repro pack")
+    project.run("dvc repro pack weights")
     return project
 
 

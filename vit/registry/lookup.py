@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from vit.errors import UserError
 from vit.files import read_table
 from vit.tracking.run import finished_runs
-from vit.tracking.store import STORE_ERRORS, Store, first_line
+from vit.tracking.store import STORE_ERRORS, Store, first_line, open_store
 
 
 def find_named_run(store: Store, reference: str) -> Run:
@@ -41,6 +41,14 @@ def _run_below(store: Store, model_uri: str) -> Run:
         return store.client.get_run(version.run_id)
     except STORE_ERRORS as error:
         raise UserError(f"no model '{model_uri}' in the registry ({first_line(error)})") from error
+
+
+def images_of(model_uri: str) -> list[dict[str, str]]:
+    """All images of the split that `models:/name/version` was trained in, with their parts and digests.
+
+    Raises UserError if there is no such version, or if it does not keep them.
+    """
+    return read_published_table(find_named_run(open_store(), model_uri), "audit/images.csv")
 
 
 def read_published_table(run: Run, path: str) -> list[dict[str, str]]:

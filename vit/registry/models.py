@@ -78,6 +78,13 @@ def find_version(client: MlflowClient, name: str, asked: str) -> ModelVersion:
     return client.get_model_version(name, str(number))
 
 
+def pinned(model_uri: str) -> str:
+    """`models:/name/version` for what `models:/name@alias` names now. Raises UserError if there is no such."""
+    name, asked = re.fullmatch(r"models:/([^/@]*)[/@]?(.*)", model_uri).groups()
+    with registry() as client:
+        return f"models:/{name}/{find_version(client, name, asked).version}"
+
+
 def resolve(client: MlflowClient, model_uri: str) -> tuple[str, str]:
     """Name and version number of `models:/name@alias` or `models:/name/version`."""
     name, _, alias = model_uri.removeprefix("models:/").partition("@")

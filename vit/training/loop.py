@@ -94,7 +94,7 @@ def train_one_epoch(
     per_epoch = steps_per_epoch(len(feed.part), train.batch_size)
     epoch = len(progress.history)
     bar.set_description(f"epoch {epoch + 1}/{train.epochs}")
-    step.model.train()
+    step.set_training()
     sums = torch.zeros(2) if progress.unfinished is None else progress.unfinished[world.rank]
     sums = sums.to(device)
     check = 1 if device.type == "cpu" else CHECKED_EVERY

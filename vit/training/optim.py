@@ -4,13 +4,14 @@ import math
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vit.model import VisionTransformer
 from vit.params import TrainParams
 
-BELOW_BLOCKS = ("cls_token", "pos_embed", "patch_embed")
+BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
@@ -23,6 +24,8 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     depth = len(model.blocks) if isinstance(model, VisionTransformer) else 0  # without blocks layer_decay is 1
     groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_matrix = parameter.ndim > 1 and name.endswith("weight")  # also filters; no token, position, layer scale
         is_hidden = is_matrix and name.startswith("blocks.")
         scale = train.layer_decay ** (depth + 1 - layer_of(name, depth))
@@ -42,6 +45,25 @@ def layer_of(name: str, depth: int) -> int:
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
     return 0 if name.split(".")[0] in BELOW_BLOCKS else depth + 1
+
+
+def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
+    """Keep the lowest `layers` as they are, counted as `layer_of` does: their parameters get no gradient.
+
+    A distillation token is trained all the same, as it is new. Returns the batch norms in the layers, which are to stay
+    in eval mode, as training would change their statistics.
+    """
+    if layers == 0:
+        return []
+    depth = len(model.blocks)
+    for name, parameter in model.named_parameters():
+        if layer_of(name, depth) < layers and name != "dist_token":
+            parameter.requires_grad_(False)
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and layer_of(name, depth) < layers
+    ]
 
 
 def set_learning_rate(optimizers: list[Optimizer], lr: float) -> None:

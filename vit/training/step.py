@@ -14,7 +14,7 @@ from vit.models import set_channels_last
 from vit.params import TrainParams
 from vit.training.device import Compute
 from vit.training.distributed import World
-from vit.training.optim import new_average, new_optimizers, set_learning_rate
+from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate
 
 log = logging.getLogger("vit")
 
@@ -36,6 +36,7 @@ class TrainingStep:
         self._warn_of_pieces()
         if compute.precision != "float32" and not self.is_sharded:  # FSDP2 takes contiguous weights alone
             set_channels_last(model)
+        self.frozen_norms = freeze(model, train.frozen_layers)
         if self.is_sharded:
             from vit.training import sharded
 
@@ -53,6 +54,12 @@ class TrainingStep:
     def evaluated(self) -> nn.Module:
         """The model that val judges and that is kept: the average, where there is one."""
         return self.model if self.average is None else self.average.module
+
+    def set_training(self) -> None:
+        """Training mode, but for what is frozen."""
+        self.model.train()
+        for norm in self.frozen_norms:
+            norm.eval()
 
     def __call__(self, pieces: Iterable[tuple[Tensor, Tensor]], images: int, lr: float) -> Tensor:
         """Update the weights by a batch of `images`, of which this process has `pieces`, `grad_accum_steps` of them.
