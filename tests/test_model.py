@@ -78,16 +78,17 @@ def test_the_shapes_preset_has_26180_parameters(tmp_path):
         ("vit_tiny_patch16_224", (16, 192, 3), {}),
         ("vit_small_patch32_224", (32, 384, 6), {}),
         ("deit_tiny_patch16_224", (16, 192, 3), {}),
+        ("deit_tiny_distilled_patch16_224", (16, 192, 3), {}),
         ("vit_tiny_patch16_224", (16, 192, 3), {"global_pool": "avg", "class_token": False}),
     ],
-    ids=["vit_tiny", "vit_small_32", "deit_tiny", "vit_tiny_avg"],
+    ids=["vit_tiny", "vit_small_32", "deit_tiny", "deit_tiny_distilled", "vit_tiny_avg"],
 )
 def test_timms_weights_load_strictly_and_give_timms_logits(name, sizes, options):
     shape = dict(zip(("patch_size", "embed_dim", "num_heads"), sizes, strict=True)) | {"depth": 12, "num_classes": 10}
-    pool = options.get("global_pool", "cls")
+    pool, distilled = options.get("global_pool", "cls"), "distilled" in name
     with torch.device("meta"):  # the initialization of both would cost seconds and is replaced anyway
         theirs = timm.create_model(name, num_classes=10, **options)
-        ours = VisionTransformer(**IMAGENET | shape | {"pool": pool})
+        ours = VisionTransformer(**IMAGENET | shape | {"pool": pool, "distilled": distilled})
     torch.manual_seed(0)
     for model in (theirs, ours):
         model.to_empty(device="cpu").eval()
@@ -103,6 +104,9 @@ def test_timms_weights_load_strictly_and_give_timms_logits(name, sizes, options)
         for fused in (True, False):
             set_fused_attention(ours, fused)
             torch.testing.assert_close(ours(x), expected, atol=1e-5, rtol=0)
+        if distilled:
+            theirs.set_distilled_training()
+            torch.testing.assert_close(ours.train()(x), torch.stack(theirs.train()(x)), atol=1e-5, rtol=0)
     assert expected.std() > 0.1
 
 
@@ -116,9 +120,10 @@ def test_the_patch_embedding_is_the_convolution_whose_weights_it_holds():
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
 @pytest.mark.parametrize("pos_embed", ["learned", "sincos2d", "none"])
 @pytest.mark.parametrize("pool", ["cls", "avg"])
-def test_the_gradient_reaches_every_parameter(pool, pos_embed, norm):
-    model = tiny(pool=pool, pos_embed=pos_embed, norm=norm).train()
-    F.cross_entropy(model(images(3)), torch.tensor([0, 1, 2])).backward()
+@pytest.mark.parametrize("distilled", [False, True], ids=["plain", "distilled"])
+def test_the_gradient_reaches_every_parameter(distilled, pool, pos_embed, norm):
+    model = tiny(pool=pool, pos_embed=pos_embed, norm=norm, distilled=distilled).train()
+    F.cross_entropy(model(images(3)).reshape(-1, 4), torch.tensor([0, 1, 2] * (1 + distilled))).backward()
     untouched = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert untouched == []
 
@@ -141,6 +146,31 @@ def test_the_class_token_alone_answers_when_it_pools():
         assert torch.equal(model(images(2))[0], model(images(2))[1])
         averaging = tiny(pool="avg", depth=0)
         assert not torch.allclose(averaging(images(2))[0], averaging(images(2))[1])
+
+
+@pytest.mark.parametrize("pool", ["cls", "avg"])
+def test_the_distillation_token_alone_answers_for_the_teacher_and_the_model_answers_the_mean(pool):
+    # Without blocks nothing flows from the patches to the token, so the image cannot matter to its head.
+    model = tiny(pool=pool, depth=0, distilled=True)
+    with torch.no_grad():
+        by_label, by_teacher = model.train()(images(2))
+        assert torch.equal(by_teacher[0], by_teacher[1]) and by_teacher.any()
+        assert torch.equal(by_label[0], by_label[1]) is (pool == "cls")
+        torch.testing.assert_close(model.eval()(images(2)), (by_label + by_teacher) / 2)
+
+
+def test_average_pooling_leaves_the_distillation_token_out():
+    model = tiny(pool="avg", depth=0, distilled=True).train()
+    with torch.no_grad():
+        before = model(images(2))
+        model.dist_token.normal_()
+        after = model(images(2))
+    assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
+
+
+def test_a_distillation_token_adds_itself_its_position_and_its_head():
+    counts = [sum(value.numel() for value in tiny(distilled=on).parameters()) for on in (False, True)]
+    assert counts[1] - counts[0] == 16 + 16 + 16 * 4 + 4
 
 
 def test_the_class_token_has_no_fixed_position():

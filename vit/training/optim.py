@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vit.params import TrainParams
 
-UNDECAYED = ("cls_token", "pos_embed")
+UNDECAYED = ("cls_token", "dist_token", "pos_embed")
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
