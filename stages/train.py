@@ -48,6 +48,8 @@ def main() -> None:
     with ExitStack() as stack:
         if world.is_first:
             print(f"{len(train)} images, {classifier.parameter_count / 1e6:.2f} M parameters, {compute} ({why})")
+            if teacher is not None:
+                teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))

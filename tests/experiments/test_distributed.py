@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 import time
 
 import psutil
@@ -70,6 +71,23 @@ def test_a_process_that_dies_ends_all_and_the_next_run_goes_on_to_the_very_same_
     assert 0 < max(trainee.checkpoints()) < EPOCHS * 11
     trainee.finish(TORCHRUN)
     assert trainee.outputs() == together[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_are_taught_as_one(packed, alone, tmp_path, parallel):
+    teacher = packed.folder / "data/weights/teacher"
+    shutil.rmtree(teacher.parent, ignore_errors=True)
+    shutil.copytree(packed.folder / "model", teacher)
+    soft = {"train.teacher": "somewhere", "train.distillation": "soft"}
+    taught = Trainee(packed, tmp_path / "one", **UNEVEN, **soft)
+    taught.finish()
+    expected = taught.outputs()
+    assert history(expected) != history(alone)
+    together = Trainee(packed, tmp_path / "two", **UNEVEN, **soft, **{"train.parallel": parallel})
+    errors = together.finish(TORCHRUN)
+    assert errors.count("soft distillation from somewhere") == 1
+    assert_close(expected, together.outputs())
 
 
 @pytest.mark.slow

@@ -203,16 +203,19 @@ def test_a_teacher_of_many_other_classes_is_refused_by_a_few_of_them(tmp_path, p
 
 def test_weights_without_settings_are_no_teacher(tmp_path, parts, teacher):
     (changed(teacher, tmp_path) / CONFIG).unlink()
-    with pytest.raises(UserError, match=r"the teacher in .* has no config\.json, .* set train\.teacher to a folder"):
+    with pytest.raises(UserError, match=r"teacher in .* has no config\.json, .* set train\.teacher to a model\.safe"):
         Teacher.load(tmp_path / "changed", untrained(params_for(tmp_path, **HARD), parts[0]))
 
 
 def test_a_teacher_that_was_trained_on_other_images_is_warned_of(tmp_path, parts, teacher, caplog):
-    student = untrained(params_for(tmp_path, **HARD), parts[0])
-    Teacher.load(teacher, student)
-    assert caplog.text == ""
-    Teacher.load(changed(teacher, tmp_path, mean=[0.25]), student)
-    assert "trained on other images (their mean is [0.25]," in caplog.text and "scores are too good" in caplog.text
+    params = params_for(tmp_path, **HARD)
+    student = untrained(params, parts[0])
+    with caplog.at_level("INFO"):
+        Teacher.load(teacher, student).introduce(params.train)
+        assert "hard distillation from somewhere, 0.03 M parameters" in caplog.text
+        assert "other images" not in caplog.text
+        Teacher.load(changed(teacher, tmp_path, mean=[0.25]), student).introduce(params.train)
+    assert "trained on other images" in caplog.text and "scores are too good" in caplog.text
 
 
 def test_each_head_learns_its_own_by_heart(tmp_path, parts, teacher):

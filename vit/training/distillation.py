@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vit.errors import UserError
-from vit.inference import CONFIG, Classifier
+from vit.inference import CONFIG, WEIGHTS, Classifier
 from vit.model import set_fused_attention
 from vit.params import ModelParams, TrainParams
 
@@ -42,7 +42,7 @@ class Teacher:
         if not (folder / CONFIG).is_file():
             raise UserError(
                 f"the teacher in {folder} has no {CONFIG}, which names its classes, image size and normalization; set "
-                "train.teacher to a folder that the train stage wrote, or to models:/name/VERSION"
+                f"train.teacher to a {WEIGHTS} with the {CONFIG} that was written with it, or to models:/name/VERSION"
             )
         teacher = Classifier.load(folder, student.device)
         check_fits(teacher.config, student.config)
@@ -58,6 +58,19 @@ class Teacher:
             torch.tensor([teacher.classes.index(name) for name in student.classes], device=student.device),
         )
 
+    def introduce(self, train: TrainParams) -> None:
+        """Say who teaches, and warn of one that learned from other images than these, by its mean and deviation.
+
+        What it knows of the val or test part, the student would learn from it.
+        """
+        size = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        log.info(f"{train.distillation} distillation from {train.teacher}, {size:.2f} M parameters")
+        if self.shift.any() or (self.scale != 1).any():
+            log.warning(
+                "the teacher was trained on other images, as their mean or deviation is another; if any of val or test "
+                "were among them, this model's scores are too good"
+            )
+
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Its logits (B, K) in the student's order of classes, for the student's input (B, C, H, W)."""
@@ -65,10 +78,7 @@ class Teacher:
 
 
 def check_fits(teacher: dict, student: dict) -> None:
-    """Raises UserError, by what is in their config.json, unless both tell the same classes in images of one shape.
-
-    Warns of a teacher that learned from other images: what it knows of val or test, the student would learn from it.
-    """
+    """Raises UserError unless both, by their config.json, tell the same classes in images of one shape."""
     for name in ("image_size", "channels"):
         if teacher[name] != student[name]:
             raise UserError(
@@ -80,11 +90,6 @@ def check_fits(teacher: dict, student: dict) -> None:
         raise UserError(
             f"the teacher tells other classes: it has {_some(theirs, without=ours)}, which the images lack, and lacks "
             f"{_some(ours, without=theirs)}, which they have; choose a teacher of these {len(ours)} classes"
-        )
-    if (teacher["mean"], teacher["std"]) != (student["mean"], student["std"]):
-        log.warning(
-            f"the teacher was trained on other images (their mean is {teacher['mean']}, here {student['mean']}); if "
-            "any of val or test were among them, this model's scores are too good"
         )
 
 
