@@ -106,6 +106,7 @@ def training_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, train:
     without one. With a share alpha for the teacher (DeiT, equations 2 and 3; KL as Hinton has it, from the teacher):
     hard: (1 - alpha) CE(labels) + alpha CE(the teacher's answer, never smoothed);
     soft: (1 - alpha) CE(labels) + alpha T^2 KL(softmax(teacher / T), softmax(student / T)).
+    DeiT's published code also divides its KL by K; here it is the paper's.
     """
     by_label, by_teacher = logits if logits.ndim == 3 else (logits, logits)
     of_labels = F.cross_entropy(by_label, targets, label_smoothing=train.label_smoothing, reduction="sum")
