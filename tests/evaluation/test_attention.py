@@ -175,9 +175,7 @@ def test_what_the_head_reads_is_the_class_token_or_the_mean_of_all_patches():
 
 
 def test_of_a_distilled_model_it_is_the_mean_of_what_both_heads_read():
-    matrix = torch.tensor(
-        [[0.1, 0.2, 0.3, 0.4], [0.3, 0.1, 0.6, 0.0], [0.5, 0.0, 0.2, 0.3], [0.2, 0.2, 0.4, 0.2]],
-    )
+    matrix = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.3, 0.1, 0.6, 0.0], [0.5, 0.0, 0.2, 0.3], [0.2, 0.2, 0.4, 0.2]])
     # Two tokens and two patches: the rows of both tokens, over the patches' columns.
     torch.testing.assert_close(pooled(matrix, tiny("cls", distilled=True)), torch.tensor([0.45, 0.2]))
     # One token and three patches: its row (0.2, 0.3, 0.4), and the mean of theirs, (0.3, 1.2, 0.5) / 3.
