@@ -18,6 +18,7 @@ from vit.params_file import load_params
 from vit.tracking.live import LiveRun
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
+from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
@@ -26,6 +27,7 @@ from vit.training.step import TrainingStep
 
 RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
 INIT = Path("data/weights/init")
+TEACHER = Path("data/weights/teacher")
 OUT = Path("training")
 
 
@@ -35,11 +37,12 @@ def main() -> None:
     compute, why = choose(params.train, params.model, world)
     apply(compute)
     preprocessing = read_json(PACKED / "preprocessing.json")
-    config = {**preprocessing, "model": params.model.model_dump(), "compute": asdict(compute)}
+    config = {**preprocessing, "model": student_settings(params.model, params.train), "compute": asdict(compute)}
     torch.manual_seed(params.train.seed)
     device = find_device(params.train.device, world.local_rank)
     classifier = Classifier.new(config, device)
     changes = initialize(classifier, INIT)
+    teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     feed = Feed(classifier, train, params.train, world)
     description = describe_run(params, asdict(compute))
@@ -51,10 +54,12 @@ def main() -> None:
             print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
             if params.train.init_from is not None:
                 print(f"started from {params.train.init_from}: {'; '.join(changes)}")
+            if teacher is not None:
+                teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
-        step = TrainingStep(classifier.model, params.train, compute, world)
+        step = TrainingStep(classifier.model, params.train, compute, world, teacher)
         progress = checkpoints.restore(step)
 
         def show(progress: Progress) -> None:

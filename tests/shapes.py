@@ -18,6 +18,7 @@ from vit.inference import Classifier
 from vit.params import Params
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import choose
+from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed
 from vit.training.loop import fit
@@ -43,7 +44,7 @@ def untrained(params: Params, part: Packed) -> Classifier:
         "classes": CLASSES,
         **pack.model_dump(include=set(SETTINGS)),
         **channel_statistics(part.images.numpy()),
-        "model": params.model.model_dump(),
+        "model": student_settings(params.model, params.train),
         "compute": asdict(compute),
     }
     torch.manual_seed(params.train.seed)
@@ -53,11 +54,19 @@ def untrained(params: Params, part: Packed) -> Classifier:
 class Training:
     """A training as the stage runs it, with its checkpoints in `folder`, begun or gone on with."""
 
-    def __init__(self, params: Params, parts: tuple[Part, Part], folder: Path, classifier: Classifier | None = None):
+    def __init__(
+        self,
+        params: Params,
+        parts: tuple[Part, Part],
+        folder: Path,
+        classifier: Classifier | None = None,
+        teacher: Path | None = None,
+    ):
         self.classifier = classifier or untrained(params, parts[0])
         compute, _ = choose(params.train, params.model, World())
         self.feed = Feed(self.classifier, parts[0], params.train, World())
-        self.step = TrainingStep(self.classifier.model, params.train, compute, World())
+        asked = None if teacher is None else Teacher.load(teacher, self.classifier)
+        self.step = TrainingStep(self.classifier.model, params.train, compute, World(), asked)
         self.val_part = parts[1]
         self.checkpoints = Checkpoints(folder)
         folder.mkdir(exist_ok=True)

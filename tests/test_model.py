@@ -77,16 +77,17 @@ def test_the_shapes_preset_has_26180_parameters(tmp_path):
         ("vit_tiny_patch16_224", (16, 192, 3), {}),
         ("vit_small_patch32_224", (32, 384, 6), {}),
         ("deit_tiny_patch16_224", (16, 192, 3), {}),
+        ("deit_tiny_distilled_patch16_224", (16, 192, 3), {}),
         ("vit_tiny_patch16_224", (16, 192, 3), {"global_pool": "avg", "class_token": False}),
     ],
-    ids=["vit_tiny", "vit_small_32", "deit_tiny", "vit_tiny_avg"],
+    ids=["vit_tiny", "vit_small_32", "deit_tiny", "deit_tiny_distilled", "vit_tiny_avg"],
 )
 def test_timms_weights_load_strictly_and_give_timms_logits(name, sizes, options):
     shape = dict(zip(("patch_size", "embed_dim", "num_heads"), sizes, strict=True)) | {"depth": 12, "num_classes": 10}
-    pool = options.get("global_pool", "cls")
+    pool, distilled = options.get("global_pool", "cls"), "distilled" in name
     with torch.device("meta"):  # the initialization of both would cost seconds and is replaced anyway
         theirs = timm.create_model(name, num_classes=10, **options)
-        ours = VisionTransformer(**IMAGENET | shape | {"pool": pool})
+        ours = VisionTransformer(**IMAGENET | shape | {"pool": pool, "distilled": distilled})
     torch.manual_seed(0)
     for model in (theirs, ours):
         model.to_empty(device="cpu").eval()
@@ -102,6 +103,9 @@ def test_timms_weights_load_strictly_and_give_timms_logits(name, sizes, options)
         for fused in (True, False):
             set_fused_attention(ours, fused)
             torch.testing.assert_close(ours(x), expected, atol=1e-5, rtol=0)
+        if distilled:
+            theirs.set_distilled_training()
+            torch.testing.assert_close(ours.train()(x), torch.stack(theirs.train()(x)), atol=1e-5, rtol=0)
     assert expected.std() > 0.1
 
 
@@ -115,9 +119,10 @@ def test_the_patch_embedding_is_the_convolution_whose_weights_it_holds():
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
 @pytest.mark.parametrize("pos_embed", ["learned", "sincos2d", "none"])
 @pytest.mark.parametrize("pool", ["cls", "avg"])
-def test_the_gradient_reaches_every_parameter(pool, pos_embed, norm):
-    model = tiny(pool=pool, pos_embed=pos_embed, norm=norm).train()
-    F.cross_entropy(model(images(3)), torch.tensor([0, 1, 2])).backward()
+@pytest.mark.parametrize("distilled", [False, True], ids=["plain", "distilled"])
+def test_the_gradient_reaches_every_parameter(distilled, pool, pos_embed, norm):
+    model = tiny(pool=pool, pos_embed=pos_embed, norm=norm, distilled=distilled).train()
+    F.cross_entropy(model(images(3)).reshape(-1, 4), torch.tensor([0, 1, 2] * (1 + distilled))).backward()
     untouched = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert untouched == []
 

@@ -140,6 +140,13 @@ BAD_VALUES = {
     "subset too small": ({"split.subset_per_class": 2}, ["split.subset_per_class", "2", "3"]),
     "min_lr above lr": ({"train.min_lr": 0.01, "train.lr": 0.002}, ["min_lr 0.01", "lr 0.002"]),
     "warm-up too long": ({"train.warmup_epochs": 61, "train.epochs": 60}, ["warmup_epochs 61", "epochs 60"]),
+    "teacher not heard": (
+        {"train.teacher": "models:/vit/1"},
+        ["teacher models:/vit/1", "distillation 'none'", "with soft or hard", "null with none"],
+    ),
+    "nobody teaches": ({"train.distillation": "hard"}, ["teacher None", "distillation 'hard'", "models:/name/VERSION"]),
+    "labels unheard": ({"train.distillation_alpha": 1.0}, ["train.distillation_alpha", "1.0", "less than 1"]),
+    "cold teacher": ({"train.distillation_temperature": 0.0}, ["train.distillation_temperature", "0.0", "greater"]),
     "unknown device": ({"train.device": "gpu"}, ["train.device", "'gpu'", "cuda"]),
     "device with text": ({"evaluate.device": "cuda:one"}, ["evaluate.device", "'cuda:one'"]),
     "numbered auto": ({"train.device": "auto:1"}, ["train.device", "'auto:1'"]),

@@ -114,6 +114,10 @@ class VisionTransformer(nn.Module):
     `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls or avg (no class
     token then), `pos_embed` learned, sincos2d or none, `norm` layernorm or rmsnorm; `drop_path_rate` grows
     linearly from 0 in the first block to its value in the last. `patch_embed` makes the module from images to tokens.
+
+    `distilled` adds a token and a head for what a teacher says: in training, logits are those of both heads,
+    (2, B, num_classes), labels' first, else their mean. Touvron et al. 2021, "Training data-efficient image
+    transformers & distillation through attention", section 4.
     """
 
     def __init__(
@@ -134,18 +138,19 @@ class VisionTransformer(nn.Module):
         drop_rate: float,
         attn_drop_rate: float,
         drop_path_rate: float,
+        distilled: bool = False,
         patch_embed: Callable[[int, int, int], nn.Module] = PatchEmbed,
     ):
         super().__init__()
         grid = (image_size[0] // patch_size, image_size[1] // patch_size)
-        prefix = 1 if pool == "cls" else 0
         new_norm = partial(NORMS[norm], eps=1e-6)
         drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
 
-        self.pool = pool
+        self.pool, self.distilled = pool, distilled
+        self.prefix = (pool == "cls") + distilled  # tokens before the patches
         self.grad_checkpointing = False  # compute blocks again in the backward pass, instead of keeping what they made
         self.patch_embed = patch_embed(patch_size, in_chans, embed_dim)
-        self._set_tokens(pos_embed, grid, prefix, embed_dim)
+        self._set_tokens(pos_embed, grid, embed_dim)
         self.pos_drop = nn.Dropout(drop_rate)
         self.blocks = nn.Sequential(
             *(
@@ -156,28 +161,35 @@ class VisionTransformer(nn.Module):
         self.norm = new_norm(embed_dim) if pool == "cls" else nn.Identity()
         self.fc_norm = nn.Identity() if pool == "cls" else new_norm(embed_dim)
         self.head = nn.Linear(embed_dim, num_classes)
+        self.head_dist = nn.Linear(embed_dim, num_classes) if distilled else nn.Identity()
         self._init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch_embed(x)  # (B, N, D)
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # (B, prefix + N, D)
+        tokens = (token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.dist_token))
+        x = torch.cat([*tokens, x], dim=1)  # (B, prefix + N, D)
         x = self.pos_drop(x + self.pos_embed)
         for block in self.blocks:
             x = checkpoint(block, x, use_reentrant=False) if self.grad_checkpointing and self.training else block(x)
         x = self.norm(x)
-        x = x[:, 0] if self.pool == "cls" else x.mean(dim=1)  # (B, D)
-        return self.head(self.fc_norm(x))
+        pooled = x[:, 0] if self.pool == "cls" else x[:, self.prefix :].mean(dim=1)  # (B, D)
+        logits = self.head(self.fc_norm(pooled))
+        if not self.distilled:
+            return logits
+        both = torch.stack([logits, self.head_dist(self.fc_norm(x[:, self.prefix - 1]))])  # (2, B, num_classes)
+        return both if self.training else both.mean(dim=0)
 
-    def _set_tokens(self, pos_embed: str, grid: tuple[int, int], prefix: int, dim: int) -> None:
-        if prefix:
-            self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        else:
-            self.register_buffer("cls_token", torch.zeros(1, 0, dim), persistent=False)
+    def _set_tokens(self, pos_embed: str, grid: tuple[int, int], dim: int) -> None:
+        for name, is_there in (("cls_token", self.pool == "cls"), ("dist_token", self.distilled)):
+            if is_there:
+                self.register_parameter(name, nn.Parameter(torch.zeros(1, 1, dim)))
+            else:
+                self.register_buffer(name, torch.zeros(1, 0, dim), persistent=False)
         if pos_embed == "learned":
-            self.pos_embed = nn.Parameter(torch.zeros(1, prefix + grid[0] * grid[1], dim))
+            self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix + grid[0] * grid[1], dim))
         else:
             fixed = sincos2d(grid, dim) if pos_embed == "sincos2d" else torch.zeros(grid[0] * grid[1], dim)
-            self.register_buffer("pos_embed", F.pad(fixed, (0, 0, prefix, 0))[None], persistent=False)
+            self.register_buffer("pos_embed", F.pad(fixed, (0, 0, self.prefix, 0))[None], persistent=False)
 
     def _init_weights(self) -> None:
         for module in self.modules():
@@ -185,7 +197,7 @@ class VisionTransformer(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for token, std in ((self.cls_token, 1e-6), (self.pos_embed, 0.02)):
+        for token, std in ((self.cls_token, 1e-6), (self.pos_embed, 0.02), (self.dist_token, 0.02)):
             if isinstance(token, nn.Parameter):
                 nn.init.trunc_normal_(token, std=std)
 

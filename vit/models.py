@@ -11,8 +11,8 @@ from vit.model import PatchEmbed, VisionTransformer
 from vit.tokens import ConvStem
 
 STEMS = {"patch": PatchEmbed, "conv": ConvStem}
-OF_THE_IMAGES = ("image_size", "in_chans", "num_classes")
-SETTINGS = {"name", "stem", *inspect.signature(VisionTransformer).parameters} - {*OF_THE_IMAGES, "patch_embed"}
+OTHERS = {"image_size", "in_chans", "num_classes", "patch_embed", "distilled"}  # come from data, stem and teacher
+SETTINGS = {"name", "stem", *inspect.signature(VisionTransformer).parameters} - OTHERS
 
 
 def new_model(config: dict) -> nn.Module:
@@ -46,7 +46,7 @@ def set_channels_last(model: nn.Module) -> None:
 
 
 def _check_release(settings: dict) -> None:
-    differing = {"lacks": SETTINGS - settings.keys(), "has an unknown": settings.keys() - SETTINGS}
+    differing = {"lacks": SETTINGS - settings.keys(), "has an unknown": settings.keys() - SETTINGS - {"distilled"}}
     for verb, names in differing.items():
         if names:
             keys = ", ".join(f"model.{name}" for name in sorted(names))

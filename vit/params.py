@@ -121,6 +121,9 @@ class TrainParams(Block):
     clip_grad: Positive | None
     label_smoothing: Rate
     teacher: Named | None
+    distillation: Literal["none", "soft", "hard"]
+    distillation_alpha: Annotated[float, Field(gt=0, lt=1)]
+    distillation_temperature: Positive
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     augment: AugmentParams
     seed: Seed
@@ -146,6 +149,15 @@ class TrainParams(Block):
     def _pieces_are_not_empty(self):
         if self.grad_accum_steps > self.batch_size:
             raise ValueError(f"grad_accum_steps {self.grad_accum_steps} must not exceed batch_size {self.batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_is_listened_to(self):
+        if (self.distillation == "none") is not (self.teacher is None):
+            raise ValueError(
+                f"teacher {self.teacher} and distillation '{self.distillation}' contradict each other; set a teacher "
+                "(a folder or file of a model, or models:/name/VERSION) with soft or hard, or null with none"
+            )
         return self
 
     @model_validator(mode="after")

@@ -46,7 +46,8 @@ def by_hand(model: VisionTransformer, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Logits and every block's attention (B, heads, N, N), which stands in the graph: equations 1 to 4 written out."""
     B, dim = len(x), model.head.in_features
     z = torch.nn.functional.conv2d(x, model.patch_embed.proj.weight, model.patch_embed.proj.bias, stride=2)
-    z = torch.cat([model.cls_token.expand(B, -1, -1), z.flatten(2).transpose(1, 2)], dim=1) + model.pos_embed
+    tokens = [token.expand(B, -1, -1) for token in (model.cls_token, model.dist_token)]
+    z = torch.cat([*tokens, z.flatten(2).transpose(1, 2)], dim=1) + model.pos_embed
     maps = []
     for block in model.blocks:
         n = torch.nn.functional.layer_norm(z, [dim], block.norm1.weight, block.norm1.bias, 1e-6)
@@ -64,27 +65,34 @@ def by_hand(model: VisionTransformer, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         hidden = torch.nn.functional.gelu(n @ block.mlp.fc1.weight.T + block.mlp.fc1.bias)
         z = z + hidden @ block.mlp.fc2.weight.T + block.mlp.fc2.bias
     last = model.norm if model.pool == "cls" else model.fc_norm
-    read = z[:, 0] if model.pool == "cls" else z.mean(dim=1)
+    read = z[:, 0] if model.pool == "cls" else z[:, -6:].mean(dim=1)
     read = torch.nn.functional.layer_norm(read, [dim], last.weight, last.bias, 1e-6)
-    return read @ model.head.weight.T + model.head.bias, maps
+    logits = read @ model.head.weight.T + model.head.bias
+    if model.distilled:
+        read = torch.nn.functional.layer_norm(z[:, -7], [dim], last.weight, last.bias, 1e-6)
+        logits = (logits + read @ model.head_dist.weight.T + model.head_dist.bias) / 2
+    return logits, maps
 
 
 @pytest.mark.parametrize("pool", ["cls", "avg"])
+@pytest.mark.parametrize("distilled", [False, True], ids=["plain", "distilled"])
 @pytest.mark.parametrize("fused", [False, True], ids=["math", "fused"])
-def test_the_maps_are_those_of_a_forward_pass_written_by_hand(pool, fused):
-    model, x = tiny(pool, fused), pixels()
+def test_the_maps_are_those_of_a_forward_pass_written_by_hand(pool, distilled, fused):
+    model, x = tiny(pool, fused, distilled=distilled), pixels()
     logits, expected = by_hand(model, x)
     maps = attention_maps(model, x)
-    assert maps.shape == (3, 5, 2, 6 + (pool == "cls"), 6 + (pool == "cls"))
+    tokens = 6 + (pool == "cls") + distilled
+    assert maps.shape == (3, 5, 2, tokens, tokens)
     torch.testing.assert_close(maps, torch.stack(expected).detach(), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(model.eval()(x), logits, atol=1e-5, rtol=1e-5)  # by hand it is the same model
     assert maps.std() > 0.05
 
 
 @pytest.mark.parametrize("pool", ["cls", "avg"])
+@pytest.mark.parametrize("distilled", [False, True], ids=["plain", "distilled"])
 @pytest.mark.parametrize("fused", [False, True], ids=["math", "fused"])
-def test_relevance_is_that_of_gradients_taken_by_hand(pool, fused):
-    model, x, labels = tiny(pool, fused), pixels(), torch.tensor([0, 3, 1, 2, 3])
+def test_relevance_is_that_of_gradients_taken_by_hand(pool, distilled, fused):
+    model, x, labels = tiny(pool, fused, distilled=distilled), pixels(), torch.tensor([0, 3, 1, 2, 3])
     logits, maps = by_hand(model, x)
     gradients = torch.autograd.grad(logits[range(5), labels].sum(), maps)
     for image in range(5):
@@ -160,10 +168,19 @@ def test_rollout_multiplies_later_blocks_from_the_left():
     torch.testing.assert_close(rollout(maps)[0], torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
 
 
-def test_what_the_head_reads_is_the_class_token_or_the_mean_of_all():
+def test_what_the_head_reads_is_the_class_token_or_the_mean_of_all_patches():
     matrix = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.4, 0.0], [0.1, 0.2, 0.7]])
-    torch.testing.assert_close(pooled(matrix, "cls"), torch.tensor([0.3, 0.5]))
-    torch.testing.assert_close(pooled(matrix, "avg"), torch.tensor([0.3, 0.3, 0.4]))
+    torch.testing.assert_close(pooled(matrix, tiny("cls")), torch.tensor([0.3, 0.5]))
+    torch.testing.assert_close(pooled(matrix, tiny("avg")), torch.tensor([0.3, 0.3, 0.4]))
+
+
+def test_of_a_distilled_model_it_is_the_mean_of_what_both_heads_read():
+    matrix = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.3, 0.1, 0.6, 0.0], [0.5, 0.0, 0.2, 0.3], [0.2, 0.2, 0.4, 0.2]])
+    # Two tokens and two patches: the rows of both tokens, over the patches' columns.
+    torch.testing.assert_close(pooled(matrix, tiny("cls", distilled=True)), torch.tensor([0.45, 0.2]))
+    # One token and three patches: its row (0.2, 0.3, 0.4), and the mean of theirs, (0.3, 1.2, 0.5) / 3.
+    expected = torch.tensor([0.2 + 0.3 / 3, 0.3 + 0.4, 0.4 + 0.5 / 3]) / 2
+    torch.testing.assert_close(pooled(matrix, tiny("avg", distilled=True)), expected)
 
 
 @given(st.integers(1, 40), st.integers(1, 32))

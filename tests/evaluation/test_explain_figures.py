@@ -13,7 +13,15 @@ from vit.data.images import SETTINGS
 from vit.data.manifest import list_images
 from vit.evaluation.attention import attention_distance, attention_maps, filter_components, patch_distances
 from vit.evaluation.explain import model_input
-from vit.evaluation.explain_figures import Examples, captions, chosen, explain_figures, maps_panel, mean_distances
+from vit.evaluation.explain_figures import (
+    Examples,
+    captions,
+    chosen,
+    explain_figures,
+    heads_panel,
+    maps_panel,
+    mean_distances,
+)
 from vit.evaluation.explain_plots import filters_figure, positions_figure
 from vit.files import read_table
 from vit.inference import Classifier
@@ -26,8 +34,11 @@ def part(tmp_path_factory) -> Packed:
     return shapes(tmp_path_factory.mktemp("shapes"), 5)
 
 
-def classifier_of(folder, part: Packed, pool: str = "cls", pos_embed: str = "learned") -> Classifier:
+def classifier_of(
+    folder, part: Packed, pool: str = "cls", pos_embed: str = "learned", distilled: bool = False
+) -> Classifier:
     changes = {"model.pool": pool, "model.pos_embed": pos_embed, "train.device": "cpu"}
+    changes |= {"train.distillation": "hard", "train.teacher": "somewhere"} if distilled else {}
     return untrained(preset(folder, "shapes", changes), part)
 
 
@@ -62,6 +73,16 @@ def test_a_model_without_attention_draws_nothing_and_says_so(tmp_path, part, cap
     classifier = untrained(preset(tmp_path, "shapes", {"model.name": "cnn", "train.device": "cpu"}), part)
     assert drawn(tmp_path / "a", classifier, part) == {}
     assert "model.name is cnn, which has no attention to look into" in caplog.text
+
+
+@pytest.mark.parametrize("pool", ["cls", "avg"])
+def test_a_distilled_model_is_explained_over_its_patches_and_the_figure_says_who_looks(tmp_path, part, pool):
+    classifier = classifier_of(tmp_path, part, pool, distilled=True)
+    if pool == "cls":  # with its two tokens before the patches
+        assert set(drawn(tmp_path / "a", classifier, part)) == ALWAYS | {"position_similarity.png"}
+    panel = heads_panel(classifier, "Right", Examples(part.images[:1], np.array([0]), np.eye(4)[:1]))
+    whose = "the class token" if pool == "cls" else "all patches"
+    assert panel.title.endswith(f"attention of {whose} and the distillation token")
 
 
 def test_a_count_of_zero_draws_nothing(tmp_path, part):

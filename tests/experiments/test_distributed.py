@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import time
 
 import psutil
@@ -75,6 +76,21 @@ def test_a_process_that_dies_ends_all_and_the_next_run_goes_on_to_the_very_same_
     assert 0 < max(trainee.checkpoints()) < EPOCHS * 11
     trainee.finish(TORCHRUN)
     assert trainee.outputs() == together[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_are_taught_as_one(packed, alone, tmp_path, parallel):
+    shutil.copytree(packed.folder / "model", packed.folder / "data/weights/teacher", dirs_exist_ok=True)
+    soft = {"train.teacher": "somewhere", "train.distillation": "soft"}
+    taught = Trainee(packed, tmp_path / "one", **UNEVEN, **soft)
+    taught.finish()
+    expected = taught.outputs()
+    assert history(expected) != history(alone)
+    together = Trainee(packed, tmp_path / "two", **UNEVEN, **soft, **{"train.parallel": parallel})
+    errors = together.finish(TORCHRUN)
+    assert errors.count("soft distillation from somewhere") == 1
+    assert_close(expected, together.outputs())
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import free_port, from_readme
 from tests.experiments.sweep import PARAMS, PARAMS_OF_OTHER_IMAGES, PARAMS_OF_THE_SWEEP, work_through_the_queue
 from tests.store import look, stages_run
+from vit.files import read_table
+from vit.inference import Classifier
 
 
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
@@ -92,6 +94,27 @@ def test_going_back_trains_nothing_adds_no_version_and_leaves_the_champion(swept
     assert after.aliases["champion"] == before.aliases["champion"]
     (version,) = [one for one in after.versions if str(one.version) == after.aliases["challenger"]]
     assert after.client.get_run(version.run_id).data.params["train.lr"] == "0.001"
+
+
+def test_a_model_learns_from_a_published_one_by_a_token_of_its_own_and_is_judged_and_published_with_it(swept):
+    before = look(swept)
+    command = from_readme("dvc exp run -S train.teacher")
+    assert "-S train.teacher=models:/vit/1 -S train.distillation=hard" in command
+    done = swept.run(f"{PARAMS} && {command} --name taught")
+    assert stages_run(done.stdout) == ["weights", "train", "evaluate", "register"]
+    assert "hard distillation from models:/vit/1, 0.03 M parameters" in done.stderr + done.stdout
+
+    held = look(swept)
+    run = held.client.get_run(held.versions[-1].run_id)
+    assert len(held.versions) == len(before.versions) + 1 and run.info.run_name == "taught"
+    assert run.data.params["train.distillation"] == "hard"
+    student = Classifier.load(swept.folder / "model")
+    assert student.config["model"]["distilled"] and student.model.dist_token.any()
+    predictions = read_table(swept.folder / "evaluation/predictions.csv")
+    files = [swept.folder / "data/raw" / row["path"] for row in predictions]
+    assert [answer["label"] for answer in student.classify(files)] == [row["prediction"] for row in predictions]
+    assert run.data.metrics["test_accuracy"] > 0.5
+    assert "heads.png" in {path.name for path in (swept.folder / "evaluation/explain").iterdir()}
 
 
 @pytest.mark.slow

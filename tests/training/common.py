@@ -15,6 +15,8 @@ RICH = {
     "train.grad_accum_steps": 2,
 }
 
+HARD = {"train.teacher": "somewhere", "train.distillation": "hard"}
+
 
 def params_for(tmp_path, **changes) -> Params:
     """A model 16 wide on the CPU, with everything at random that a training can have."""

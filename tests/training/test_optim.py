@@ -7,14 +7,16 @@ from tests.presets import preset
 from vit.model import VisionTransformer
 from vit.models import new_model
 from vit.params import Params, TrainParams
+from vit.training.distillation import student_settings
 from vit.training.optim import layer_of, learning_rate, new_average, new_optimizers, set_learning_rate
 
 MATRIX_ENDINGS = ("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")
-MATRICES = ["patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "head"]
+MATRICES = ["patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "head", "head_dist"]
+DISTILLED = {"train.distillation": "soft", "train.teacher": "somewhere"}
 
 
 def model_of(params: Params) -> VisionTransformer:
-    model = params.model.model_dump()
+    model = student_settings(params.model, params.train)
     return new_model({"image_size": (8, 8), "channels": 1, "classes": range(4), "model": model})
 
 
@@ -32,12 +34,13 @@ def decay_by_name(params: Params) -> dict[str, list[float]]:
 @pytest.mark.parametrize("pool", ["cls", "avg"])
 def test_matrices_alone_decay_and_every_parameter_is_in_one_group(tmp_path, pool, norm):
     changes = {"model.pool": pool, "model.norm": norm, "model.pos_embed": "learned", "train.weight_decay": 0.25}
+    changes |= DISTILLED
     decays = decay_by_name(preset(tmp_path, "shapes", changes))
     for name, values in decays.items():
         is_matrix = any(name.endswith(f"{matrix}.weight") for matrix in MATRICES)
         assert values == [0.25 if is_matrix else 0.0], name
     undecayed = {name for name, values in decays.items() if values == [0.0]}
-    assert ({"cls_token", "pos_embed"} if pool == "cls" else {"pos_embed"}) <= undecayed
+    assert {"dist_token", "pos_embed", *(["cls_token"] if pool == "cls" else [])} <= undecayed
     assert {"head.bias", "blocks.0.attn.qkv.bias", "blocks.1.norm2.weight"} <= undecayed
 
 
@@ -75,14 +78,17 @@ def test_a_step_of_muon_is_as_long_as_one_of_adamw(tmp_path):
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_the_rate_shrinks_from_layer_to_layer_below_the_head(tmp_path, kind):
-    params = preset(tmp_path, "shapes", {"train.layer_decay": 0.5, "train.optimizer": kind, "model.depth": 2})
+    params = preset(
+        tmp_path, "shapes", {"train.layer_decay": 0.5, "train.optimizer": kind, "model.depth": 2} | DISTILLED
+    )
     model = model_of(params)
     optimizers = new_optimizers(model, params.train)
     set_learning_rate(optimizers, 0.08)
     rates = {
         one: group["lr"] for optimizer in optimizers for group in optimizer.param_groups for one in group["params"]
     }
-    expected = {"patch_embed": 0.01, "pos_embed": 0.01, "cls_token": 0.01, "blocks.0": 0.02, "blocks.1": 0.04}
+    lowest = dict.fromkeys(("patch_embed", "pos_embed", "cls_token", "dist_token"), 0.01)
+    expected = lowest | {"blocks.0": 0.02, "blocks.1": 0.04}
     for name, parameter in model.named_parameters():
         (rate,) = {rate for start, rate in expected.items() if name.startswith(start)} or {0.08}
         assert rates[parameter] == pytest.approx(rate), name

@@ -16,7 +16,7 @@ from vit.model import VisionTransformer
 class Seen:
     """What hooks saw of one forward pass: logits (B, classes) and, per block, q, k, v and the values they mix.
 
-    q, k, v and mixed are (B, heads, N, D/heads), N with the class token where there is one.
+    q, k, v and mixed are (B, heads, N, D/heads), N with the class and the distillation token where there are any.
     """
 
     logits: Tensor
@@ -88,9 +88,14 @@ def gradient_relevance(model: VisionTransformer, x: Tensor, labels: Tensor) -> T
         return relevance - identity
 
 
-def pooled(matrix: Tensor, pool: str) -> Tensor:
-    """The row of what the head reads, without the class token's column: (..., N, N) to (..., patches)."""
-    return matrix[..., 0, 1:] if pool == "cls" else matrix.mean(dim=-2)
+def pooled(matrix: Tensor, model: VisionTransformer) -> Tensor:
+    """The row of what the head reads, over the patches' columns: (..., N, N) to (..., patches).
+
+    Of a distilled model the mean of what both heads read, as its answer is the mean of theirs.
+    """
+    patches = matrix[..., model.prefix :]
+    read = patches[..., 0, :] if model.pool == "cls" else patches[..., model.prefix :, :].mean(dim=-2)
+    return (read + patches[..., model.prefix - 1, :]) / 2 if model.distilled else read
 
 
 def patch_distances(grid: tuple[int, int], patch_size: int) -> Tensor:

@@ -111,5 +111,5 @@ def enlarged(image: np.ndarray, side: int = SIDE) -> Image.Image:
 
 
 def _on_grid(classifier: Classifier, matrix: Tensor) -> np.ndarray:
-    rows = pooled(matrix, classifier.config["model"]["pool"])
+    rows = pooled(matrix, classifier.model)
     return rows.reshape(len(rows), *grid_of(classifier)).float().cpu().numpy()

@@ -101,8 +101,8 @@ def maps_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
 
 def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
     """The first example under what the head reads, by block (row) and attention head, all heads' mean first."""
-    image, pool = examples.images[:1], classifier.config["model"]["pool"]
-    maps = pooled(attention_maps(classifier.model, model_input(classifier, image))[:, 0], pool)  # (depth, heads, N)
+    image, model = examples.images[:1], classifier.model
+    maps = pooled(attention_maps(model, model_input(classifier, image))[:, 0], model)  # (depth, heads, N)
     maps = torch.cat([maps.mean(dim=1, keepdim=True), maps], dim=1).cpu().numpy()
 
     def drawn(values: np.ndarray) -> Image.Image:
@@ -110,7 +110,8 @@ def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel
 
     rows = {f"block {index}": [drawn(values) for values in block] for index, block in enumerate(maps, 1)}
     names = ["all heads", *(f"head {index}" for index in range(1, maps.shape[1]))]
-    whose = "of the class token" if pool == "cls" else "of all patches"
+    whose = "of the class token" if model.pool == "cls" else "of all patches"
+    whose += " and the distillation token" if model.distilled else ""
     answer = captions(classifier.classes, examples)[0].replace("\n", ", ")
     return Panel(f"{title}: {answer}\nattention {whose}", names, rows)
 

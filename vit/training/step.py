@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,6 +12,7 @@ from vit.errors import UserError
 from vit.models import set_channels_last
 from vit.params import TrainParams
 from vit.training.device import Compute
+from vit.training.distillation import Teacher, answers_of, training_loss
 from vit.training.distributed import World
 from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate
 
@@ -28,8 +28,15 @@ class TrainingStep:
     accumulation or among processes. Batch norm alone sees the pieces: it normalizes each by itself.
     """
 
-    def __init__(self, model: nn.Module, train: TrainParams, compute: Compute, world: World):
-        self.model, self.train, self.world = model, train, world
+    def __init__(
+        self,
+        model: nn.Module,
+        train: TrainParams,
+        compute: Compute,
+        world: World,
+        teacher: Teacher | None = None,
+    ):
+        self.model, self.train, self.world, self.teacher = model, train, world, teacher
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.size > 1 and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
@@ -75,10 +82,11 @@ class TrainingStep:
             with self._apart(until_last=number < self.train.grad_accum_steps):
                 with torch.autocast(self.device_type, self.dtype, enabled=self.dtype != torch.float32):
                     logits = self._logits(x)
-                loss = F.cross_entropy(logits, targets, label_smoothing=self.train.label_smoothing, reduction="sum")
+                    taught = None if self.teacher is None else self.teacher(x)
+                loss = training_loss(logits, targets, taught, self.train)
                 self.scaler.scale(loss * (self.world.size / images)).backward()  # processes are averaged
             labels = targets.argmax(dim=1) if targets.ndim == 2 else targets
-            sums += torch.stack([loss.detach(), (logits.argmax(dim=1) == labels).sum()])
+            sums += torch.stack([loss.detach(), (answers_of(logits).argmax(dim=1) == labels).sum()])
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.train.clip_grad is not None:

@@ -1,0 +1,127 @@
+"""What a training learns from: labels alone, or labels and the answers of a teacher.
+
+Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention" (DeiT), section 4;
+Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", where the student has one head.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vit.errors import UserError
+from vit.inference import CONFIG, WEIGHTS, Classifier
+from vit.model import set_fused_attention
+from vit.params import ModelParams, TrainParams
+
+log = logging.getLogger("vit")
+
+NAMED = 5  # classes at most in a message
+
+
+def student_settings(model: ModelParams, train: TrainParams) -> dict:
+    """What the model to train is built from: the block `model`, with a distillation token if there is a teacher."""
+    is_distilled = train.distillation != "none" and model.name == "vit"
+    return model.model_dump() | ({"distilled": True} if is_distilled else {})
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model and how to ask it: the student's pixels in its normalization, its classes in their order."""
+
+    model: nn.Module
+    scale: Tensor  # (C, 1, 1)
+    shift: Tensor  # (C, 1, 1)
+    order: Tensor  # (K,), where each class of the student is among the teacher's
+
+    @classmethod
+    def load(cls, folder: Path, student: Classifier) -> "Teacher":
+        """The model in `folder`, on the student's device. Raises UserError if it does not answer the same question."""
+        if not (folder / CONFIG).is_file():
+            raise UserError(
+                f"the teacher in {folder} has no {CONFIG}, which names its classes, image size and normalization; set "
+                f"train.teacher to a {WEIGHTS} with the {CONFIG} that was written with it, or to models:/name/VERSION"
+            )
+        teacher = Classifier.load(folder, student.device)
+        check_fits(teacher.config, student.config)
+        set_fused_attention(teacher.model, student.config["compute"]["attention"] == "fused")
+        means, deviations = (
+            torch.tensor([theirs, ours], dtype=torch.float64)
+            for theirs, ours in ((teacher.mean, student.mean), (teacher.std, student.std))
+        )
+        scale, shift = deviations[1] / deviations[0], (means[1] - means[0]) / deviations[0]
+        return cls(
+            teacher.model.eval().requires_grad_(False),
+            *(values.float().to(student.device)[:, None, None] for values in (scale, shift)),
+            torch.tensor([teacher.classes.index(name) for name in student.classes], device=student.device),
+        )
+
+    def introduce(self, train: TrainParams) -> None:
+        """Say who teaches, and warn of one that learned from other images than these, by its mean and deviation.
+
+        What it knows of the val or test part, the student would learn from it.
+        """
+        size = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        log.info(f"{train.distillation} distillation from {train.teacher}, {size:.2f} M parameters")
+        if self.shift.any() or (self.scale != 1).any():
+            log.warning(
+                "the teacher was trained on other images, as their mean or deviation is another; if any of val or test "
+                "were among them, this model's scores are too good"
+            )
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Its logits (B, K) in the student's order of classes, for the student's input (B, C, H, W)."""
+        return self.model(x * self.scale + self.shift).float()[:, self.order]
+
+
+def check_fits(teacher: dict, student: dict) -> None:
+    """Raises UserError unless both, by their config.json, tell the same classes in images of one shape."""
+    for name in ("image_size", "channels"):
+        if teacher[name] != student[name]:
+            raise UserError(
+                f"the teacher's {name} is {teacher[name]} and pack.{name} is {student[name]}; both must see the same "
+                f"images: set pack.{name} to {teacher[name]}, or choose another teacher"
+            )
+    theirs, ours = teacher["classes"], student["classes"]
+    if set(theirs) != set(ours):
+        raise UserError(
+            f"the teacher tells other classes: it has {_some(theirs, without=ours)}, which the images lack, and lacks "
+            f"{_some(ours, without=theirs)}, which they have; choose a teacher of these {len(ours)} classes"
+        )
+
+
+def _some(names: list[str], without: list[str]) -> str:
+    missing = [name for name in names if name not in set(without)]
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return (", ".join(f"'{name}'" for name in missing[:NAMED]) + more) or "none"
+
+
+def training_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, train: TrainParams) -> Tensor:
+    """The sum over images of the loss of `logits`, (B, K) or (2, B, K) of the labels' and the teacher's head.
+
+    `targets` are labels (B,) or probabilities (B, K), `taught` the teacher's logits (B, K) for the same images, or None
+    without one. With a share alpha for the teacher (DeiT, equations 2 and 3; KL as Hinton has it, from the teacher):
+    hard: (1 - alpha) CE(labels) + alpha CE(the teacher's answer, never smoothed);
+    soft: (1 - alpha) CE(labels) + alpha T^2 KL(softmax(teacher / T), softmax(student / T)).
+    DeiT's published code also divides its KL by K; here it is the paper's.
+    """
+    by_label, by_teacher = logits if logits.ndim == 3 else (logits, logits)
+    of_labels = F.cross_entropy(by_label, targets, label_smoothing=train.label_smoothing, reduction="sum")
+    if taught is None:
+        return of_labels
+    if train.distillation == "hard":
+        of_teacher = F.cross_entropy(by_teacher, taught.argmax(dim=1), reduction="sum")
+    else:
+        T = train.distillation_temperature
+        said, meant = ((one / T).log_softmax(dim=1) for one in (by_teacher, taught))
+        of_teacher = T**2 * F.kl_div(said, meant, reduction="sum", log_target=True)
+    return (1 - train.distillation_alpha) * of_labels + train.distillation_alpha * of_teacher
+
+
+def answers_of(logits: Tensor) -> Tensor:
+    """What the model would answer, (B, K), by its logits in training: of two heads, (2, B, K), their mean."""
+    return logits.mean(dim=0) if logits.ndim == 3 else logits
