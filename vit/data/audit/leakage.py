@@ -57,7 +57,7 @@ def measure(findings: Findings, parts: dict[str, list[Row]]) -> Leakage:
 
 
 def nearest_neighbours(thumbnails: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """For each position of `test` the one of `train` whose thumbnail (N, 24, 24, 3) is nearest in Euclidean distance."""
+    """For each position of `test` the one of `train` whose thumbnail of (N, 24, 24, 3) is nearest, by Euclid."""
     known = thumbnails[train].reshape(len(train), -1).astype(np.float32)
     squares = np.square(known).sum(axis=1)
     nearest = np.empty(len(test), dtype=train.dtype)
