@@ -16,7 +16,7 @@ def alternating(contenders: dict[str, Callable[[], float]], rounds: int) -> dict
 
 def row(case: str, ours: float, peer: float, peer_name: str, unit: str, goal: float | None) -> dict:
     """One comparison; a ratio above 1 means that ours is better: more of a `unit`, or less if it is a time."""
-    ratio = peer / ours if unit.startswith("ms") else ours / peer
+    ratio = peer / ours if unit.startswith(("ms", "seconds")) else ours / peer
     return {
         "case": case,
         "ours": round(ours, 2),

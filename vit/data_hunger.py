@@ -92,7 +92,7 @@ def _result(run) -> Result:
 
 def table(rows: list[dict]) -> list[str]:
     """A line per row of `curve`, under a header."""
-    width = max(len(row["model"]) for row in rows) + 2
+    width = max(len("model"), *(len(row["model"]) for row in rows)) + 2
     lines = ["model".ljust(width) + "per class  accuracy  interval          spread  runs  1-NN"]
     for row in rows:
         interval = "-" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"

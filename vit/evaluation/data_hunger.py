@@ -146,7 +146,7 @@ def crossings(rows: list[dict]) -> list[str]:
 
 
 def draw(path: Path, rows: list[dict], test_images: int, confidence: float) -> None:
-    """The rows of `curve` as a PNG: a line per model with its interval, and the nearest neighbour's; sizes in log scale."""
+    """The rows of `curve` as a PNG: a line per model with its interval, and the nearest neighbour's; log scale."""
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.subplots()
     for model in dict.fromkeys(row["model"] for row in rows):

@@ -1,0 +1,127 @@
+"""A clone of the project's last commit in a folder of its own, in which the real pipeline trains what is measured."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mlflow import MlflowClient
+
+from vit.data.audit.leakage import nearest_neighbours
+from vit.data.audit.scan import scan
+from vit.data.manifest import read_rows
+from vit.errors import UserError
+from vit.files import read_json, read_table
+
+MEASURED = ("vit", "stages", "presets", "dvc.yaml")  # what decides on the figures
+AUTHOR = {f"GIT_{who}_{what}": "benchmark" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+Groups = dict[str, list[int]]  # by name of the group: right answers, images
+
+
+def identity(repo: Path) -> dict[str, str]:
+    """The code and the machine that a figure belongs to. Raises UserError if the code is not committed."""
+    changed = _git(repo, "status", "--porcelain", "--", *MEASURED)
+    if changed:
+        raise UserError(f"only what is committed is measured, and {changed.split()[-1]} is not; commit it, or stash it")
+    trees = _git(repo, "rev-parse", *(f"HEAD:{name}" for name in MEASURED))
+    threads = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "code": hashlib.sha256(trees.encode()).hexdigest()[:12],
+        "machine": f"{platform.machine()}, {threads}, PyTorch {torch.__version__}",
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"git {arguments[0]} in {folder}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The clone; what it trains, it publishes to a store of its own."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, repo: Path, folder: Path) -> "Scratch":
+        """Clone the last commit of `repo`, or bring an earlier clone up to it, with all that it had trained."""
+        if not (folder / ".git").exists():
+            _git(repo, "clone", "--quiet", "--no-hardlinks", str(repo), str(folder))
+        _git(folder, "fetch", "--quiet", str(repo), "HEAD")
+        _git(folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+        return cls(folder)
+
+    def run(self, preset: str, settings: dict[str, object], target: str = "") -> None:
+        """`dvc exp run` with the preset and `settings` by dotted key, to the stage `target` or the end.
+
+        Raises UserError with the last line that it wrote if it fails.
+        """
+        chosen = (self.folder / "presets" / f"{preset}.yaml").read_bytes()
+        (self.folder / "params.yaml").write_bytes(chosen)
+        sets = [
+            word for key, value in settings.items() for word in ("-S", f"{key}={'null' if value is None else value}")
+        ]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+        command = ["dvc", "exp", "run", *sets, *([target] if target else [])]
+        done = subprocess.run(
+            command, cwd=self.folder, env=kept | AUTHOR | {"PATH": path}, capture_output=True, text=True
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            reason = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "no word")
+            raise UserError(f"{' '.join(command)} failed in {self.folder}: {reason}")
+
+    def reached(self) -> dict[str, object]:
+        """What the last run reached: epochs, seconds of training, accuracy on test with its interval, references."""
+        train, test, split = (
+            read_json(self.folder / "metrics" / f"{name}.json") for name in ("train", "test", "split")
+        )
+        return {
+            "images": read_json(self.folder / "data/raw.json")["sha256"][:12],
+            "train_images": split["train_images"],
+            "epochs": len(read_table(self.folder / "training/history.csv")),
+            "best_epoch": train["best_epoch"],
+            "seconds": self._seconds(),
+            **{name: test[f"test_{name}"] for name in ("accuracy", "accuracy_low", "accuracy_high")},
+            **({"svc": test["svc_accuracy"]} if "svc_accuracy" in test else {}),
+            "nearest_neighbour": split["nearest_neighbour_accuracy"],
+        }
+
+    def _seconds(self) -> float:
+        """Of all epochs of the training, val included, as it was published."""
+        client = MlflowClient(f"sqlite:///{self.folder / 'mlflow.db'}")
+        run_id = client.get_model_version_by_alias("vit", "challenger").run_id
+        return sum(point.value for point in client.get_metric_history(run_id, "epoch_seconds"))
+
+    def by_group(self) -> Groups:
+        """Right answers and images of each group of the test part."""
+        rows = read_table(self.folder / "evaluation/predictions.csv")
+        return _by_group([row["group"] for row in rows], [row["label"] == row["prediction"] for row in rows])
+
+    def nearest_by_group(self) -> Groups:
+        """The same of the label of the train image with the nearest thumbnail."""
+        splits = self.folder / "data/splits"
+        train, test = (read_rows(splits / f"{part}.csv") for part in ("train", "test"))
+        found = scan(self.folder / "data/raw", [*train, *test])
+        place = {row.path: index for index, row in enumerate(found.rows)}
+        known, asked = (np.array([place[row.path] for row in rows]) for rows in (train, test))
+        nearest = nearest_neighbours(found.thumbnails, known, asked)
+        right = [found.rows[index].label == row.label for index, row in zip(nearest, test, strict=True)]
+        return _by_group([row.group for row in test], right)
+
+
+def _by_group(groups: list[str], right: list[bool]) -> Groups:
+    counted: Groups = defaultdict(lambda: [0, 0])
+    for group, one in zip(groups, right, strict=True):
+        counted[group][0] += int(one)
+        counted[group][1] += 1
+    return dict(sorted(counted.items()))
