@@ -3,8 +3,8 @@
     python -m benchmarks.quality --frames FOLDER --out benchmarks/quality.json
 
 Each training is a `dvc exp run` in a clone of the last commit. How many epochs a model gets is fixed beforehand by how
-fast it trains here; nothing ends by the clock. Every finished training is kept beside the rows, in quality_runs.json, and
-not repeated with the same code on the same machine, so that the benchmark may be interrupted at any time.
+fast it trains here; nothing ends by the clock. Every finished training is kept beside the rows, in quality_runs.json,
+and not repeated with the same code on the same machine, so that the benchmark may be interrupted at any time.
 """
 
 import argparse
@@ -45,18 +45,18 @@ class Workload:
     long_seconds: float = 1800
     random_seconds: float = 2400
     own: dict[str, dict[str, object]] = field(default_factory=dict)
-    probe: Probe = Probe()
+    probe: Probe = field(default_factory=Probe)
 
 
 @dataclass
 class Bench:
-    """Trainings in a scratch clone, and the records of those that are done, in `kept`."""
+    """Trainings in a scratch clone, the records of those that are done, and their rows in `out`."""
 
     scratch: Scratch
     load: Workload
     device: str
     frames: Path | None
-    kept: Path
+    out: Path
     belongs: dict[str, str]  # code and machine
     records: list[dict] = field(default_factory=list)
 
@@ -64,27 +64,34 @@ class Bench:
         self.records = read_json(self.kept) if self.kept.exists() else []
 
     @property
-    def own_records(self) -> list[dict]:
-        """Of this code on this machine."""
-        return [record for record in self.records if self.belongs.items() <= record.items()]
+    def kept(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}_runs.json")
 
     def measured(self, **what: object) -> dict | None:
-        return next((record for record in self.own_records if what.items() <= record.items()), None)
+        """A record of this code on this machine."""
+        wanted = (self.belongs | what).items()
+        return next((record for record in self.records if wanted <= record.items()), None)
 
     def keep(self, **record: object) -> dict:
         self.records.append(self.belongs | record)
         write_json(self.kept, self.records)
+        write_json(self.out, self.rows())
         return self.records[-1]
 
-    def train(self, case: str, model: str, preset: str, settings: dict[str, object], by_group: bool = False) -> None:
-        """Train, evaluate and register, unless a record says that this is done."""
-        what = {"case": case, "model": model, "preset": preset, "settings": settings}
+    def rows(self) -> list[dict]:
+        return all_rows(self.records, self.load.folds)
+
+    def train(
+        self, case: str, model: str, preset: str, settings: dict[str, object], budget: float | None = None
+    ) -> None:
+        """Train, evaluate and register, unless a record says that this is done; `budget` is what fixed the epochs."""
+        what = {"case": case, "model": model, "preset": preset, "settings": settings, "budget": budget}
         if self.measured(**what):
             return
         print(f"{case}: {model}, {', '.join(f'{key}={value}' for key, value in settings.items())} ...", flush=True)
         self.scratch.run(preset, settings | self.everywhere(preset))
         found = self.scratch.reached()
-        if by_group:
+        if preset == self.load.frames:
             found |= {"groups": self.scratch.by_group(), "nearest_groups": self.scratch.nearest_by_group()}
         self.keep(**what, **found)
 
@@ -153,27 +160,18 @@ def in_folds(bench: Bench, case: str, chosen: range, seconds: float) -> None:
     for fold in chosen:
         for model in bench.load.models:
             settings = bench.scheduled(preset, epochs[model]) | of_first | {"split.fold": fold}
-            bench.train(case, model, preset, bench.of_model(model, settings), by_group=True)
+            bench.train(case, model, preset, bench.of_model(model, settings), seconds)
 
 
 def random(bench: Bench) -> None:
     """The article's split, by image, on an untouched test part."""
     preset = bench.load.article
-    epochs = bench.epochs_for(preset, ("vit",), {}, bench.load.random_seconds)["vit"]
-    bench.train("random", "vit", preset, bench.scheduled(preset, epochs))
+    seconds = bench.load.random_seconds
+    epochs = bench.epochs_for(preset, ("vit",), {}, seconds)["vit"]
+    bench.train("random", "vit", preset, bench.scheduled(preset, epochs), seconds)
 
 
 STEPS = {"digits": digits, "folds": folds, "random": random, "long": long}
-
-
-def measure(bench: Bench, cases: list[str], out: Path) -> list[dict]:
-    """Train what the cases lack; after each of them the rows of all that is known are written."""
-    rows = all_rows(bench.own_records, bench.load.folds)
-    for case in cases:
-        STEPS[case](bench)
-        rows = all_rows(bench.own_records, bench.load.folds)
-        write_json(out, rows)
-    return rows
 
 
 def main() -> None:
@@ -193,10 +191,12 @@ def main() -> None:
             load=load,
             device=arguments.device,
             frames=arguments.frames and arguments.frames.resolve(),
-            kept=arguments.out.with_name(f"{arguments.out.stem}_runs.json"),
+            out=arguments.out,
             belongs=belongs,
         )
-        print_table(measure(bench, arguments.cases, arguments.out))
+        for case in arguments.cases:
+            STEPS[case](bench)
+        print_table(bench.rows())
         print(f"\n{belongs['machine']}")
 
 

@@ -19,15 +19,24 @@ NEAREST = "1-nearest neighbour"
 
 
 def all_rows(records: list[dict], folds: int) -> list[dict]:
-    """The rows of every case of which there is a record."""
-    by_case = {case: [one for one in records if one["case"] == case] for case in ("digits", "folds", "random", "long")}
+    """The rows of every case of which there is a record, each with the code that it was measured with."""
     makers = {
         "digits": digits_rows,
         "folds": lambda found: paired_rows(f"frames, {folds} block folds", found, folds),
         "random": random_rows,
         "long": lambda found: paired_rows("frames, one fold, longer", found, 1),
     }
-    return [one for case, make in makers.items() if by_case[case] for one in make(by_case[case])]
+    rows = []
+    for case, make in makers.items():
+        if found := of_one_kind([one for one in records if one["case"] == case]):
+            rows += [one | {"code": found[0]["code"]} for one in make(found)]
+    return rows
+
+
+def of_one_kind(records: list[dict]) -> list[dict]:
+    """Those of the same code, machine, device and seconds as the last one: what is pooled must belong together."""
+    kind = {name: records[-1][name] for name in ("code", "machine", "device", "budget")} if records else {}
+    return [one for one in records if kind.items() <= one.items()]
 
 
 def digits_rows(records: list[dict]) -> list[dict]:
