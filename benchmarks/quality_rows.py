@@ -64,7 +64,7 @@ def accuracy_row(case: str, record: dict, peer: float, peer_name: str, goal: flo
     """One training against a figure in per cent, with its interval, epochs and seconds."""
     beside = {name: round(100 * record[f"accuracy_{name}"], 2) for name in ("low", "high")}
     one = row(case, 100 * record["accuracy"], peer, peer_name, UNIT, goal)
-    return one | beside | {"epochs": record["epochs"], "seconds": round(record["seconds"])}
+    return one | beside | {"preset": record["preset"], "epochs": record["epochs"], "seconds": round(record["seconds"])}
 
 
 def paired_rows(case: str, records: list[dict], folds: int) -> list[dict]:

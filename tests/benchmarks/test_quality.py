@@ -13,7 +13,7 @@ from vit.errors import UserError
 from vit.files import read_json, read_table
 
 KIND = {"code": "c", "machine": "m", "device": "auto", "budget": 180}
-TRAINED = {"epochs": 7, "seconds": 100.0, "accuracy_low": 0.4, "accuracy_high": 0.6}
+TRAINED = {"preset": "p", "epochs": 7, "seconds": 100.0, "accuracy_low": 0.4, "accuracy_high": 0.6}
 
 
 def fold(model: str, number: int, groups: dict, nearest: dict | None = None, **changes) -> dict:
