@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from benchmarks.contenders import REPO
 from benchmarks.quality_rows import all_rows
 from benchmarks.rows import print_table
@@ -22,7 +20,7 @@ from benchmarks.scratch import Scratch, identity
 from benchmarks.throughput import Probe, seconds_per_epoch
 from vit.errors import UserError, run_program
 from vit.files import read_json, write_json
-from vit.params import OF_BLOCKS, Params
+from vit.params import OF_BLOCKS
 from vit.params_file import load_params
 
 CASES = ("digits", "folds", "random", "long")
@@ -114,23 +112,15 @@ class Bench:
         record = self.measured(**what)
         if record is None:
             print(f"throughput of {preset}: {', '.join(models)} ...", flush=True)
-            self.scratch.run(preset, settings | self.everywhere(preset), "pack")
-            params = {model: self._params(preset, model, settings) for model in models}
+            everywhere = self.everywhere(preset)
+            self.scratch.pack(preset, settings | everywhere)
+            params = {
+                model: self.scratch.params(preset, self.of_model(model, settings) | everywhere) for model in models
+            }
             record = self.keep(
                 **what, seconds_per_epoch=seconds_per_epoch(params, self.scratch.folder, self.load.probe)
             )
         return {model: max(1, int(seconds / record["seconds_per_epoch"][model])) for model in models}
-
-    def _params(self, preset: str, model: str, settings: dict[str, object]) -> Params:
-        yaml = YAML()
-        values = yaml.load(self.scratch.folder / "presets" / f"{preset}.yaml")
-        for key, value in (self.of_model(model, settings) | self.everywhere(preset)).items():
-            block, name = key.split(".")
-            values[block][name] = value
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "params.yaml"
-            yaml.dump(values, path)
-            return load_params(path)
 
     def scheduled(self, preset: str, epochs: int) -> dict[str, object]:
         """So many epochs, with the preset's share of warm-up."""

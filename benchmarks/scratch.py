@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 from vit.data.audit.leakage import nearest_neighbours
 from vit.data.audit.scan import scan
 from vit.data.manifest import read_rows
 from vit.errors import UserError
 from vit.files import read_json, read_table
+from vit.params import Params
+from vit.params_file import load_params
 
 MEASURED = ("vit", "stages", "presets", "dvc.yaml")  # what decides on the figures
 AUTHOR = {f"GIT_{who}_{what}": "benchmark" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -59,26 +62,35 @@ class Scratch:
         _git(folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
         return cls(folder)
 
-    def run(self, preset: str, settings: dict[str, object], target: str = "") -> None:
-        """`dvc exp run` with the preset and `settings` by dotted key, to the stage `target` or the end.
+    def params(self, preset: str, settings: dict[str, object]) -> Params:
+        """The preset with `settings` by dotted key, which becomes the clone's params.yaml."""
+        yaml = YAML()
+        values = yaml.load(self.folder / "presets" / f"{preset}.yaml")
+        for key, value in settings.items():
+            block, name = key.split(".")
+            values[block][name] = str(value) if isinstance(value, Path) else value
+        yaml.dump(values, self.folder / "params.yaml")
+        return load_params(self.folder / "params.yaml")
 
-        Raises UserError with the last line that it wrote if it fails.
-        """
-        chosen = (self.folder / "presets" / f"{preset}.yaml").read_bytes()
-        (self.folder / "params.yaml").write_bytes(chosen)
-        sets = [
-            word for key, value in settings.items() for word in ("-S", f"{key}={'null' if value is None else value}")
-        ]
+    def pack(self, preset: str, settings: dict[str, object]) -> None:
+        """`dvc repro`, as far as the packed images."""
+        self.params(preset, settings)
+        self._dvc("repro", "pack")
+
+    def run(self, preset: str, settings: dict[str, object]) -> None:
+        """`dvc exp run` with the preset and `settings` by dotted key."""
+        self.params(preset, {})
+        sets = (f"{key}={'null' if value is None else value}" for key, value in settings.items())
+        self._dvc("exp", "run", *(word for one in sets for word in ("-S", one)))
+
+    def _dvc(self, *arguments: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        command = ["dvc", "exp", "run", *sets, *([target] if target else [])]
-        done = subprocess.run(
-            command, cwd=self.folder, env=kept | AUTHOR | {"PATH": path}, capture_output=True, text=True
-        )
+        env = kept | AUTHOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+        done = subprocess.run(["dvc", *arguments], cwd=self.folder, env=env, capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             reason = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "no word")
-            raise UserError(f"{' '.join(command)} failed in {self.folder}: {reason}")
+            raise UserError(f"`dvc {' '.join(arguments)}` failed in {self.folder}: {reason}")
 
     def reached(self) -> dict[str, object]:
         """What the last run reached: epochs, seconds of training, accuracy on test with its interval, references."""
