@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull test test-slow bench-data bench-train bench-scaling bench-serve clean distclean
+.PHONY: help repro push pull test test-slow bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -46,6 +46,12 @@ bench-scaling: .venv/run.stamp  ## Measure an epoch against the number of images
 
 bench-serve: .venv/bench.stamp  ## Measure serving under load, about 8 minutes on an idle machine
 	python -m benchmarks.serve --out benchmarks/serve.json
+
+bench-quality: .venv/run.stamp  ## Measure accuracy at equal training time, some hours: make bench-quality FRAMES=folder
+	python -m benchmarks.quality $(if $(filter file,$(origin FRAMES)),,--frames $(FRAMES)) --out benchmarks/quality.json
+
+bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
+	python -m benchmarks.cost --out benchmarks/cost.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from vit.files import write_json
 
+LESS_IS_BETTER = ("ms", "seconds", "million parameters")  # how such units begin
+
 
 def alternating(contenders: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """The median of what each contender measures; every round asks all of them in turn, so that what disturbs the
@@ -15,8 +17,8 @@ def alternating(contenders: dict[str, Callable[[], float]], rounds: int) -> dict
 
 
 def row(case: str, ours: float, peer: float, peer_name: str, unit: str, goal: float | None) -> dict:
-    """One comparison; a ratio above 1 means that ours is better: more of a `unit`, or less if it is a time."""
-    ratio = peer / ours if unit.startswith("ms") else ours / peer
+    """One comparison; a ratio above 1 means that ours is better: more of a `unit`, or less of a time or a size."""
+    ratio = peer / ours if unit.startswith(LESS_IS_BETTER) else ours / peer
     return {
         "case": case,
         "ours": round(ours, 2),

@@ -69,11 +69,8 @@ def gather(params: Params, temporary: Path) -> Content:
     raw = read_json(Path("data/raw.json"))
     description = describe_run(params, config["compute"])
     version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
-    digests = {
-        "weights_sha256": sha256_of(MODEL / WEIGHTS),
-        **{f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")},
-        **weights_digests(),
-    }
+    parts = {f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")}
+    digests = {"weights_sha256": sha256_of(MODEL / WEIGHTS), **parts, **weights_digests()}
     provenance = write_provenance(temporary / "provenance", origin_of(description.tags, digests, raw, summary))
     return Content(
         description=description,
@@ -82,7 +79,7 @@ def gather(params: Params, temporary: Path) -> Content:
         points=partial(training_points, history, rates, clock=[]),
         summary=summary,
         details=details(),
-        run_tags=md5_tags,
+        run_tags=lambda: md5_tags() | parts,
         version_tags=digests,
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},

@@ -7,7 +7,7 @@ from vit.data.audit.findings import audit
 from vit.data.audit.leakage import measure
 from vit.data.audit.report import find_lost_classes, find_warnings, summarize, write_report
 from vit.data.manifest import PARTS, list_images
-from vit.data.split import assign, choose_strategy, subset
+from vit.data.split import assign, choose_strategy, with_fewer_to_train_on
 from vit.errors import UserError, run_program
 from vit.files import replacing_folder, write_json, write_table
 from vit.params_file import load_params
@@ -22,9 +22,9 @@ def main() -> None:
     """Run the stage; the old outputs stay whole until the new ones are."""
     params = load_params()
     split = params.split
-    findings = subset(audit(RAW, list_images(RAW), split.max_broken_fraction), split)
+    findings = audit(RAW, list_images(RAW), split.max_broken_fraction)
     strategy, reason = choose_strategy(findings, split, TABLES)
-    parts = assign(strategy, findings, split, TABLES)
+    parts = with_fewer_to_train_on(assign(strategy, findings, split, TABLES), split)
     leakage = measure(findings, parts)
     warnings = find_warnings(parts, leakage, split.leakage_margin) + find_lost_classes(findings)
     summary = summarize(findings, parts, leakage, strategy, reason, warnings)

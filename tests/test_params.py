@@ -137,7 +137,7 @@ BAD_VALUES = {
         ["val_fraction 0.5", "test_fraction 0.5"],
     ),
     "no val": ({"split.val_fraction": 0.0}, ["split.val_fraction", "0.0", "greater than 0"]),
-    "subset too small": ({"split.subset_per_class": 2}, ["split.subset_per_class", "2", "3"]),
+    "subset of none": ({"split.subset_per_class": 0}, ["split.subset_per_class", "0", "1"]),
     "min_lr above lr": ({"train.min_lr": 0.01, "train.lr": 0.002}, ["min_lr 0.01", "lr 0.002"]),
     "warm-up too long": ({"train.warmup_epochs": 61, "train.epochs": 60}, ["warmup_epochs 61", "epochs 60"]),
     "teacher not heard": (

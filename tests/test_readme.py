@@ -53,6 +53,6 @@ def test_the_accuracies_are_those_of_the_committed_metrics():
 def test_make_alone_lists_every_target():
     listed = subprocess.run(["make"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
-    benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve"}
+    benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
     assert set(targets) == {"help", "repro", "push", "pull", "test", "test-slow", "clean", "distclean"} | benchmarks
     assert all(target in listed for target in targets)

@@ -4,7 +4,7 @@ from statistics import mean, stdev
 
 from vit.errors import UserError, run_program
 from vit.params_file import flatten, load_params
-from vit.tracking.run import finished_runs
+from vit.tracking.run import finished_runs_like
 from vit.tracking.store import open_store
 
 SHOWN = ("test_accuracy", "best_val_accuracy", "majority_accuracy", "nearest_neighbour_accuracy", "leakage")
@@ -18,10 +18,9 @@ def main() -> None:
     params = load_params().model_dump(by_alias=True)
     wanted = flatten({block: params[block] for block in BLOCKS})
     found: dict[int, dict[int, dict[str, float]]] = {}
-    for run in finished_runs(open_store()):
+    for run in finished_runs_like(open_store(), wanted, MAY_DIFFER):
         ours = run.data.params
-        alike = all(ours.get(key) == str(value) for key, value in wanted.items() if key not in MAY_DIFFER)
-        if alike and ours["split.folds"] != "None":
+        if ours["split.folds"] != "None":
             found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run.data.metrics)
     if not found:
         raise UserError(

@@ -42,7 +42,7 @@ class SplitParams(Block):
     gap: Annotated[int, Field(ge=0)]
     group_column: Annotated[str, Field(min_length=1)] | None
     group_regex: Annotated[str, Field(min_length=1)] | None
-    subset_per_class: Annotated[int, Field(ge=3)] | None
+    subset_per_class: Count | None
     max_broken_fraction: Fraction
     leakage_margin: Fraction
     fail_on_leakage: bool

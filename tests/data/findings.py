@@ -1,5 +1,6 @@
 """Findings about images that exist only as numbers, and a drawn video: what the tests of splits start from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,17 @@ def findings_of(
         broken=[],
         copies=[],
         contradictory=[],
-        usable=len(rows),
+    )
+
+
+def in_order(findings: Findings, order: list[int]) -> Findings:
+    """The same images, listed otherwise."""
+    frames = findings.frames
+    return replace(
+        findings,
+        scan=findings.scan.only(order),
+        frames=replace(frames, series=[frames.series[index] for index in order], numbers=frames.numbers[order]),
+        groups=findings.groups[order],
     )
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, reject
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.data.findings import findings_of, row_of, settings
+from tests.data.findings import findings_of, in_order, row_of, settings
 from tests.drawn import draw
 from vit.data.audit.duplicates import frame_numbers
 from vit.data.audit.findings import Findings
 from vit.data.manifest import PARTS, Row, given_part, list_images, read_rows
-from vit.data.split import assign, subset
+from vit.data.split import assign, with_fewer_to_train_on
 from vit.errors import UserError
 from vit.files import write_table
 
@@ -271,7 +271,7 @@ def test_folds_of_given_parts_are_val_parts_and_leave_test_alone(findings):
 def test_the_order_of_the_rows_does_not_matter(found, shuffle, strategy):
     findings, _ = found
     order = [index for start in shuffle for index in range(start, len(findings.rows), 20)]
-    first, again = (assign(strategy, given, settings(), NO_TABLES) for given in (findings, findings.only(order)))
+    first, again = (assign(strategy, given, settings(), NO_TABLES) for given in (findings, in_order(findings, order)))
     assert first == again
 
 
@@ -281,7 +281,7 @@ def test_blocks_do_not_depend_on_the_order_and_differ_by_seed(findings, seed):
     settled = settings(block_size=6, gap=1, seed=seed)
     shuffled = list(reversed(range(len(findings.rows))))
     first = assign("blocks", findings, settled, NO_TABLES)
-    assert first == assign("blocks", findings.only(shuffled), settled, NO_TABLES)
+    assert first == assign("blocks", in_order(findings, shuffled), settled, NO_TABLES)
     assert first != assign("blocks", findings, settings(block_size=6, gap=1, seed=seed + 1), NO_TABLES)
 
 
@@ -363,20 +363,32 @@ def test_three_groups_fill_three_parts_whatever_the_fractions():
         assert sorted(len({row.group for row in rows}) for rows in parts.values()) == [1, 1, 1]
 
 
-def test_a_subset_takes_so_many_of_each_class_and_remembers_how_many_there_were():
-    few = subset(images(COUNTS), settings(subset_per_class=10))
-    assert few.usable == 149 and len(few.rows) == 30
-    assert counts_of(assign("random", few, settings(), NO_TABLES)) == {
-        "train": {"cat": 7, "dog": 7, "été": 7},
-        "val": {"cat": 1, "dog": 1, "été": 1},
-        "test": {"cat": 2, "dog": 2, "été": 2},
-    }
-    assert len(few.groups) == len(few.scan.looks) == len(few.frames.series) == 30
+@FEW
+@given(unrelated(), fractions(), st.integers(1, 30))
+def test_a_subset_keeps_so_many_to_train_on_of_each_class_and_all_to_be_judged_on(findings, chosen, count):
+    whole = assign("random", findings, settings(**chosen), NO_TABLES)
+    few = with_fewer_to_train_on(whole, settings(**chosen, subset_per_class=count))
+    check(few, findings)
+    assert (few["val"], few["test"]) == (whole["val"], whole["test"])
+    assert set(few["train"]) <= set(whole["train"])
+    of_all, of_few = counts_of(whole)["train"], counts_of(few)["train"]
+    assert of_few == {label: min(count, present) for label, present in of_all.items()}
 
 
-def test_a_subset_larger_than_a_class_takes_all_of_it():
-    few = subset(images({"cat": 10, "dog": 5}), settings(subset_per_class=8))
-    assert Counter(row.label for row in few.rows) == {"cat": 8, "dog": 5}
+@FEW
+@given(video(), st.integers(0, 99))
+def test_a_small_subset_is_part_of_a_large_one_and_another_seed_draws_another(findings, seed):
+    parts = assign("blocks", findings, settings(block_size=6, gap=1), NO_TABLES)
+    few, many, other = (
+        set(with_fewer_to_train_on(parts, settings(subset_per_class=count, seed=seeded))["train"])
+        for count, seeded in ((10, seed), (25, seed), (10, seed + 1))
+    )
+    assert few < many and few != other
+
+
+def test_without_a_number_all_are_trained_on():
+    parts = assign("random", images(COUNTS), settings(), NO_TABLES)
+    assert with_fewer_to_train_on(parts, settings(subset_per_class=None)) == parts
 
 
 def test_a_huge_gap_is_judged_without_counting_through_it():

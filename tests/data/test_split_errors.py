@@ -35,7 +35,7 @@ BAD_VALUES = {
         {"group_column": "patient", "group_regex": "(.)"},
         ["group_column 'patient'", "group_regex '(.)'", "both set"],
     ),
-    "subset too small": ({"subset_per_class": 2}, ["split.subset_per_class", "2", "3"]),
+    "subset of none": ({"subset_per_class": 0}, ["split.subset_per_class", "0", "1"]),
     "broken beyond all": ({"max_broken_fraction": 1.5}, ["split.max_broken_fraction", "1.5", "1"]),
     "broken below none": ({"max_broken_fraction": -0.1}, ["split.max_broken_fraction", "-0.1", "0"]),
     "broken in percent": ({"max_broken_fraction": "1%"}, ["split.max_broken_fraction", "'1%'", "number"]),

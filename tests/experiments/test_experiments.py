@@ -130,6 +130,32 @@ def test_a_mistake_in_an_experiment_ends_in_one_line_and_leaves_no_experiment(sw
 
 
 @pytest.mark.slow
+def test_a_sweep_over_models_and_sizes_draws_the_data_hunger_curve_and_leaves_the_champion(swept):
+    before = look(swept)
+    sweep = from_readme("dvc exp run --queue -S 'model.name")
+    few = sweep.replace("vit,cnn,torchvision/resnet18", "vit,cnn").replace("25,50,100,200", "10,40")
+    assert few.count("=vit,cnn'") == 1 and few.count("=10,40'") == 1
+    swept.run(f"{PARAMS} && {few}")
+    work_through_the_queue(swept)
+    held = look(swept)
+    assert len(held.versions) == len(before.versions) + 4
+    assert held.aliases["champion"] == before.aliases["champion"]
+    runs = [held.client.get_run(version.run_id) for version in held.versions[-4:]]
+    assert len({run.data.tags["test_sha256"] for run in runs}) == 1
+    assert sorted(run.data.metrics["train_images"] for run in runs) == [40, 40, 160, 160]
+    command = from_readme("python -m vit.data_hunger")
+    assert "--out data_hunger.png --csv data_hunger.csv" in command
+    lines = swept.run(command).stdout.splitlines()
+    assert sum("minus cnn" in line for line in lines) >= 2
+    rows = {(row["model"], float(row["per_class"])): row for row in read_table(swept.folder / "data_hunger.csv")}
+    for run in runs:
+        row = rows[run.data.params["model.name"], run.data.metrics["train_images"] / 4]
+        assert float(row["accuracy"]) == pytest.approx(run.data.metrics["test_accuracy"])
+        assert float(row["low"]) == pytest.approx(run.data.metrics["test_accuracy_low"])
+    assert swept.read("data_hunger.csv").startswith("model,per_class,") and (swept.folder / "data_hunger.png").exists()
+
+
+@pytest.mark.slow
 def test_a_sweep_over_folds_gives_mean_and_spread_and_leaves_the_champion(swept):
     before = look(swept)
     sweep = from_readme("dvc exp run --queue -S split.folds")

@@ -20,14 +20,16 @@ from vit.params import SplitParams
 Parts = dict[str, list[Row]]
 
 
-def subset(findings: Findings, split: SplitParams) -> Findings:
-    """At most `split.subset_per_class` images of each class, drawn by the seed; all of them if that is null."""
+def with_fewer_to_train_on(parts: Parts, split: SplitParams) -> Parts:
+    """At most `split.subset_per_class` train images of each class, drawn by the seed; all of them if that is null.
+
+    Val and test stay whole, so that models of small and large sets are judged on the same images; a smaller set is part
+    of every larger one.
+    """
     if split.subset_per_class is None:
-        return findings
-    chosen = {
-        row for members in _shuffled_classes(findings.rows, split.seed) for row in members[: split.subset_per_class]
-    }
-    return findings.only([index for index, row in enumerate(findings.rows) if row in chosen])
+        return parts
+    classes = _shuffled_classes(parts["train"], split.seed)
+    return parts | {"train": sorted(row for members in classes for row in members[: split.subset_per_class])}
 
 
 def choose_strategy(findings: Findings, split: SplitParams, tables: Path) -> tuple[str, str]:

@@ -19,6 +19,11 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
     return min(1.0, 2 * as_extreme / 2**disputed)
 
 
+def verdict(low: float, high: float) -> str:
+    """What the interval of a difference says of its first: better, worse, or inconclusive where 0 lies within."""
+    return "better" if low > 0 else "worse" if high < 0 else "inconclusive"
+
+
 def paired_bootstrap(
     correct_a: np.ndarray, correct_b: np.ndarray, groups: np.ndarray | None, confidence: float, seed: int
 ) -> tuple[float, float, float]:

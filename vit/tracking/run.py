@@ -72,6 +72,12 @@ def finished_runs(store: Store) -> list[Run]:
     return runs
 
 
+def finished_runs_like(store: Store, params: dict[str, object], may_differ: set[str]) -> list[Run]:
+    """The finished runs with these flat parameters, but for the values of those that `may_differ`; newest first."""
+    wanted = {key: str(value) for key, value in params.items() if key not in may_differ}
+    return [run for run in finished_runs(store) if wanted.items() <= run.data.params.items()]
+
+
 def find_or_create_run(store: Store, description: RunDescription) -> Run:
     """The run of this content, with its parameters, tags and data set; never a second one."""
     run = find_run(store, description.content_key)

@@ -107,7 +107,7 @@ def test_equal_pixels_under_two_labels_are_in_no_part_of_the_findings(tmp_path):
     draw(tmp_path / "dog" / "2.png", 6)
     found = audit(tmp_path, list_images(tmp_path), 0.0)
     assert [row.path for row in found.contradictory] == ["cat/1.png", "dog/1.bmp"]
-    assert ([row.path for row in found.rows], found.copies, found.usable) == (["dog/2.png"], [], 1)
+    assert ([row.path for row in found.rows], found.copies) == (["dog/2.png"], [])
 
 
 def test_what_a_picture_shows_is_measured_in_its_pixels(tmp_path):

@@ -61,10 +61,6 @@ class Frames:
     numbers: np.ndarray
     across_classes: set[str]
 
-    def only(self, keep: list[int]) -> "Frames":
-        """Those of the images at these positions."""
-        return Frames([self.series[i] for i in keep], self.numbers[keep], self.across_classes)
-
     def in_a_video(self) -> np.ndarray:
         """Which images are numbered in a series that runs through several classes; boolean (N,)."""
         return np.array([name in self.across_classes for name in self.series], dtype=bool)

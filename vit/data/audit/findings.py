@@ -1,7 +1,7 @@
 """The audit of a folder of images: what cannot be read, what is there twice, what is nearly the same."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ class Findings:
 
     `scan`, `frames` and `groups` (a number per image, equal for near duplicates) stand side by side. `copies` pairs an
     image that was left out with the equal one that was kept; `contradictory` images have equal pixels under two labels.
-    `usable` is the number of images before a subset of them was taken.
     """
 
     scan: Scan
@@ -31,15 +30,10 @@ class Findings:
     broken: list[tuple[Row, str]]
     copies: list[tuple[Row, Row]]
     contradictory: list[Row]
-    usable: int
 
     @property
     def rows(self) -> list[Row]:
         return self.scan.rows
-
-    def only(self, keep: list[int]) -> "Findings":
-        """The same about the usable images at these positions."""
-        return replace(self, scan=self.scan.only(keep), frames=self.frames.only(keep), groups=self.groups[keep])
 
 
 def audit(raw: Path, rows: list[Row], max_broken_fraction: float) -> Findings:
@@ -56,7 +50,6 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float) -> Findings:
         broken=seen.broken,
         copies=[(seen.rows[copy], seen.rows[first]) for copy, first in duplicates.copies],
         contradictory=[seen.rows[index] for index in duplicates.contradictory],
-        usable=len(kept.rows),
     )
 
 

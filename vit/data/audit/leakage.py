@@ -47,25 +47,25 @@ def measure(findings: Findings, parts: dict[str, list[Row]]) -> Leakage:
     train, test = (np.array([position[row.path] for row in parts[part]]) for part in ("train", "test"))
     labels = np.array([row.label for row in findings.rows])
     names, counts = np.unique(labels[train], return_counts=True)
+    nearest = nearest_neighbours(findings.scan.thumbnails, train, test)
     return Leakage(
         majority_accuracy=float((labels[test] == names[counts.argmax()]).mean()),
         near_duplicate_share=float(np.isin(findings.groups[test], findings.groups[train]).mean()),
-        nearest_neighbour_accuracy=_nearest_neighbour(findings.scan.thumbnails, labels, train, test),
+        nearest_neighbour_accuracy=float((labels[nearest] == labels[test]).mean()),
         nearest_frame_accuracy=_nearest_frame(findings.frames, labels, train, test),
     )
 
 
-def _nearest_neighbour(thumbnails: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
-    """Accuracy of the label of the train image whose thumbnail is nearest in Euclidean distance."""
+def nearest_neighbours(thumbnails: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """For each position of `test` the one of `train` whose thumbnail of (N, 24, 24, 3) is nearest, by Euclid."""
     known = thumbnails[train].reshape(len(train), -1).astype(np.float32)
     squares = np.square(known).sum(axis=1)
-    correct = 0
+    nearest = np.empty(len(test), dtype=train.dtype)
     for start in range(0, len(test), ROWS_AT_ONCE):
         chosen = test[start : start + ROWS_AT_ONCE]
         asked = thumbnails[chosen].reshape(len(chosen), -1).astype(np.float32)
-        nearest = (squares - 2 * asked @ known.T).argmin(axis=1)
-        correct += int((labels[train[nearest]] == labels[chosen]).sum())
-    return correct / len(test)
+        nearest[start : start + ROWS_AT_ONCE] = train[(squares - 2 * asked @ known.T).argmin(axis=1)]
+    return nearest
 
 
 def _nearest_frame(frames: Frames, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> float | None:

@@ -1,0 +1,92 @@
+import csv
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from tests.presets import preset, write_preset
+from vit.data_hunger import main
+from vit.errors import UserError
+from vit.files import write_table
+from vit.params_file import flatten
+from vit.tracking.store import open_store
+
+IMAGES = 60
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch) -> MlflowClient:
+    """A new store, in a repo whose params.yaml is the shapes preset."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
+    write_preset(tmp_path / "params.yaml", "shapes")
+    return open_store().client
+
+
+def add_run(client: MlflowClient, folder, right: int, tested: str = "a", **changes) -> None:
+    """A finished run that was right on the first `right` of its test images; `split__seed` is split.seed."""
+    changes = {key.replace("__", "."): value for key, value in changes.items()}
+    (folder / "other").mkdir(exist_ok=True)
+    params = flatten(preset(folder / "other", "shapes", changes).model_dump(by_alias=True))
+    size = changes["split.subset_per_class"]
+    name = f"{params['model.name']} {size}"
+    run_id = client.create_run(client.get_experiment_by_name("vit").experiment_id, run_name=name).info.run_id
+    client.log_batch(
+        run_id,
+        [Metric("train_images", 4 * (size or 200), 0, 0), Metric("nearest_neighbour_accuracy", 0.3, 0, 0)],
+        [Param(key, str(value)) for key, value in params.items()],
+        [RunTag("test_sha256", tested)],
+    )
+    rows = [
+        {"path": f"{tested}/{index:02d}.png", "label": "x", "group": f"{tested}{index}"}
+        | {"prediction": "x" if index < right else "y"}
+        | {f"p_{letter}": 0.25 for letter in "wxyz"}
+        for index in range(IMAGES)
+    ]
+    write_table(folder / "predictions.csv", rows)
+    client.log_artifact(run_id, str(folder / "predictions.csv"), "evaluation")
+    client.set_terminated(run_id)
+
+
+def printed(monkeypatch, capsys, *arguments: str) -> list[str]:
+    monkeypatch.setattr("sys.argv", ["data_hunger", *arguments])
+    main()
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_runs_that_fit_params_yaml_are_drawn_and_the_crossing_is_told(client, tmp_path, monkeypatch, capsys):
+    for size, vit, cnn in ((25, 18, 30), (None, 54, 45)):
+        add_run(client, tmp_path, 0, model__name="vit", split__subset_per_class=size)  # the newer one counts
+        add_run(client, tmp_path, vit, model__name="vit", split__subset_per_class=size)
+        add_run(client, tmp_path, cnn, model__name="cnn", split__subset_per_class=size, train__threads=1)
+    add_run(client, tmp_path, 60, model__name="vit", split__subset_per_class=50, train__lr=0.5)  # another experiment
+    lines = printed(monkeypatch, capsys, "--out", "curve.png", "--csv", "curve.csv")
+    assert lines[-1] == "vit passes cnn between 25 and 200 train images per class"
+    assert "vit minus cnn at 25: -0.2000" in "\n".join(lines)
+    with (tmp_path / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["per_class"], float(row["accuracy"])) for row in rows] == [
+        ("vit", "25.0", 0.3), ("vit", "200.0", 0.9), ("cnn", "25.0", 0.5), ("cnn", "200.0", 0.75),
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[:5]] == ["model", "vit", "vit", "cnn", "cnn"]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+    add_run(client, tmp_path, 30, model__name="cnn", split__subset_per_class=50, tested="b")
+    with pytest.raises(UserError, match=r"'cnn 50' .*were not judged on the same test images"):
+        printed(monkeypatch, capsys)
+
+
+def test_what_each_model_has_its_own_of_must_be_named_and_be_one(client, tmp_path, monkeypatch, capsys):
+    with pytest.raises(UserError, match=r"0 finished run\(s\) fit .*dvc exp run --queue -S split.subset_per_class="):
+        printed(monkeypatch, capsys)
+    for size in (25, 50):
+        add_run(client, tmp_path, 30, model__name="vit", split__subset_per_class=size)
+        add_run(client, tmp_path, 40, model__name="cnn", split__subset_per_class=size, train__epochs=5)
+    assert not any("cnn" in line for line in printed(monkeypatch, capsys))
+    assert "cnn is ahead of vit at every size" in printed(monkeypatch, capsys, "--may-differ", "train.epochs")
+    with pytest.raises(UserError, match=r"--may-differ epochs: no parameter of a training"):
+        printed(monkeypatch, capsys, "--may-differ", "epochs")
+    add_run(client, tmp_path, 50, model__name="cnn", split__subset_per_class=50, train__epochs=6)
+    with pytest.raises(UserError, match=r"differ in nothing that is drawn but in train.epochs \(6 and 5\); delete one"):
+        printed(monkeypatch, capsys, "--may-differ", "train.epochs")

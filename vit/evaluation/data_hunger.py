@@ -1,0 +1,172 @@
+"""How much data a model needs: accuracy on the same test images against the number of train images, model by model."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vit.errors import UserError
+from vit.evaluation.bootstrap import share_interval
+from vit.evaluation.paired import paired_bootstrap, verdict
+from vit.evaluation.plots import save_figure
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one training reached on its test part.
+
+    `subset` is split.subset_per_class as text, `repeat` the seeds and the fold, of which `deal` decided on the test
+    part. `groups` and `right` (N,) are those of its test images, in the order of `paths`.
+    """
+
+    run: str
+    model: str
+    subset: str
+    repeat: tuple[str, ...]
+    deal: tuple[str, ...]
+    tested: str
+    per_class: float
+    nearest_neighbour: float
+    paths: list[str]
+    groups: np.ndarray
+    right: np.ndarray
+
+
+Points = dict[tuple[str, str], list[Result]]
+
+
+def comparable(results: list[Result]) -> tuple[Points, list[str]]:
+    """The results by model and subset, each with the same repeats in the same order; and a note on what was left out.
+
+    Raises UserError if there are fewer than two sizes, if runs of one deal were not judged on the same test images, or
+    if no repeat is common to all.
+    """
+    if len({result.subset for result in results}) < 2:
+        raise UserError(
+            f"{len(results)} finished run(s) fit params.yaml, with fewer than two values of split.subset_per_class; "
+            "make more with `dvc exp run --queue -S split.subset_per_class=25,50,100` and `dvc queue start`"
+        )
+    judged: dict[tuple[str, ...], Result] = {}
+    for result in results:
+        first = judged.setdefault(result.deal, result)
+        if (first.tested, first.paths) != (result.tested, result.paths):
+            raise UserError(
+                f"runs '{first.run}' and '{result.run}' were not judged on the same test images; train them all on the "
+                "same data, or delete the older ones in MLflow"
+            )
+    repeats: dict[tuple[str, str], dict[tuple[str, ...], Result]] = defaultdict(dict)
+    for result in results:
+        repeats[result.model, result.subset][result.repeat] = result
+    common = set.intersection(*(set(found) for found in repeats.values()))
+    if not common:
+        raise UserError("the models and sizes have no seed or fold in common; train each with the same ones")
+    kept = {point: [found[repeat] for repeat in sorted(common)] for point, found in repeats.items()}
+    left = len(results) - sum(map(len, kept.values()))
+    note = [f"{left} run(s) left out, as not every model and size has one with their seeds or fold"] if left else []
+    return dict(sorted(kept.items(), key=lambda item: (_rank(item[0][0]), _size(item[1])))), note
+
+
+def _rank(model: str) -> tuple[bool, str]:
+    return model != "vit", model
+
+
+def _size(results: list[Result]) -> float:
+    return mean(result.per_class for result in results)
+
+
+def curve(points: Points, confidence: float, seed: int) -> list[dict]:
+    """A row per model and size. The interval is that of the test images, drawn by group, through all repeats.
+
+    `spread` is the standard deviation over the repeats, None of a single one.
+    """
+    rows = []
+    for (model, _), results in points.items():
+        right, groups = _together(results)
+        low, high = share_interval(right, groups, confidence, seed)
+        accuracies = [float(result.right.mean()) for result in results]
+        rows.append(
+            {
+                "model": model,
+                "per_class": round(_size(results), 1),
+                "runs": len(results),
+                "accuracy": float(right.mean()),
+                "low": low,
+                "high": high,
+                "spread": stdev(accuracies) if len(accuracies) > 1 else None,
+                "nearest_neighbour": mean(result.nearest_neighbour for result in results),
+            }
+        )
+    return rows
+
+
+def _together(results: list[Result]) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.concatenate([getattr(result, name) for result in results]) for name in ("right", "groups"))
+
+
+def differences(points: Points, confidence: float, seed: int) -> list[dict]:
+    """For each two models and each size that both have: accuracy of the first minus the second, with its verdict.
+
+    Paired by image, the interval drawn by group.
+    """
+    rows = []
+    for first, second in combinations(dict.fromkeys(model for model, _ in points), 2):
+        for (model, subset), results in points.items():
+            if model == first and (second, subset) in points:
+                right, groups = _together(results)
+                other, _ = _together(points[second, subset])
+                difference, low, high = paired_bootstrap(other, right, groups, confidence, seed)
+                size = {"per_class": round(_size(results), 1), "difference": difference, "low": low, "high": high}
+                rows.append({"first": first, "second": second} | size | {"verdict": verdict(low, high)})
+    return rows
+
+
+def crossings(rows: list[dict]) -> list[str]:
+    """Where the lines of the first and the second model of `differences` cross, as sentences."""
+    pairs: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    for row in rows:
+        pairs[row["first"], row["second"]].append(row)
+    sentences = []
+    for (first, second), found in pairs.items():
+        apart = [row for row in found if row["difference"]]
+        changes = [(a, b) for a, b in pairwise(apart) if (a["difference"] > 0) != (b["difference"] > 0)]
+        for a, b in changes:
+            passing, passed = (first, second) if b["difference"] > 0 else (second, first)
+            sentences.append(
+                f"{passing} passes {passed} between {a['per_class']:g} and {b['per_class']:g} train images per class"
+            )
+        if not changes:
+            leader, other = (first, second) if apart and apart[0]["difference"] > 0 else (second, first)
+            how = f"{leader} is ahead of {other}" if apart else f"{first} and {second} are equal"
+            sentences.append(f"{how} at every size")
+    return sentences
+
+
+def draw(path: Path, rows: list[dict], test_images: int, confidence: float) -> None:
+    """The rows of `curve` as a PNG: a line per model with its interval, and the nearest neighbour's; log scale."""
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
+    axes = figure.subplots()
+    for model in dict.fromkeys(row["model"] for row in rows):
+        own = [row for row in rows if row["model"] == model]
+        sizes = [row["per_class"] for row in own]
+        (line,) = axes.plot(sizes, [row["accuracy"] for row in own], marker="o", markersize=4, label=model)
+        if all(row["low"] is not None for row in own):
+            low, high = ([row[end] for row in own] for end in ("low", "high"))
+            axes.fill_between(sizes, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    nearest = sorted({(row["per_class"], row["nearest_neighbour"]) for row in rows})
+    axes.plot(*zip(*nearest, strict=True), color="grey", linestyle=":", label="1-nearest neighbour")
+    axes.set_xscale("log")
+    sizes = sorted({row["per_class"] for row in rows})
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.set(
+        title=f"How much data it needs, on {test_images} test images ({confidence:.0%} interval)",
+        xlabel="train images per class",
+        ylabel="test accuracy",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(figure, path)
