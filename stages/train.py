@@ -38,7 +38,7 @@ def main() -> None:
     device = find_device(params.train.device, world.local_rank)
     classifier = Classifier.new(config, device)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
-    feed = Feed(classifier, train, params.train, world)
+    feed = Feed(classifier, train.near(device), params.train, world)
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / "checkpoints" / description.content_key)
 

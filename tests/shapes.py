@@ -53,11 +53,18 @@ def untrained(params: Params, part: Packed) -> Classifier:
 class Training:
     """A training as the stage runs it, with its checkpoints in `folder`, begun or gone on with."""
 
-    def __init__(self, params: Params, parts: tuple[Part, Part], folder: Path, classifier: Classifier | None = None):
-        self.classifier = classifier or untrained(params, parts[0])
-        compute, _ = choose(params.train, params.model, World())
-        self.feed = Feed(self.classifier, parts[0], params.train, World())
-        self.step = TrainingStep(self.classifier.model, params.train, compute, World())
+    def __init__(
+        self,
+        params: Params,
+        parts: tuple[Part, Part],
+        folder: Path,
+        classifier: Classifier | None = None,
+        world: World | None = None,
+    ):
+        self.classifier, world = classifier or untrained(params, parts[0]), world or World()
+        compute, _ = choose(params.train, params.model, world)
+        self.feed = Feed(self.classifier, parts[0].near(self.classifier.device), params.train, world)
+        self.step = TrainingStep(self.classifier.model, params.train, compute, world)
         self.val_part = parts[1]
         self.checkpoints = Checkpoints(folder)
         folder.mkdir(exist_ok=True)

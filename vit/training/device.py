@@ -90,7 +90,7 @@ def choose(train: TrainParams, model: ModelParams, world: World) -> tuple[Comput
     rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model.embed_dim))
     chosen = [name for name in ("precision", "attention") if getattr(train, name) == "auto"]
     compute = Compute(
-        device=device.type if world.size > 1 else str(device),
+        device=device.type if world.is_group else str(device),
         precision=rule.precision if train.precision == "auto" else train.precision,
         attention=rule.attention if train.attention == "auto" else train.attention,
         compile=train.compile,
@@ -106,6 +106,8 @@ def apply(compute: Compute) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results only so
     torch.set_num_threads(compute.threads)
     torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Only warned of, CUDA's attention kernels stay as they are by default: their backward adds in any order.
+    is_strict = compute.device_type == "cuda" and compute.attention == "fused"
+    torch.use_deterministic_algorithms(True, warn_only=not is_strict)
     # Else every new tensor is filled before it is written to, a tenth of a step on a CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit.data.augment import augment, mix
+from vit.data.batches import to_device
 from vit.data.changes import draw_changes
 from vit.data.decoded import Part
 from vit.inference import Classifier
@@ -95,8 +96,3 @@ def first_batch(feed: Feed) -> tuple[Tensor, Tensor]:
     if targets.ndim == 1:
         targets = F.one_hot(targets, len(classifier.classes)).float()
     return x.cpu(), targets.cpu()
-
-
-def to_device(batch: Tensor, device: torch.device) -> Tensor:
-    """To CUDA from pinned memory, so that the copy runs beside the step before."""
-    return (batch.pin_memory() if device.type == "cuda" else batch).to(device, non_blocking=True)

@@ -27,7 +27,7 @@ class TrainingStep:
     def __init__(self, model: VisionTransformer, train: TrainParams, compute: Compute, world: World):
         self.model, self.train, self.world = model, train, world
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
-        self.is_sharded = world.size > 1 and train.parallel == "fsdp"
+        self.is_sharded = world.is_group and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
         if self.is_sharded:
             from vit.training import sharded
@@ -37,7 +37,7 @@ class TrainingStep:
         self.optimizers = new_optimizers(model, train)
         self.average = new_average(model, train)
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=compute.precision == "float16")
-        self.is_replicated = world.size > 1 and not self.is_sharded
+        self.is_replicated = world.is_group and not self.is_sharded
         forward = DistributedDataParallel(model, gradient_as_bucket_view=True) if self.is_replicated else model
         self.forward = forward
         self.predict = torch.compile(forward) if compute.compile else forward
