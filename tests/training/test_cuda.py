@@ -17,6 +17,7 @@ from tests.training.common import RICH, params_for, same
 from vit.data.augment import augment, mix
 from vit.data.changes import draw_changes
 from vit.environment import environment
+from vit.evaluation.explain import explanation_maps
 from vit.inference import Classifier
 from vit.training.device import apply, choose
 from vit.training.distributed import World
@@ -189,6 +190,16 @@ def test_a_model_trained_on_the_device_answers_alike_on_the_cpu(tmp_path, parts)
     training.classifier.save(tmp_path / "model", training.progress.best_weights)
     answers = [Classifier.load(tmp_path / "model", device).logits(parts[1].images) for device in ("cpu", "cuda")]
     torch.testing.assert_close(*answers, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pool", ["cls", "avg"])
+def test_a_model_looks_at_the_same_patches_on_the_device_as_on_the_cpu(tmp_path, parts, pool):
+    changes = CALM | {"model.pool": pool, "train.attention": "fused"}
+    training = Training(on_cuda(tmp_path, **changes), parts, tmp_path / "a").run()
+    training.classifier.save(tmp_path / "model", training.progress.best_weights)
+    images, labels = parts[1].images, parts[1].labels
+    maps = [explanation_maps(Classifier.load(tmp_path / "model", device), images, labels) for device in ("cpu", "cuda")]
+    assert maps[0].std() > 0 and abs(maps[0] - maps[1]).max() < 1e-3 * maps[0].max()
 
 
 class GroupOfOne(World):
