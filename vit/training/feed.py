@@ -44,8 +44,11 @@ class Feed:
         batches = order.split(self.train.batch_size)[done:]
         pieces = [piece for batch in batches for piece in self._pieces(batch)]
         loaded = self.part.batches(pieces)
+        on_cpu = self.classifier.device.type == "cpu"
         for step, batch in enumerate(batches, start=done):
-            torch.manual_seed(self._seed("dropout", epoch, step, self.world.rank))
+            # torch.manual_seed also seeds every accelerator, which takes as long on a machine that has none.
+            seed_all = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
+            seed_all(self._seed("dropout", epoch, step, self.world.rank))
             of_this_batch = islice(loaded, self.train.grad_accum_steps)
             yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
 

@@ -64,3 +64,15 @@ def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
     if train.ema_decay is None:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay))
+
+
+def update_average(average: AveragedModel, model: nn.Module) -> None:
+    """Let the weights of `model` count; buffers are copied. After its first time, AveragedModel's own update would copy
+    its counter to the device and wait for all that was begun there."""
+    if average.n_averaged == 0:
+        average.update_parameters(model)
+        return
+    average.multi_avg_fn(list(average.module.parameters()), list(model.parameters()), average.n_averaged)
+    for kept, current in zip(average.module.buffers(), model.buffers(), strict=True):
+        kept.copy_(current)
+    average.n_averaged += 1

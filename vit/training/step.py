@@ -12,7 +12,7 @@ from vit.model import VisionTransformer
 from vit.params import TrainParams
 from vit.training.device import Compute
 from vit.training.distributed import World
-from vit.training.optim import new_average, new_optimizers, set_learning_rate
+from vit.training.optim import new_average, new_optimizers, set_learning_rate, update_average
 
 AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -40,7 +40,12 @@ class TrainingStep:
         self.is_replicated = world.is_group and not self.is_sharded
         forward = DistributedDataParallel(model, gradient_as_bucket_view=True) if self.is_replicated else model
         self.forward = forward
-        self.predict = torch.compile(forward) if compute.compile else forward
+        self.predict = forward
+        if compute.compile:
+            # A graph is one launch for all kernels of a pass; each launch can take a CPU longer than its kernel a GPU.
+            # It writes gradients to the same memory each time, where those of a batch's pieces could not be added up.
+            is_graph = self.device_type == "cuda" and not world.is_group and train.grad_accum_steps == 1
+            self.predict = torch.compile(forward, mode="reduce-overhead" if is_graph else "default")
 
     @property
     def evaluated(self) -> nn.Module:
@@ -74,7 +79,7 @@ class TrainingStep:
             self.scaler.step(optimizer)
         self.scaler.update()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            update_average(self.average, self.model)
         return sums
 
     def _apart(self, until_last: bool) -> AbstractContextManager:
