@@ -23,6 +23,7 @@ from benchmarks.contenders import PEERS, REQUIREMENTS, Case, Contender, missing_
 from benchmarks.rows import alternating, report, row
 from benchmarks.work import matmul_peak, peak_memory, step_gflop
 from vit.environment import named
+from vit.errors import UserError
 from vit.training.device import choose, find_device
 from vit.training.distributed import World
 
@@ -156,12 +157,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=Workload.seconds, help="of each contender in a round")
     parser.add_argument("--device", default="auto", help="auto | cpu | cuda | cuda:1 | mps | xpu")
     arguments = parser.parse_args()
+    try:
+        device = find_device(arguments.device)
+    except UserError as error:
+        parser.error(str(error))
     if missing := missing_peers():
         parser.error(f"{', '.join(missing)} not installed; `pip install -r {REQUIREMENTS}`, or run `make bench-train`")
-    load = Workload(arguments.rounds, arguments.seconds)
-    report(measure(cases(arguments.device), PRESETS, PEERS, load), arguments.out)
+    report(measure(cases(str(device)), PRESETS, PEERS, Workload(arguments.rounds, arguments.seconds)), arguments.out)
     threads = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    print(f"\n{named(str(find_device(arguments.device)))}, {threads}, PyTorch {torch.__version__}")
+    print(f"\n{named(str(device))}, {threads}, PyTorch {torch.__version__}")
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ def digest(folder: Path, changes: dict, killed_at: int = 0) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("attention", ["math", "fused"])
 def test_a_training_repeats_to_the_byte_in_a_new_process_also_when_it_is_killed(tmp_path, precision, attention):

@@ -67,12 +67,15 @@ def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
 
 
 def update_average(average: AveragedModel, model: nn.Module) -> None:
-    """Let the weights of `model` count; buffers are copied. After its first time, AveragedModel's own update would copy
-    its counter to the device and wait for all that was begun there."""
+    """Let the weights of `model` count, as AveragedModel.update_parameters does: that would copy its counter to the
+    device at every step after the first, and wait for all that was begun there."""
     if average.n_averaged == 0:
         average.update_parameters(model)
         return
     average.multi_avg_fn(list(average.module.parameters()), list(model.parameters()), average.n_averaged)
     for kept, current in zip(average.module.buffers(), model.buffers(), strict=True):
-        kept.copy_(current)
+        if average.use_buffers:
+            average.multi_avg_fn([kept], [current], average.n_averaged)
+        else:
+            kept.copy_(current)
     average.n_averaged += 1
