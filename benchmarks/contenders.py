@@ -124,6 +124,7 @@ def pytorch_defaults(threads: int) -> None:
     """Undo what `apply` sets for ours."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.allow_tf32 = True
     torch.utils.deterministic.fill_uninitialized_memory = True
 
 

@@ -45,13 +45,15 @@ def epoch(case: Case, count: int) -> Callable[[], float]:
     draws = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, *case.image_size, case.channels), dtype=torch.uint8, generator=draws)
     part = Packed(images, torch.randint(case.classes, (count,), generator=draws))
-    feed = Feed(classifier, part, case.train, World())
+    feed = Feed(classifier, part.near(classifier.device), case.train, World())
 
     def work() -> float:
         apply(compute)
         began = time.perf_counter()
         for batch_size, pieces in feed.epoch(0):
             step(pieces, batch_size, case.train.lr)
+        if classifier.device.type != "cpu":
+            torch.accelerator.synchronize()
         return time.perf_counter() - began
 
     return work

@@ -22,6 +22,8 @@ import torch
 from benchmarks.contenders import PEERS, REQUIREMENTS, Case, Contender, missing_peers, ours, peer, preset_case
 from benchmarks.rows import alternating, report, row
 from benchmarks.work import matmul_peak, peak_memory, step_gflop
+from vit.environment import named
+from vit.errors import UserError
 from vit.training.device import choose, find_device
 from vit.training.distributed import World
 
@@ -55,14 +57,20 @@ def like_peers(case: Case, **model: int) -> Case:
     )
 
 
-def cases() -> list[tuple[Case, dict[str, float]]]:
+def cases(device: str) -> list[tuple[Case, dict[str, float]]]:
+    """What is trained, on a CPU with the times by which ours has to be faster."""
+    is_cpu = find_device(device).type == "cpu"
     small = geometry("32x32/4, dim 192, depth 6", 32, 4, depth=6, classes=10, batch_size=128)
-    tiny = geometry("ViT-Ti/16, 224x224", 224, 16, depth=12, classes=1000, batch_size=32)
+    tiny = geometry("ViT-Ti/16, 224x224", 224, 16, depth=12, classes=1000, batch_size=32 if is_cpu else 128)
+    goals = [(small, 2.2, 1.8), (tiny, 1.8, 1.5), (like_peers(preset_case("digits")), 1.2, 1.2)]
     return [
-        (small, {"float32": 2.2, "bfloat16": 1.8}),
-        (tiny, {"float32": 1.8, "bfloat16": 1.5}),
-        (like_peers(preset_case("digits")), {"float32": 1.2, "bfloat16": 1.2}),
+        (on(case, device), {"float32": float32, "bfloat16": bfloat16} if is_cpu else {})
+        for case, float32, bfloat16 in goals
     ]
+
+
+def on(case: Case, device: str) -> Case:
+    return dataclasses.replace(case, train=case.train.model_copy(update={"device": device}))
 
 
 def step_times(contenders: dict[str, Contender], load: Workload) -> dict[str, float]:
@@ -125,34 +133,39 @@ def against_fixed(case: Case, load: Workload) -> list[dict]:
 def measure(
     cases: list[tuple[Case, dict[str, float]]], presets: Iterable[str], peers: Iterable[str], load: Workload
 ) -> list[dict]:
-    """Every case, as rows. The goals are those of a CPU; on another device there are none."""
-    device = find_device(cases[0][0].train.device)
-    peaks = {
-        name: matmul_peak(load.products, dtype, device, load.product_seconds) for name, dtype in PRECISIONS.items()
-    }
+    """Every case, as rows; on an accelerator each row names it."""
+    asked = cases[0][0].train.device
+    device = find_device(asked)
+    products = load.products if device.type == "cpu" else (*load.products, (8192,) * 3)
+    peaks = {name: matmul_peak(products, dtype, device, load.product_seconds) for name, dtype in PRECISIONS.items()}
     rows = [
         row("matrix product, peak", peaks["bfloat16"], peaks["float32"], "float32 against bfloat16", "GFLOP/s", None)
     ]
     for case, goals in cases:
         print(f"{case.name} ...", file=sys.stderr)
-        rows += against_peers(case, goals if device.type == "cpu" else {}, list(peers), peaks, load)
+        rows += against_peers(case, goals, list(peers), peaks, load)
     for preset in presets:
         print(f"{preset}: auto ...", file=sys.stderr)
-        rows += against_fixed(preset_case(preset), load)
-    return rows
+        rows += against_fixed(on(preset_case(preset), asked), load)
+    return rows if device.type == "cpu" else [one | {"device": named(str(device))} for one in rows]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training steps.")
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows as JSON")
     parser.add_argument("--rounds", type=int, default=Workload.rounds, help="each contender once in every round")
+    parser.add_argument("--seconds", type=float, default=Workload.seconds, help="of each contender in a round")
+    parser.add_argument("--device", default="auto", help="auto | cpu | cuda | cuda:1 | mps | xpu")
     arguments = parser.parse_args()
+    try:
+        device = find_device(arguments.device)
+    except UserError as error:
+        parser.error(str(error))
     if missing := missing_peers():
         parser.error(f"{', '.join(missing)} not installed; `pip install -r {REQUIREMENTS}`, or run `make bench-train`")
-    report(measure(cases(), PRESETS, PEERS, Workload(arguments.rounds)), arguments.out)
-    print(
-        f"\n{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, PyTorch {torch.__version__}"
-    )
+    report(measure(cases(str(device)), PRESETS, PEERS, Workload(arguments.rounds, arguments.seconds)), arguments.out)
+    threads = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    print(f"\n{named(str(device))}, {threads}, PyTorch {torch.__version__}")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,13 @@ def matmul_peak(
 
 
 def peak_memory(case: Case, name: str | None, autocast: bool = False, steps: int = 3) -> float:
-    """MiB that training takes at most beyond Python, PyTorch and the imports, in a process of its own: weights,
-    gradients, optimizer state, activations. `name` is a peer's, None for ours."""
+    """MiB that training takes at most beyond Python, PyTorch and the imports: weights, gradients, optimizer state,
+    activations. `name` is a peer's, None for ours. On a CPU in a process of its own, as memory once used stays."""
+    if find_device(case.train.device).type != "cpu":
+        before = torch.accelerator.memory_allocated()
+        torch.accelerator.reset_peak_memory_stats()
+        _train(case, name, autocast, steps)
+        return (torch.accelerator.max_memory_allocated() - before) / 2**20
     context = multiprocessing.get_context("forkserver")  # forked from a process that has imported but computed nothing
     context.set_forkserver_preload([__name__, "torch._dynamo"])  # the first optimizer would import the latter
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
@@ -55,19 +60,19 @@ def peak_memory(case: Case, name: str | None, autocast: bool = False, steps: int
 
 
 def _peak_memory_here(case: Case, name: str | None, autocast: bool, steps: int) -> float:
-    def train(case: Case, steps: int) -> int:
-        contender = ours(case) if name is None else peer(case, name, autocast)
-        contender.milliseconds(steps)
-        return _peak_bytes(case)
-
     small = case.model.model_copy(update={"embed_dim": 8, "depth": 1, "num_heads": 1})
-    imports = train(dataclasses.replace(case, model=small, batch_size=1), 1)
-    return (train(case, steps) - imports) / 2**20
+    _train(dataclasses.replace(case, model=small, batch_size=1), name, autocast, 1)
+    imports = _resident_bytes()
+    _train(case, name, autocast, steps)
+    return (_resident_bytes() - imports) / 2**20
 
 
-def _peak_bytes(case: Case) -> int:
-    """Of the accelerator's memory, or the resident memory of this process."""
-    if find_device(case.train.device).type != "cpu":
-        return torch.accelerator.max_memory_allocated()
+def _train(case: Case, name: str | None, autocast: bool, steps: int) -> None:
+    contender = ours(case) if name is None else peer(case, name, autocast)
+    contender.milliseconds(steps)
+
+
+def _resident_bytes() -> int:
+    """The most memory that this process has held."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

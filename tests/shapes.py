@@ -61,12 +61,13 @@ class Training:
         folder: Path,
         classifier: Classifier | None = None,
         teacher: Path | None = None,
+        world: World | None = None,
     ):
-        self.classifier = classifier or untrained(params, parts[0])
-        compute, _ = choose(params.train, params.model, World())
-        self.feed = Feed(self.classifier, parts[0], params.train, World())
+        self.classifier, world = classifier or untrained(params, parts[0]), world or World()
+        compute, _ = choose(params.train, params.model, world)
+        self.feed = Feed(self.classifier, parts[0].near(self.classifier.device), params.train, world)
         asked = None if teacher is None else Teacher.load(teacher, self.classifier)
-        self.step = TrainingStep(self.classifier.model, params.train, compute, World(), asked)
+        self.step = TrainingStep(self.classifier.model, params.train, compute, world, asked)
         self.val_part = parts[1]
         self.checkpoints = Checkpoints(folder)
         folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ def environment(device: str) -> dict:
         "python": platform.python_version(),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
-        "device": _named(device),
+        "device": named(device),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 
@@ -34,7 +34,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _named(device: str) -> str:
+def named(device: str) -> str:
+    """The device with the name that its maker gave it."""
     if device == "cpu":
         return device
     import torch  # late: who asks about the CPU need not wait for it

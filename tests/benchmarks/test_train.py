@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.contenders import PEERS, Case, missing_peers, ours, peer, preset_case
 from benchmarks.rows import report, row
-from benchmarks.train import Workload, like_peers, main, measure
+from benchmarks.train import Workload, cases, like_peers, main, measure
 from benchmarks.work import peak_memory, step_gflop
 
 BRIEF = Workload(rounds=1, seconds=0.0, products=((256,) * 3,), product_seconds=0.01)
@@ -76,6 +76,17 @@ def test_peak_memory_counts_what_a_step_keeps(case):
     large = dataclasses.replace(case, batch_size=512, model=case.model.model_copy(update={"embed_dim": 128}))
     kept = 512 * 17 * 128 * 4 * 12 * 2 / 2**20  # MiB: at least 12 activations of the tokens' size in each of two blocks
     assert kept < peak_memory(large, None, steps=1) < 20 * kept
+
+
+def test_goals_are_for_a_cpu_and_an_absent_device_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    assert [goals["float32"] for _, goals in cases("cpu")] == [2.2, 1.8, 1.2]
+    assert {case.train.device for case, _ in cases("cpu")} == {"cpu"}
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has an accelerator")
+    monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(tmp_path / "train.json"), "--device", "cuda"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "device 'cuda' is not on this machine" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_without_its_peers_the_benchmark_says_what_to_install(tmp_path, monkeypatch, capsys):

@@ -8,7 +8,14 @@ from vit.model import VisionTransformer
 from vit.models import new_model
 from vit.params import Params, TrainParams
 from vit.training.distillation import student_settings
-from vit.training.optim import layer_of, learning_rate, new_average, new_optimizers, set_learning_rate
+from vit.training.optim import (
+    layer_of,
+    learning_rate,
+    new_average,
+    new_optimizers,
+    set_learning_rate,
+    update_average,
+)
 
 MATRIX_ENDINGS = ("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")
 MATRICES = ["patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "head", "head_dist"]
@@ -107,10 +114,23 @@ def test_the_average_follows_the_weights_at_its_rate(tmp_path):
     seen = []
     for value in (4.0, 8.0, 0.0):
         torch.nn.init.constant_(bias, value)
-        average.update_parameters(model)
+        update_average(average, model)
         seen.append(average.module.head.bias[0].item())
     assert seen == [4.0, 5.0, 3.75]  # the first, then 3/4 of what was and 1/4 of what is
     assert new_average(model, preset(tmp_path, "shapes").train) is None
+
+
+def test_the_average_has_the_weights_and_buffers_that_pytorch_gives_it(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+    ours, theirs = (new_average(model, preset(tmp_path, "shapes", {"train.ema_decay": 0.9}).train) for _ in range(2))
+    for _ in range(3):
+        model(torch.rand(8, 3))  # moves the buffers
+        with torch.no_grad():
+            model[0].weight.uniform_()
+        update_average(ours, model)
+        theirs.update_parameters(model)
+    assert ours.n_averaged == 3
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), atol=0, rtol=0)
 
 
 def test_a_parameter_without_gradient_shrinks_by_decay_alone(tmp_path):

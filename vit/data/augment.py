@@ -4,11 +4,13 @@ By hand, because torchvision's transforms change a whole batch alike or take ima
 pixels are 4 times as fast as its transforms.v2 one by one (benchmarks/data.py).
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vit.data.batches import normalize
+from vit.data.batches import normalize, to_device
 from vit.data.changes import Changes, draw_boxes, draw_shares
 from vit.params import AugmentParams
 
@@ -47,31 +49,48 @@ def augment(
 def _vary(images: Tensor, changes: Changes, mean: list[float], std: list[float], out: Tensor) -> None:
     """Write what `changes` make of packed images to `out` (B, C, H, W), normalized."""
     x = _move(images, changes, *out.shape[2:])
-    for i in (changes.bits < 8).nonzero()[:, 0].tolist():
-        step = 2 ** (8 - int(changes.bits[i]))
-        x[i] = (x[i] / step).floor() * step
-    for i in (changes.threshold < 1).nonzero()[:, 0].tolist():
-        x[i] = torch.where(x[i] >= 255 * float(changes.threshold[i]), 255 - x[i], x[i])
+    device = x.device
+    for rows, bits in _each(changes.bits < 8, changes.bits, device):
+        step = (2 ** (8 - bits))[:, None, None, None]
+        x[rows] = (x[rows] / step).floor() * step
+    for rows, threshold in _each(changes.threshold < 1, changes.threshold, device):
+        x[rows] = torch.where(x[rows] >= 255 * threshold[:, None, None, None], 255 - x[rows], x[rows])
     if (changes.factors != 1).any():
-        _colour(x, changes.factors.to(x.device), mean, std, out)
+        _colour(x, to_device(changes.factors, device), mean, std, out)
     else:
         out.copy_(normalize(x.div_(255), mean, std))
     grey = normalize(out.new_full((len(mean), 1, 1), GREY), mean, std)
-    for i in changes.erased.any(dim=1).nonzero()[:, 0].tolist():
-        top, bottom, left, right = changes.erased[i].tolist()
-        out[i, :, top:bottom, left:right] = grey
+    for rows, boxes in _each(changes.erased.any(dim=1), changes.erased, device):
+        out[rows] = torch.where(_inside(boxes, *out.shape[2:]), grey, out[rows])
+
+
+def _each(chosen: Tensor, values: Tensor, device: torch.device) -> Iterator[tuple[slice | Tensor, Tensor]]:
+    """Which of a batch are `chosen` (B,), and their `values`: one by one on a CPU, else all at once, in few kernels."""
+    indices = chosen.nonzero()[:, 0]
+    if device.type == "cpu":
+        yield from ((slice(i, i + 1), values[i : i + 1]) for i in indices.tolist())
+    elif len(indices):
+        yield to_device(indices, device), to_device(values[indices], device)
+
+
+def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Bool (B, 1, height, width): which pixels lie in the image's box, of (B, 4) top, bottom, left, right."""
+    top, bottom, left, right = boxes[:, :, None].unbind(dim=1)  # (B, 1)
+    row, column = torch.arange(height, device=boxes.device), torch.arange(width, device=boxes.device)
+    rows, columns = (top <= row) & (row < bottom), (left <= column) & (column < right)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def _move(images: Tensor, changes: Changes, height: int, width: int) -> Tensor:
     """Crop, flip or resample packed images to (B, C, height, width), still from 0 to 255."""
     moved = changes.moved
     if moved.all():
-        return _resample(_to_planes(images), changes.affine, height, width)
+        return _resample(_to_planes(images), to_device(changes.affine, images.device), height, width)
     # Channels side by side still: the product in _colour puts them apart on its way.
     x = _crop(images, changes, height, width).permute(0, 3, 1, 2).float()
     if moved.any():
-        rows = moved.nonzero()[:, 0].to(images.device)
-        x[rows] = _resample(_to_planes(images[rows]), changes.affine[moved], height, width)
+        rows, affine = to_device(moved.nonzero()[:, 0], x.device), to_device(changes.affine[moved], x.device)
+        x[rows] = _resample(_to_planes(images[rows]), affine, height, width)
     return x
 
 
@@ -81,6 +100,13 @@ def _to_planes(images: Tensor) -> Tensor:
 
 
 def _crop(images: Tensor, changes: Changes, height: int, width: int) -> Tensor:
+    """Bytes (B, height, width, C), by copies of windows on a CPU, else by one gathering of pixels."""
+    if images.device.type != "cpu":
+        corner, flip = to_device(changes.corner, images.device), to_device(changes.flip, images.device)
+        row, column = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+        rows, columns = corner[:, :1] + row, corner[:, 1:] + torch.where(flip[:, None], width - 1 - column, column)
+        image = torch.arange(len(images), device=images.device)[:, None, None]
+        return images[image, rows[:, :, None], columns[:, None, :]]
     windows = []
     for image, (top, left), flip in zip(images, changes.corner.tolist(), changes.flip.tolist(), strict=True):
         window = image[top : top + height, left : left + width]
@@ -91,7 +117,7 @@ def _crop(images: Tensor, changes: Changes, height: int, width: int) -> Tensor:
 def _resample(x: Tensor, affine: Tensor, height: int, width: int) -> Tensor:
     places = F.affine_grid(torch.eye(2, 3, device=x.device)[None], [1, 1, height, width], align_corners=False)
     places = F.pad(places.view(1, -1, 2), (0, 1), value=1.0).expand(len(x), -1, -1)  # (B, H W, 3): x, y, 1
-    grid = places.bmm(affine.to(x.device).mT).view(len(x), height, width, 2)
+    grid = places.bmm(affine.mT).view(len(x), height, width, 2)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
@@ -103,8 +129,8 @@ def _colour(x: Tensor, factors: Tensor, mean: list[float], std: list[float], out
     """
     C = x.shape[1]
     brightness, contrast, saturation = factors[:, :, None, None].unbind(dim=1)  # (B, 1, 1)
-    luma = x.new_tensor(LUMA if C == 3 else [1.0])
-    centre, spread = x.new_tensor(mean)[:, None], x.new_tensor(std)[:, None]  # (C, 1)
+    luma = to_device(torch.tensor(LUMA if C == 3 else [1.0]), x.device)
+    centre, spread = (to_device(torch.tensor(values), x.device)[:, None] for values in (mean, std))  # (C, 1)
     matrix = brightness * contrast / 255 * (saturation * torch.eye(C, device=x.device) + (1 - saturation) * luma)
     torch.bmm(matrix / spread, x.flatten(2), out=out.flatten(2))
     grey = luma @ (out.mean(dim=(2, 3))[..., None] * spread)  # (B, 1), times brightness and contrast
@@ -126,11 +152,11 @@ def mix(
     others = x.roll(1, dims=0)
     if cut:
         boxes = draw_boxes(shares, x.shape[2:], generator)
-        for image, other, (top, bottom, left, right) in zip(x, others, boxes.tolist(), strict=True):
-            image[:, top:bottom, left:right] = other[:, top:bottom, left:right]
+        for rows, box in _each(shares < 1, boxes, x.device):
+            x[rows] = torch.where(_inside(box, *x.shape[2:]), others[rows], x[rows])
         area = (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2])
         shares = 1 - area / x[0, 0].numel()
-    shares = shares.to(x.device)
+    shares = to_device(shares, x.device)
     if not cut:
         x.lerp_(others, (1 - shares)[:, None, None, None])
     own = F.one_hot(labels, classes).float()

@@ -66,11 +66,14 @@ def draw_changes(
         strengths = draw() * happens(settings.trivial)
         strong = {name: strengths * most * (kinds == kind) for kind, (name, most) in enumerate(TRIVIAL.items())}
     both = {name: weak[name] + strong[name] for name in GEOMETRIC}
+    moved, affine = torch.stack([*both.values(), weak["scale"]]).any(dim=0), torch.zeros(count, 2, 3)
+    if moved.any():
+        affine = _in_packed(_affine(both, weak["scale"], size), corner, flip, packed, size)
     return Changes(
         corner=corner,
         flip=flip,
-        moved=torch.stack([amount != 0 for amount in (*both.values(), weak["scale"])]).any(dim=0),
-        affine=_in_packed(_affine(both, weak["scale"], size), corner, flip, packed, size),
+        moved=moved,
+        affine=affine,
         factors=torch.stack([(1 + weak[name]) * (1 + strong[name]) for name in COLOURS], dim=1),
         bits=torch.where(strong["posterize"] != 0, (5 + 3 * strong["posterize"]).long(), 8),  # 2 to 7
         threshold=torch.where(strong["solarize"] != 0, (1 + strong["solarize"]) / 2, 1.0),

@@ -32,6 +32,10 @@ class Decoded:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def near(self, device: torch.device) -> "Decoded":
+        """Itself: what is decoded anew in every epoch is never all in one place."""
+        return self
+
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of (images, labels) as the split lists them, the last one shorter."""
         return self.batches(torch.arange(len(self)).split(batch_size))

@@ -95,7 +95,7 @@ def choose(train: TrainParams, model: ModelParams, world: World) -> tuple[Comput
     chosen = [name for name in choices if getattr(train, name) == "auto"]
     attention = rule.attention if train.attention == "auto" else train.attention
     compute = Compute(
-        device=device.type if world.size > 1 else str(device),
+        device=device.type if world.is_group else str(device),
         precision=rule.precision if train.precision == "auto" else train.precision,
         attention=attention if has_attention else "none",
         compile=train.compile,
@@ -111,6 +111,8 @@ def apply(compute: Compute) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results only so
     torch.set_num_threads(compute.threads)
     torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Only warned of, CUDA's attention kernels stay as they are by default: their backward adds in any order.
+    is_strict = compute.device_type == "cuda" and compute.attention == "fused"
+    torch.use_deterministic_algorithms(True, warn_only=not is_strict)
     # Else every new tensor is filled before it is written to, a tenth of a step on a CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -32,6 +32,10 @@ class World:
         return cls(*(int(os.environ.get(name, default)) for name, default in zip(names, (0, 1, 0, 1), strict=True)))
 
     @property
+    def is_group(self) -> bool:
+        return self.size > 1
+
+    @property
     def is_first(self) -> bool:
         """The one that writes, logs and talks to MLflow."""
         return self.rank == 0
@@ -52,7 +56,7 @@ class World:
 
     def gather(self, values: Tensor) -> Tensor:
         """`values` of every process, in one dimension more."""
-        if self.size == 1:
+        if not self.is_group:
             return values[None]
         gathered = [torch.empty_like(values) for _ in range(self.size)]
         dist.all_gather(gathered, values)
@@ -60,7 +64,7 @@ class World:
 
     def broadcast(self, value: object) -> object:
         """What the first process holds."""
-        if self.size == 1:
+        if not self.is_group:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0)
@@ -68,12 +72,12 @@ class World:
 
     def copy_from_first(self, values: Tensor) -> None:
         """Overwrite `values` by what the first process has in theirs."""
-        if self.size > 1:
+        if self.is_group:
             dist.broadcast(values, src=0)
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, in place."""
-        if self.size > 1:
+        if self.is_group:
             dist.all_reduce(values)
         return values
 
@@ -83,7 +87,7 @@ class World:
 
         Raises UserError if this device knows no group, or another process of the group ends early.
         """
-        if self.size == 1:
+        if not self.is_group:
             yield
             return
         if device.type not in BACKENDS:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit.data.augment import augment, mix
+from vit.data.batches import to_device
 from vit.data.changes import draw_changes
 from vit.data.decoded import Part
 from vit.inference import Classifier
@@ -43,8 +44,11 @@ class Feed:
         batches = order.split(self.train.batch_size)[done:]
         pieces = [piece for batch in batches for piece in self._pieces(batch)]
         loaded = self.part.batches(pieces)
+        on_cpu = self.classifier.device.type == "cpu"
         for step, batch in enumerate(batches, start=done):
-            torch.manual_seed(self._seed("dropout", epoch, step, self.world.rank))
+            # torch.manual_seed also seeds every accelerator, which takes as long on a machine that has none.
+            seed_all = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
+            seed_all(self._seed("dropout", epoch, step, self.world.rank))
             of_this_batch = islice(loaded, self.train.grad_accum_steps)
             yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
 
@@ -95,8 +99,3 @@ def first_batch(feed: Feed) -> tuple[Tensor, Tensor]:
     if targets.ndim == 1:
         targets = F.one_hot(targets, len(classifier.classes)).float()
     return x.cpu(), targets.cpu()
-
-
-def to_device(batch: Tensor, device: torch.device) -> Tensor:
-    """To CUDA from pinned memory, so that the copy runs beside the step before."""
-    return (batch.pin_memory() if device.type == "cuda" else batch).to(device, non_blocking=True)

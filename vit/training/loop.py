@@ -107,7 +107,7 @@ def train_one_epoch(
         is_stopped = interruption.received is not None
         if (is_last or is_kept or is_stopped or progress.steps % check == 0) and not sums.isfinite().all():
             raise diverged(f"the train loss is {sums[0].item()}", progress, feed, checkpoints)
-        if (is_kept and not is_last) or (is_stopped and world.size == 1):
+        if (is_kept and not is_last) or (is_stopped and not world.is_group):
             progress.unfinished = world.gather(sums).cpu()
             checkpoints.save(progress, step)
         if is_stopped:
@@ -139,7 +139,7 @@ def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) 
         logits = classifier.logits(images)
         sums[0] += F.cross_entropy(logits, labels, reduction="sum")
         sums[1] += (logits.argmax(dim=1) == labels).sum()
-    if world.size > 1:
+    if world.is_group:
         sums = world.sum(sums.to(classifier.device))
     loss, correct = sums.tolist()
     return loss / len(part), correct / len(part)

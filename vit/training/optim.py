@@ -90,3 +90,15 @@ def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
     if train.ema_decay is None:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay), use_buffers=True)
+
+
+def update_average(average: AveragedModel, model: nn.Module) -> None:
+    """Let the weights of `model` count, as AveragedModel.update_parameters does: that would copy its counter to the
+    device at every step after the first, and wait for all that was begun there."""
+    if average.n_averaged == 0:
+        average.update_parameters(model)
+        return
+    average.multi_avg_fn(list(average.module.parameters()), list(model.parameters()), average.n_averaged)
+    for kept, current in zip(average.module.buffers(), model.buffers(), strict=True):
+        average.multi_avg_fn([kept], [current], average.n_averaged)
+    average.n_averaged += 1

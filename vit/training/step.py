@@ -14,7 +14,7 @@ from vit.params import TrainParams
 from vit.training.device import Compute
 from vit.training.distillation import Teacher, answers_of, training_loss
 from vit.training.distributed import World
-from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate
+from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate, update_average
 
 log = logging.getLogger("vit")
 
@@ -38,7 +38,7 @@ class TrainingStep:
     ):
         self.model, self.train, self.world, self.teacher = model, train, world, teacher
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
-        self.is_sharded = world.size > 1 and train.parallel == "fsdp"
+        self.is_sharded = world.is_group and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
         self._warn_of_pieces()
         if compute.precision != "float32" and not self.is_sharded:  # FSDP2 takes contiguous weights alone
@@ -52,10 +52,15 @@ class TrainingStep:
         self.optimizers = new_optimizers(model, train)
         self.average = new_average(model, train)
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=compute.precision == "float16")
-        self.is_replicated = world.size > 1 and not self.is_sharded
+        self.is_replicated = world.is_group and not self.is_sharded
         forward = DistributedDataParallel(model, gradient_as_bucket_view=True) if self.is_replicated else model
         self.forward = forward
-        self.predict = torch.compile(forward) if compute.compile else forward
+        self.predict = forward
+        if compute.compile:
+            # A graph is one launch for all kernels of a pass; each launch can take a CPU longer than its kernel a GPU.
+            # It writes gradients to the same memory each time, where those of a batch's pieces could not be added up.
+            is_graph = self.device_type == "cuda" and not world.is_group and train.grad_accum_steps == 1
+            self.predict = torch.compile(forward, mode="reduce-overhead" if is_graph else "default")
 
     @property
     def evaluated(self) -> nn.Module:
@@ -96,7 +101,7 @@ class TrainingStep:
             self.scaler.step(optimizer)
         self.scaler.update()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            update_average(self.average, self.model)
         return sums
 
     def _logits(self, x: Tensor) -> Tensor:
