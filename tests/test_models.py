@@ -10,6 +10,7 @@ from torch import nn
 from tests.presets import preset
 from vit.errors import UserError
 from vit.models import new_model, set_channels_last
+from vit.tokens import repeatable_max_pool
 
 CONV = {"stem": "conv", "patch_size": 4}
 VARIANTS = {"cnn": {"name": "cnn"}, "resnet18": {"name": "torchvision/resnet18"}, "conv stem": CONV}
@@ -84,6 +85,13 @@ def test_the_stem_makes_a_token_of_each_patch_row_by_row(tmp_path, patch_size):
     assert places[:, 0].min() == 0 and places[:, 1].max() == 47
     # Each 3x3 convolution reaches one pixel of its input further: 1 + 2 + ... + P / 2 = P - 1 pixels of the image.
     assert places[:, 0].max() < 2 * patch_size and places[:, 1].min() > 47 - 2 * patch_size
+
+
+def test_pooling_written_out_is_that_of_pytorch_with_its_gradient():
+    x, y = images(2, 3, 6, 10).requires_grad_(), torch.randn(2, 3, 3, 5)
+    pooled, expected = repeatable_max_pool(x), F.max_pool2d(x, 2)
+    assert torch.equal(pooled, expected)
+    assert torch.equal(*(torch.autograd.grad((one * y).sum(), x)[0] for one in (pooled, expected)))
 
 
 def test_a_grey_image_is_answered_as_the_same_grey_in_three_colours(tmp_path):

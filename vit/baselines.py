@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from vit.errors import UserError
-from vit.tokens import conv_norm_relu
 
 WIDTHS = (32, 64, 128, 256)
 # They would also return the logits of auxiliary heads in training.
@@ -24,7 +23,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         widths = zip((in_chans, *WIDTHS), WIDTHS, strict=False)
         self.features = nn.Sequential(
-            *(conv_norm_relu(*pair, stride=1 if index == 0 else 2) for index, pair in enumerate(widths))
+            *(_conv_norm_relu(*pair, stride=1 if index == 0 else 2) for index, pair in enumerate(widths))
         )
         self.head = nn.Linear(WIDTHS[-1], num_classes)
 
@@ -61,3 +60,8 @@ def torchvision_model(name: str, image_size: tuple[int, int], in_chans: int, num
             "choose another pack.image_size or model.name"
         ) from error
     return model.train()
+
+
+def _conv_norm_relu(in_chans: int, out_chans: int, stride: int) -> nn.Sequential:
+    conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, stride=stride, padding=1, bias=False)  # the norm has one
+    return nn.Sequential(conv, nn.BatchNorm2d(out_chans), nn.ReLU(inplace=True))

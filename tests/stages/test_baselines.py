@@ -16,6 +16,7 @@ import stages.pack
 import stages.register
 import stages.split
 import stages.train
+import stages.weights
 from tests.conftest import clone
 from tests.presets import write_preset
 from vit.errors import UserError
@@ -42,7 +43,7 @@ def packed(tmp_path_factory) -> Iterator[Path]:
         patch.setenv("DVC_ROOT", str(folder))
         patch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the tests
         write_preset(folder / "params.yaml", "shapes", CHANGES)
-        for stage in (stages.download, stages.split, stages.pack):
+        for stage in (stages.download, stages.split, stages.pack, stages.weights):
             stage.main()
         yield folder
     torch.set_num_threads(threads)
