@@ -12,7 +12,7 @@ from vit.errors import UserError
 from vit.models import new_model, set_channels_last
 from vit.tokens import repeatable_max_pool
 
-CONV = {"stem": "conv", "patch_size": 4}
+CONV = {"stem": "conv", "patch_size": 4, "stem_widths": [16, 32]}
 VARIANTS = {"cnn": {"name": "cnn"}, "resnet18": {"name": "torchvision/resnet18"}, "conv stem": CONV}
 
 
@@ -74,7 +74,7 @@ def test_the_cnn_takes_images_of_any_shape_whatever_the_patches(tmp_path, height
 
 @pytest.mark.parametrize("patch_size", [2, 8, 16])
 def test_the_stem_makes_a_token_of_each_patch_row_by_row(tmp_path, patch_size):
-    model = built(tmp_path, image_size=(32, 48), stem="conv", patch_size=patch_size).eval()
+    model = built(tmp_path, image_size=(32, 48), stem="conv", patch_size=patch_size, stem_widths=[16] * 4).eval()
     rows, columns = 32 // patch_size, 48 // patch_size
     x = images(1, 1, 32, 48).requires_grad_()
     tokens = model.patch_embed(x)
@@ -83,8 +83,10 @@ def test_the_stem_makes_a_token_of_each_patch_row_by_row(tmp_path, patch_size):
     (seen,) = torch.autograd.grad(tokens[0, columns - 1].abs().sum(), x)
     places = seen[0, 0].nonzero().float()
     assert places[:, 0].min() == 0 and places[:, 1].max() == 47
-    # Each 3x3 convolution reaches one pixel of its input further: 1 + 2 + ... + P / 2 = P - 1 pixels of the image.
-    assert places[:, 0].max() < 2 * patch_size and places[:, 1].min() > 47 - 2 * patch_size
+    # Each 3x3 convolution reaches one pixel of its input further: 1 + 2 + ... + P / 2 = P - 1 pixels of the image, and
+    # one more for each of those at full size.
+    reach = 2 * patch_size + 4 - patch_size.bit_length() + 1
+    assert places[:, 0].max() < reach and places[:, 1].min() > 47 - reach
 
 
 def test_pooling_written_out_is_that_of_pytorch_with_its_gradient():

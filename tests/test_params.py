@@ -110,10 +110,9 @@ BAD_VALUES = {
         ["stem 'conv'", "power of 2", "6"],
     ),
     "stem without halving": ({"model.stem": "conv", "model.patch_size": 1}, ["stem 'conv'", "from 2 on", "1"]),
-    "stem of a narrow model": (
-        {"model.stem": "conv", "model.patch_size": 8, "model.embed_dim": 6, "model.num_heads": 2}
-        | {"model.pos_embed": "none"},
-        ["patch_size 8", "4 divides", "6"],
+    "stem of too few convolutions": (
+        {"model.stem": "conv", "model.patch_size": 8, "model.stem_widths": [16, 32]},
+        ["patch_size 8", "3 stem_widths", "[16, 32]"],
     ),
     "muon without blocks": ({"model.name": "cnn", "train.optimizer": "muon"}, ["train.optimizer muon", "cnn", "adamw"]),
     "layers without blocks": (

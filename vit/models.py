@@ -1,6 +1,7 @@
 """The model that `model.name` asks for: the Vision Transformer, or what it is compared with."""
 
 import inspect
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,9 +11,8 @@ from vit.errors import UserError
 from vit.model import PatchEmbed, VisionTransformer
 from vit.tokens import ConvStem
 
-STEMS = {"patch": PatchEmbed, "conv": ConvStem}
 OTHERS = {"image_size", "in_chans", "num_classes", "patch_embed", "distilled"}  # come from data, stem and teacher
-SETTINGS = {"name", "stem", *inspect.signature(VisionTransformer).parameters} - OTHERS
+SETTINGS = {"name", "stem", "stem_widths", *inspect.signature(VisionTransformer).parameters} - OTHERS
 
 
 def new_model(config: dict) -> nn.Module:
@@ -24,14 +24,15 @@ def new_model(config: dict) -> nn.Module:
     """
     settings = dict(config["model"])
     _check_release(settings)
-    name, stem = settings.pop("name"), settings.pop("stem")
+    name, stem, widths = (settings.pop(key) for key in ("name", "stem", "stem_widths"))
     image_size, in_chans, num_classes = config["image_size"], config["channels"], len(config["classes"])
     if name == "cnn":
         return SmallCNN(in_chans, num_classes)
     if name.startswith("torchvision/"):
         return torchvision_model(name.removeprefix("torchvision/"), image_size, in_chans, num_classes)
+    patch_embed = partial(ConvStem, widths=widths) if stem == "conv" else PatchEmbed
     return VisionTransformer(
-        image_size=image_size, in_chans=in_chans, num_classes=num_classes, patch_embed=STEMS[stem], **settings
+        image_size=image_size, in_chans=in_chans, num_classes=num_classes, patch_embed=patch_embed, **settings
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from vit.params_base import Block, Count, Positive, Rate
@@ -19,6 +19,7 @@ class ModelParams(Block):
     name: Annotated[str, AfterValidator(_model_name)]
     patch_size: Count
     stem: Literal["patch", "conv"]
+    stem_widths: Annotated[list[Count], Field(min_length=1)]
     embed_dim: Count
     depth: Count
     num_heads: Count
@@ -42,14 +43,15 @@ class ModelParams(Block):
         return self
 
     @model_validator(mode="after")
-    def _stem_reaches_patches_and_width(self):
+    def _stem_reaches_patches(self):
         if self.name != "vit" or self.stem == "patch":
             return self
         if self.patch_size < 2 or self.patch_size & (self.patch_size - 1):
             raise ValueError(f"stem 'conv' needs a patch_size that is a power of 2 from 2 on, not {self.patch_size}")
-        if self.embed_dim % (self.patch_size // 2):
+        halvings = self.patch_size.bit_length() - 1
+        if len(self.stem_widths) < halvings:
             raise ValueError(
-                f"stem 'conv' with patch_size {self.patch_size} needs an embed_dim that {self.patch_size // 2} "
-                f"divides, not {self.embed_dim}"
+                f"stem 'conv' with patch_size {self.patch_size} needs {halvings} stem_widths or more, not "
+                f"{self.stem_widths}, as each convolution halves the image once at most"
             )
         return self

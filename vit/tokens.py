@@ -21,27 +21,28 @@ def repeatable_max_pool(x: Tensor) -> Tensor:
 
 
 class ConvStem(nn.Module):
-    """Halve (B, C, H, W) by convolution and pooling until a place stands for a patch: (B, N, D), N = H/P * W/P, row by
-    row.
+    """3x3 convolutions of `widths` channels, the last of them pooled until a place stands for a patch, then a 1x1 one:
+    (B, C, H, W) to (B, N, D), N = H/P * W/P, row by row.
 
-    P is a power of 2, from 2 on. Widths double up to D; a 1x1 convolution comes last. In training batch norm lets an
-    image's tokens depend on its batch. Hassani et al. 2021, "Escaping the Big Data Paradigm with Compact Transformers",
-    section 3.2, with batch norm after Xiao et al. 2021, "Early Convolutions Help Transformers See Better".
+    P is a power of 2, and there are at least log2(P) widths. In training batch norm lets an image's tokens depend on
+    its batch. Hassani et al. 2021, "Escaping the Big Data Paradigm with Compact Transformers", section 3.2, with batch
+    norm as in Xiao et al. 2021, "Early Convolutions Help Transformers See Better".
     """
 
-    def __init__(self, patch_size: int, in_chans: int, embed_dim: int):
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int, widths: list[int]):
         super().__init__()
-        halvings = patch_size.bit_length() - 1
-        widths = [in_chans, *(embed_dim // 2**left for left in reversed(range(halvings)))]
-        self.convs = nn.Sequential(*(_conv_and_pool(*pair) for pair in pairwise(widths)))
-        self.proj = nn.Conv2d(embed_dim, embed_dim, kernel_size=1)
+        at_full_size = len(widths) - (patch_size.bit_length() - 1)
+        pairs = pairwise([in_chans, *widths])
+        self.convs = nn.Sequential(*(_conv(*pair, pools=index >= at_full_size) for index, pair in enumerate(pairs)))
+        self.proj = nn.Conv2d(widths[-1], embed_dim, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.convs(x).flatten(2).transpose(1, 2)  # (B, N, D)
-        return F.linear(x, self.proj.weight.flatten(1), self.proj.bias)
+        x = self.convs(x).flatten(2).transpose(1, 2)  # (B, N, widths[-1])
+        return F.linear(x, self.proj.weight.flatten(1), self.proj.bias)  # (B, N, D)
 
 
-def _conv_and_pool(in_chans: int, out_chans: int) -> nn.Sequential:
-    """A 3x3 convolution, batch norm, pooling, ReLU, which commutes with the pooling and so has a quarter to do."""
+def _conv(in_chans: int, out_chans: int, pools: bool) -> nn.Sequential:
+    """A 3x3 convolution, batch norm, pooling if it `pools`, and ReLU, which commutes with it and so has less to do."""
     conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, padding=1, bias=False)  # the norm has one
-    return nn.Sequential(conv, nn.BatchNorm2d(out_chans), MaxPool2x2(), nn.ReLU(inplace=True))
+    pooling = MaxPool2x2() if pools else nn.Identity()
+    return nn.Sequential(conv, nn.BatchNorm2d(out_chans), pooling, nn.ReLU(inplace=True))

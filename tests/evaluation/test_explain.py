@@ -17,7 +17,7 @@ from vit.evaluation.explain import SIDE, enlarged, explanation_maps, explanation
 from vit.inference import Classifier
 
 MODEL = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2.0, "qkv_bias": True}
-MODEL |= {"name": "vit", "stem": "patch"}
+MODEL |= {"name": "vit", "stem": "patch", "stem_widths": [16]}
 MODEL |= {"pos_embed": "sincos2d", "norm": "layernorm", "drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0}
 GRID = (4, 5)
 

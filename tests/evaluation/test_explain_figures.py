@@ -61,7 +61,7 @@ def test_equal_models_draw_equal_bytes_and_a_model_without_positions_shows_none(
 
 
 def test_of_a_convolutional_stem_the_filters_that_read_the_pixels_are_shown(tmp_path, part):
-    changes = {"model.stem": "conv", "model.patch_size": 4, "train.device": "cpu"}
+    changes = {"model.stem": "conv", "model.patch_size": 4, "model.stem_widths": [16, 32], "train.device": "cpu"}
     classifier = untrained(preset(tmp_path, "shapes", changes), part)
     components, shares = filter_components(classifier.model)
     assert components.shape == (9, 1, 3, 3) and shares.sum().item() == pytest.approx(1)

@@ -133,7 +133,7 @@ def test_parameters_and_multiply_adds_are_those_counted_by_hand():
         "image_size": [4, 8],
         "channels": 1,
         "model": {
-            "name": "vit", "stem": "patch",
+            "name": "vit", "stem": "patch", "stem_widths": [16],
             "patch_size": 2, "embed_dim": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2.0, "qkv_bias": True,
             "pool": "cls", "pos_embed": "learned", "norm": "layernorm",
             "drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0,

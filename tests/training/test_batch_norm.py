@@ -13,7 +13,10 @@ from vit.training.distributed import World
 from vit.training.loop import evaluate
 from vit.training.optim import new_average, new_optimizers
 
-MODELS = {"cnn": {"model.name": "cnn"}, "conv stem": {"model.stem": "conv", "model.patch_size": 4}}
+MODELS = {
+    "cnn": {"model.name": "cnn"},
+    "conv stem": {"model.stem": "conv", "model.patch_size": 4, "model.stem_widths": [16, 32]},
+}
 
 
 @pytest.fixture(scope="module")
