@@ -16,22 +16,33 @@ from pydantic import BaseModel
 from torch import nn
 from torchvision import transforms
 from torchvision.models import VisionTransformer
+from torchvision.models.vision_transformer import ConvStemConfig
 
 from vit.files import read_json
 
 
 class Rectangular(VisionTransformer):
-    """torchvision's ViT, which has a class token, for images of `image_size` (height, width) pixels, no squares."""
+    """torchvision's ViT, with its class token and, where ours pools in its stem, strides; for images of `image_size`
+    (height, width) pixels, no squares."""
 
     def __init__(self, image_size: list[int], model: dict, classes: int):
         patch, width = model["patch_size"], model["embed_dim"]
         hidden = int(width * model["mlp_ratio"])
-        super().__init__(patch, patch, model["depth"], model["num_heads"], width, hidden, num_classes=classes)
+        stem = convolutions(model) if model["stem"] == "conv" else None
+        sizes = (patch, patch, model["depth"], model["num_heads"], width, hidden)
+        super().__init__(*sizes, num_classes=classes, conv_stem_configs=stem)
         patches = (image_size[0] // patch) * (image_size[1] // patch)
         self.encoder.pos_embedding = nn.Parameter(torch.randn(1, patches + 1, width) * 0.02)
 
     def _process_input(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv_proj(x).flatten(2).transpose(1, 2)  # (B, N, D), without the test for a square
+
+
+def convolutions(model: dict) -> list[ConvStemConfig]:
+    """As wide as ours, the last of them with strides down to a patch."""
+    at_full_size = len(model["stem_widths"]) - (model["patch_size"].bit_length() - 1)
+    strides = [1 if index < at_full_size else 2 for index in range(len(model["stem_widths"]))]
+    return [ConvStemConfig(width, 3, stride) for width, stride in zip(model["stem_widths"], strides, strict=True)]
 
 
 class Images(BaseModel):

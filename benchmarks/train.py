@@ -51,10 +51,9 @@ def geometry(name: str, side: int, patch_size: int, depth: int, classes: int, ba
 
 
 def like_peers(case: Case, **model: int) -> Case:
-    """With the class token and the learned positions that all peers have."""
-    return dataclasses.replace(
-        case, model=case.model.model_copy(update={"pool": "cls", "pos_embed": "learned", **model})
-    )
+    """With the plain patches, the class token and the learned positions that all peers have."""
+    alike = {"stem": "patch", "pool": "cls", "pos_embed": "learned"}
+    return dataclasses.replace(case, model=case.model.model_copy(update=alike | model))
 
 
 def cases(device: str) -> list[tuple[Case, dict[str, float]]]:

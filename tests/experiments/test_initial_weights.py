@@ -1,5 +1,6 @@
 """The README's commands that start a training from a file of timm's, kept by DVC, and from a registered version."""
 
+import pytest
 import safetensors.torch
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -13,6 +14,7 @@ FEW = {"data.shapes_per_class": 30, "train.epochs": 2, "train.warmup_epochs": 1,
 FEW |= {"evaluate.svc_baseline": False, "evaluate.invariance": [], "train.threads": 1}
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_a_file_and_the_next_from_the_version_that_it_gave(tmp_path):
     project = clone(tmp_path / "project")
     write_preset(project.folder / "params.yaml", "shapes", FEW)

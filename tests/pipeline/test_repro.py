@@ -45,7 +45,7 @@ def test_the_run_shows_the_training_live_with_parameters_curves_and_measured_tim
     held = look(project)
     (run,) = held.runs
     assert run.info.status == "FINISHED"
-    assert run.data.params["train.lr"] == "0.002" and run.data.params["train.augment.degrees"] == "8.0"
+    assert run.data.params["train.lr"] == "0.002" and run.data.params["train.augment.degrees"] == "12.0"
     rows = project.read("training/history.csv").splitlines()[1:]
     for name in ("train_loss", "val_loss", "val_accuracy", "epoch_seconds"):
         steps = [point.step for point in held.client.get_metric_history(run.info.run_id, name)]

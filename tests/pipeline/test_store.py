@@ -60,7 +60,7 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
         ("train", "num_heads: 4", "num_heads: 5", "num_heads 5 must divide embed_dim"),
         ("train", "device: auto", "device: cuda:7", "device 'cuda:7' is not on this machine"),
         ("evaluate", "batch_size: 256", "batch_size: many", "evaluate.batch_size is 'many'"),
-        ("register", "name: vit", "name: a/b", "register.name is 'a/b'"),
+        ("register", "name: vit                    # the", "name: a/b  # the", "register.name is 'a/b'"),
     ],
 )
 def test_a_mistake_in_params_ends_every_stage_in_one_line_and_costs_nothing(project, stage, was, becomes, message):
