@@ -193,3 +193,16 @@ def project(first_repro) -> Iterator[Project]:
     """The trained clone that the session's tests share; parameters are put back after each test."""
     yield first_repro[0]
     first_repro[0].run("git checkout -q params.yaml")
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """The client of a new store, in a repo whose params.yaml is the shapes preset."""
+    from tests.presets import write_preset  # late, as OMP_NUM_THREADS above is read when NumPy is loaded
+    from vit.tracking.store import open_store
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
+    write_preset(tmp_path / "params.yaml", "shapes")
+    return open_store().client

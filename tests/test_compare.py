@@ -3,11 +3,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.presets import write_preset
 from vit.compare import comparison, main
 from vit.errors import UserError
 from vit.files import write_table
-from vit.tracking.store import open_store
 
 
 def table(right: str, groups: str | None = None, labels: str = "", folder: str = "x") -> list[dict[str, str]]:
@@ -63,16 +61,6 @@ def test_other_images_and_other_labels_are_refused_with_their_number():
         comparison(table("110"), table("110", folder="y"), 0.95, seed=0)
     with pytest.raises(UserError, match=r"1 test images have different labels .*'x/1\.png' is 'b' and 'c'"):
         comparison(table("111", labels="aba"), table("111", labels="aca"), 0.95, seed=0)
-
-
-@pytest.fixture
-def client(tmp_path, monkeypatch) -> MlflowClient:
-    """A new store, in a repo whose params.yaml is the shapes preset."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
-    write_preset(tmp_path / "params.yaml", "shapes")
-    return open_store().client
 
 
 def add_run(client: MlflowClient, name: str, rows: list[dict] | None) -> str:

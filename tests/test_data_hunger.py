@@ -4,24 +4,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from tests.presets import preset, write_preset
+from tests.presets import preset
 from vit.data_hunger import main
 from vit.errors import UserError
 from vit.files import write_table
 from vit.params_file import flatten
-from vit.tracking.store import open_store
 
 IMAGES = 60
-
-
-@pytest.fixture
-def client(tmp_path, monkeypatch) -> MlflowClient:
-    """A new store, in a repo whose params.yaml is the shapes preset."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
-    write_preset(tmp_path / "params.yaml", "shapes")
-    return open_store().client
 
 
 def add_run(client: MlflowClient, folder, right: int, tested: str = "a", **changes) -> None:
