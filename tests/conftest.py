@@ -24,6 +24,10 @@ REPO = Path(__file__).parents[1]
 # other worker holds a core cost many times what they gain, so every process of the tests trains on one thread.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and with them all programs that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class OneWorkerPerFolder(LoadScopeScheduling):
     """The tests of a folder share a worker, and with it one clone, one server, one port."""
