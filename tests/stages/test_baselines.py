@@ -29,7 +29,8 @@ from vit.registry.served import save_served
 from vit.serving.refusal import Refusal
 
 CHANGES = {"data.shapes_per_class": 30, "split.strategy": "random", "evaluate.explain_images": 1}
-CHANGES |= {"train.epochs": 8, "train.warmup_epochs": 1, "train.device": "cpu", "evaluate.device": "cpu"}
+CHANGES |= {"train.epochs": 8, "train.warmup_epochs": 1, "train.threads": 1, "train.device": "cpu"}
+CHANGES |= {"evaluate.device": "cpu"}
 SETTINGS = {"max_rows": 100, "max_bytes": 10**6, "max_pixels": 10**6, "precision": "float32"}
 
 
