@@ -165,6 +165,7 @@ STEPS = {"digits": digits, "folds": folds, "random": random, "long": long}
 
 
 def main() -> None:
+    """Run the cases that were asked for, in a clone of the last commit, and print all rows known so far."""
     arguments = parsed()
     load = Workload(
         random=arguments.random_preset,
