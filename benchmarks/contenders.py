@@ -72,7 +72,7 @@ def preset_case(name: str) -> Case:
 def ours(case: Case, **changes: str) -> Contender:
     """As the train stage trains, with train params changed; `auto` resolved for this machine."""
     train = case.train.model_copy(update=changes)
-    compute, _ = choose(train, case.model, World())
+    compute, _ = choose(train, case.model, case.image_size, World())
     classifier = new_classifier(case, compute)
     model = classifier.model.train()
     step = TrainingStep(model, train, compute, World())

@@ -50,7 +50,7 @@ def cases_of(preset: str) -> dict[str, Case]:
 
 def parameters(case: Case) -> float:
     """Millions of them."""
-    return new_classifier(case, choose(case.train, case.model, World())[0]).parameter_count / 1e6
+    return new_classifier(case, choose(case.train, case.model, case.image_size, World())[0]).parameter_count / 1e6
 
 
 def settled(work: Callable[[], float], load: Workload) -> Callable[[], float]:
@@ -74,7 +74,7 @@ def training(case: Case, load: Workload) -> Callable[[], float]:
 
 def answering(case: Case, images: int, load: Workload) -> Callable[[], float]:
     """Milliseconds per image, of as many at once."""
-    compute, _ = choose(case.train, case.model, World())
+    compute, _ = choose(case.train, case.model, case.image_size, World())
     classifier = new_classifier(case, compute)
     batch = torch.randint(256, (images, *case.image_size, case.channels), dtype=torch.uint8)
 

@@ -39,7 +39,7 @@ class Workload:
 
 def epoch(case: Case, count: int) -> Callable[[], float]:
     """Seconds for the steps over `count` random images, augmented as the preset says."""
-    compute, _ = choose(case.train, case.model, World())
+    compute, _ = choose(case.train, case.model, case.image_size, World())
     classifier = new_classifier(case, compute)
     step = TrainingStep(classifier.model.train(), case.train, compute, World())
     draws = torch.Generator().manual_seed(0)

@@ -24,8 +24,9 @@ from PIL import Image
 
 from benchmarks.load import Target, Timings, drive, free_port, percentiles, running
 from benchmarks.rows import alternating, report, row
+from vit import bfloat16
 from vit.inference import Classifier
-from vit.model import VisionTransformer, set_fused_attention
+from vit.model import VisionTransformer
 from vit.params_file import load_params
 from vit.registry.served import save_served
 
@@ -141,12 +142,13 @@ def bare_rows(load: Workload) -> list[dict]:
     rest = {"mlp_ratio": 4.0, "qkv_bias": True, "drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0}
     plain = {"pool": "cls", "pos_embed": "learned", "norm": "layernorm"}
     peer = timm.models.vision_transformer.VisionTransformer(img_size=32, num_classes=10, **SMALL).eval()
-    models = {"timm": (peer, torch.float32)}
-    for name, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
-        ours = VisionTransformer(image_size=[32, 32], in_chans=3, num_classes=10, **SMALL, **rest, **plain).eval()
-        ours.load_state_dict(peer.state_dict())
-        set_fused_attention(ours, True)
-        models[name] = (ours.to(dtype), dtype)
+    exact, fast = (
+        VisionTransformer(image_size=[32, 32], in_chans=3, num_classes=10, **SMALL, **rest, **plain) for _ in range(2)
+    )
+    for ours in (exact, fast):
+        ours.eval().load_state_dict(peer.state_dict())
+    bfloat16.convert(fast)
+    models = {"timm": (peer, torch.float32), "bfloat16": (fast, torch.bfloat16), "float32": (exact, torch.float32)}
     rows = []
     for batch, goal in ((1, 1.4), (32, 3)):
         x = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -45,7 +45,7 @@ def seconds_per_epoch(params: dict[str, Params], folder: Path, probe: Probe) -> 
 
 
 def _epoch(params: Params, preprocessing: dict, train: Part, val: Part, steps: int) -> Callable[[], float]:
-    compute, _ = choose(params.train, params.model, World())
+    compute, _ = choose(params.train, params.model, params.pack.image_size, World())
     config = {**preprocessing, "model": params.model.model_dump(), "compute": asdict(compute)}
     classifier = Classifier.new(config, find_device(params.train.device))
     step = TrainingStep(classifier.model, params.train, compute, World())

@@ -104,7 +104,7 @@ def against_peers(
             f"{side}_mib": round(peak_memory(case, *which.get(label, (None,)))),
         }
 
-    ours_beside = beside("ours", "ours", choose(case.train, case.model, World())[0].precision)
+    ours_beside = beside("ours", "ours", choose(case.train, case.model, case.image_size, World())[0].precision)
     rows = []
     for precision, alike in kinds.items():
         fastest = min(alike, key=times.__getitem__)

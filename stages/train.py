@@ -34,9 +34,9 @@ OUT = Path("training")
 def main() -> None:
     """Train, or go on where a training was cut off, alone or as one of several processes; the first one writes."""
     params, world = load_params(), World.from_environment()
-    compute, why = choose(params.train, params.model, world)
-    apply(compute)
     preprocessing = read_json(PACKED / "preprocessing.json")
+    compute, why = choose(params.train, params.model, preprocessing["image_size"], world)
+    apply(compute)
     config = {**preprocessing, "model": student_settings(params.model, params.train), "compute": asdict(compute)}
     torch.manual_seed(params.train.seed)
     device = find_device(params.train.device, world.local_rank)
@@ -88,7 +88,7 @@ def write_outputs(progress: Progress, feed: Feed) -> None:
     write_table(OUT / "learning_rate.csv", [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
     x, shares = first_batch(feed)
     batch_grid(OUT / "batch.png", x.numpy(), shares.numpy(), classes)
-    training_curves(OUT / "training_curves.png", progress.history, rates)
+    training_curves(OUT / "training_curves.png", progress.history, progress.best["epoch"], rates)
     write_json(Path("metrics/train.json"), summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
 

@@ -39,7 +39,7 @@ def shapes(folder: Path, per_class: int, seed: int = 0) -> Packed:
 
 def untrained(params: Params, part: Packed) -> Classifier:
     """A new classifier for `part`; its weights depend on train.seed alone."""
-    pack, (compute, _) = params.pack, choose(params.train, params.model, World())
+    pack, (compute, _) = params.pack, choose(params.train, params.model, params.pack.image_size, World())
     config = {
         "classes": CLASSES,
         **pack.model_dump(include=set(SETTINGS)),
@@ -64,7 +64,7 @@ class Training:
         world: World | None = None,
     ):
         self.classifier, world = classifier or untrained(params, parts[0]), world or World()
-        compute, _ = choose(params.train, params.model, world)
+        compute, _ = choose(params.train, params.model, params.pack.image_size, world)
         self.feed = Feed(self.classifier, parts[0].near(self.classifier.device), params.train, world)
         asked = None if teacher is None else Teacher.load(teacher, self.classifier)
         self.step = TrainingStep(self.classifier.model, params.train, compute, world, asked)

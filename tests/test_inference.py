@@ -8,9 +8,11 @@ from PIL import Image
 from tests.drawn import draw, noise
 from tests.presets import preset
 from tests.shapes import CLASSES, shapes, untrained
+from vit.bfloat16 import PackedLinear
 from vit.data.images import load_image
 from vit.data.pack import pack_images
 from vit.errors import UserError
+from vit.evaluation.explain import model_input
 from vit.files import read_json, write_json, write_table
 from vit.inference import CONFIG, WEIGHTS, Classifier
 
@@ -167,6 +169,21 @@ def test_bf16_is_close_and_an_unknown_precision_is_refused(classifier, part):
         classifier.to("fp16")
     close = classifier.to("bfloat16").probabilities(part.images)
     assert 0 < np.abs(close - expected).max() < 0.02
+
+
+def test_packed_layers_answer_as_plain_ones_and_have_gradients(classifier, part):
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no bfloat16 to pack for")
+    classifier.to("bfloat16")
+    assert any(isinstance(module, PackedLinear) for module in classifier.model.modules())
+    classifier.model.eval()
+    x = model_input(classifier, part.images)
+    with torch.inference_mode():
+        packed = classifier.model(x).float()
+    plain = classifier.model(x)
+    torch.testing.assert_close(plain.detach().float(), packed, rtol=0, atol=0.05)
+    plain.sum().backward()
+    assert all(parameter.grad is not None for parameter in classifier.model.parameters())
 
 
 def test_parameters_are_counted_without_fixed_positions(tmp_path, part):

@@ -9,12 +9,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from vit import bfloat16
 from vit.data.batches import normalize, to_unit
 from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.model import VisionTransformer, set_fused_attention
-from vit.models import new_model, set_channels_last
+from vit.models import new_model
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -90,9 +91,7 @@ class Classifier:
         if precision not in ("float32", "bfloat16"):
             raise UserError(f"precision is '{precision}'; it can be float32 or bfloat16")
         if precision == "bfloat16":
-            self.model.to(torch.bfloat16)
-            set_channels_last(self.model)
-            set_fused_attention(self.model, True)
+            bfloat16.convert(self.model)
         return self
 
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:

@@ -102,6 +102,7 @@ def bench(repo: Project, folder, **load) -> Bench:
     )
 
 
+@pytest.mark.slow
 def test_the_quality_benchmark_still_works_and_repeats_nothing(repo, tmp_path, capsys):
     once = bench(repo, tmp_path, seeds=(0,))
     digits(once)

@@ -14,7 +14,7 @@ RATES = [0.001, 0.002, 0.0015, 0.001, 0.0005, 0.0001]
 
 
 def curves(path, history=HISTORY, rates=RATES):
-    training_curves(path, history, rates)
+    training_curves(path, history, 2, rates)
     return path.read_bytes()
 
 

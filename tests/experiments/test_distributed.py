@@ -111,6 +111,7 @@ def test_weights_divided_among_processes_train_as_whole_ones_and_are_gone_on_wit
     assert killed.outputs() == outputs
 
 
+@pytest.mark.slow
 def test_the_launcher_of_the_parameters_is_what_dvc_runs(packed):
     write_preset(packed.folder / "params.yaml", "shapes", PARAMS | {"train.epochs": 2, "train.warmup_epochs": 1})
     done = packed.run(from_readme("dvc exp run -S 'train.launcher"))

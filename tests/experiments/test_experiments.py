@@ -96,6 +96,7 @@ def test_going_back_trains_nothing_adds_no_version_and_leaves_the_champion(swept
     assert after.client.get_run(version.run_id).data.params["train.lr"] == "0.001"
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_a_published_one_by_a_token_of_its_own_and_is_judged_and_published_with_it(swept):
     before = look(swept)
     command = from_readme("dvc exp run -S train.teacher")

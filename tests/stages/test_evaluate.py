@@ -50,7 +50,7 @@ def evaluated(tmp_path_factory) -> Path:
         params = load_params()
         config = read_json(folder / "data/packed/preprocessing.json") | {
             "model": params.model.model_dump(),
-            "compute": asdict(choose(params.train, params.model, World())[0]),
+            "compute": asdict(choose(params.train, params.model, params.pack.image_size, World())[0]),
             "temperature": TEMPERATURE,
         }
         torch.manual_seed(0)

@@ -17,7 +17,7 @@ from vit.training.distributed import World
 def main(folder: Path, changes: dict, killed_at: int) -> None:
     """Train with its checkpoints in `folder`; end by SIGKILL once `killed_at` steps are done, never if that is 0."""
     params = params_for(folder, **changes)
-    apply(choose(params.train, params.model, World())[0])
+    apply(choose(params.train, params.model, params.pack.image_size, World())[0])
     training = Training(params, (shapes(folder, 10, seed=0), shapes(folder, 4, seed=1)), folder / "key")
     steps = iter(range(training.progress.steps, 10**9))
 

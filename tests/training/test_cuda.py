@@ -39,7 +39,7 @@ def _as_the_stage_sets_the_process(tmp_path):
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     params = on_cuda(tmp_path)
-    apply(choose(params.train, params.model, World())[0])
+    apply(choose(params.train, params.model, params.pack.image_size, World())[0])
     yield
     torch.use_deterministic_algorithms(is_strict, warn_only=warns)
 
@@ -51,7 +51,7 @@ def on_cuda(tmp_path, **changes):
 def test_auto_takes_the_device_in_half_precision_with_the_fused_kernel_and_says_why(tmp_path):
     auto = {"train.device": "auto", "train.precision": "auto", "train.attention": "auto"}
     params = params_for(tmp_path, **auto)
-    compute, why = choose(params.train, params.model, World())
+    compute, why = choose(params.train, params.model, params.pack.image_size, World())
     assert (compute.device, compute.attention) == ("cuda", "fused")
     has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     assert compute.precision == ("bfloat16" if has_bfloat16 else "float16")

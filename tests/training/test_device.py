@@ -9,7 +9,7 @@ from vit.training.distributed import World
 
 def chosen(tmp_path, **changes) -> Compute:
     params = preset(tmp_path, "shapes", {f"train.{key}": value for key, value in changes.items()})
-    return choose(params.train, params.model, World())[0]
+    return choose(params.train, params.model, params.pack.image_size, World())[0]
 
 
 def test_auto_comes_to_a_device_that_can_hold_a_tensor(tmp_path):
@@ -59,40 +59,50 @@ def test_a_cpu_writes_attention_out_and_keeps_small_models_in_float32(tmp_path):
 
 def test_auto_says_why_it_chose_and_that_it_had_no_choice(tmp_path):
     params = preset(tmp_path, "shapes", {"train.device": "cpu"})
-    assert choose(params.train, params.model, World())[1] == f"auto precision and attention: {RULES[1].why}"
+    assert (
+        choose(params.train, params.model, params.pack.image_size, World())[1]
+        == f"auto precision and attention: {RULES[2].why}"
+    )
     settled = preset(tmp_path, "shapes", {"train.precision": "float32", "train.attention": "math"})
-    assert choose(settled.train, settled.model, World())[1] == "nothing left to auto"
+    assert choose(settled.train, settled.model, settled.pack.image_size, World())[1] == "nothing left to auto"
 
 
 def test_a_wide_model_trains_in_bfloat16_where_the_processor_multiplies_it(tmp_path):
     params = preset(tmp_path, "vit_b16", {"train.device": "cpu"})
-    compute, why = choose(params.train, params.model, World())
+    compute, why = choose(params.train, params.model, params.pack.image_size, World())
     has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     assert compute.precision == ("bfloat16" if has_amx else "float32")
     assert ("AMX" in why) is has_amx
 
 
 def test_a_network_of_convolutions_trains_in_bfloat16_where_the_processor_multiplies_it_and_has_no_attention(tmp_path):
-    params = preset(tmp_path, "shapes", {"train.device": "cpu", "model.name": "cnn"})
-    compute, why = choose(params.train, params.model, World())
+    params = preset(tmp_path, "tom_and_jerry", {"train.device": "cpu", "model.name": "cnn"})
+    compute, why = choose(params.train, params.model, params.pack.image_size, World())
     has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     assert (compute.precision, compute.attention) == ("bfloat16" if has_amx else "float32", "none")
     assert "attention" not in str(compute) and why.startswith("auto precision: ")
+
+
+@pytest.mark.parametrize(("name", "side"), [("cnn", 8), ("torchvision/resnet18", 32)])
+def test_convolutions_that_end_in_a_single_place_train_in_float32_on_a_cpu(tmp_path, name, side):
+    params = preset(tmp_path, "tom_and_jerry", {"train.device": "cpu", "model.name": name})
+    compute, why = choose(params.train, params.model, (side, side), World())
+    assert compute.precision == "float32" and "to one place" in why
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu"])
 @pytest.mark.parametrize("name", ["vit", "cnn"])
 def test_every_device_has_a_rule_for_every_model(tmp_path, device, name):
     model = preset(tmp_path, "shapes", {"model.name": name}).model
-    assert [rule.applies(model) for rule in RULES if rule.device == device][-1]
+    assert [rule.applies(model, (8, 8)) for rule in RULES if rule.device == device][-1]
 
 
 def test_the_processes_of_a_machine_share_its_cores(monkeypatch, tmp_path):
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     params = preset(tmp_path, "shapes", {"train.device": "cpu"})
-    compute, _ = choose(params.train, params.model, World(rank=5, size=6, local_rank=2, local_size=3))
+    compute, _ = choose(params.train, params.model, (8, 8), World(rank=5, size=6, local_rank=2, local_size=3))
     assert (compute.threads, compute.processes) == (2, 6)
-    alone = choose(params.train, params.model, World())[0]
+    alone = choose(params.train, params.model, params.pack.image_size, World())[0]
     assert alone.threads == torch.get_num_threads()
 
 

@@ -11,7 +11,7 @@ from tests.training.common import RICH, params_for, same
 from vit.data.batches import Packed
 from vit.errors import Interrupted, UserError
 from vit.inference import Classifier
-from vit.training.checkpoint import Progress
+from vit.training.checkpoint import Progress, standard_error
 from vit.training.distributed import World
 from vit.training.feed import first_batch
 from vit.training.loop import evaluate, is_over, rates_of
@@ -175,7 +175,7 @@ def test_patience_ends_a_training_that_no_longer_improves(tmp_path, parts):
     misleading = Packed(parts[1].images, (parts[1].labels + 1) % 4)
     params = params_for(tmp_path, **{"train.lr": 0.01, "train.epochs": 40, "train.patience": 3})
     progress = Training(params, (parts[0], misleading), tmp_path / "a").run().progress
-    assert len(progress.history) == progress.best["epoch"] + 3 < 40
+    assert len(progress.history) == progress.most_accurate["epoch"] + 3 < 40
     assert is_over(progress, params.train)
     assert not is_over(Progress(), params.train)
 
@@ -283,17 +283,37 @@ def rows(*scores: tuple[float, float]) -> list[dict]:
     ],
     ids=["highest accuracy", "then lowest loss", "then earliest", "only one"],
 )
-def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes_first(scores, epoch):
-    assert Progress(history=rows(*scores)).best["epoch"] == epoch
+def test_the_most_accurate_epoch_has_of_equals_the_lowest_loss_then_comes_first(scores, epoch):
+    assert Progress(history=rows(*scores)).most_accurate["epoch"] == epoch
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [
+        ((0.50, 0.90, 0.891, 0.80), 3),
+        ((0.90, 0.80, 0.88), 1),
+        ((1.00, 0.995, 0.90), 2),
+        ((0.20,), 1),
+    ],
+    ids=["the latest within .0095", "none so near", "also at 100 %", "only one"],
+)
+def test_the_best_epoch_is_the_latest_within_a_standard_error_of_the_most_accurate_one(accuracies, epoch):
+    history = rows(*((accuracy, 1.0) for accuracy in accuracies))
+    assert Progress(history=history, val_images=1000 if accuracies[0] < 1 else 200).best["epoch"] == epoch
+
+
+def test_the_standard_error_is_that_of_a_share_and_not_zero_at_100_percent():
+    assert standard_error(0.5, 10**6) == pytest.approx(0.0005, rel=1e-3)
+    assert 1 / 179 < standard_error(1.0, 179) < 2 / 179
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path, parts):
     # Against labels moved by one, every epoch of learning makes val worse: the best is not the last.
     misleading = Packed(parts[1].images, (parts[1].labels + 1) % 4)
-    params = params_for(tmp_path, **{"train.lr": 0.01, "train.epochs": 6})
+    params = params_for(tmp_path, **{"train.lr": 0.01, "train.epochs": 20})
     training = Training(params, (parts[0], misleading), tmp_path / "a").run()
     best = training.progress.best
-    assert best["epoch"] < 6
+    assert best["epoch"] < 20
     classifier = untrained(params, parts[0])
     classifier.model.load_state_dict(training.progress.best_weights)
     assert evaluate(classifier, misleading, 64, World()) == (best["val_loss"], best["val_accuracy"])

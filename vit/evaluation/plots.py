@@ -8,16 +8,15 @@ from matplotlib.figure import Figure
 from vit.files import replacing
 
 
-def training_curves(path: Path, history: list[dict], learning_rates: list[float]) -> None:
-    """Loss, accuracy (a point per epoch) and learning rate (per optimizer step), side by side."""
+def training_curves(path: Path, history: list[dict], best: int, learning_rates: list[float]) -> None:
+    """Loss and accuracy (a point per epoch, `best` marked), learning rate (per optimizer step), side by side."""
     figure = Figure(figsize=(15, 4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
-    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
         for part in ("train", "val"):
             axes.plot(epochs, [row[f"{part}_{name}"] for row in history], marker=".", markersize=4, label=part)
-        axes.axvline(best["epoch"], color="grey", linestyle=":", label=f"best epoch ({best['epoch']})")
+        axes.axvline(best, color="grey", linestyle=":", label=f"best epoch ({best})")
         axes.set(title=name.capitalize(), xlabel="epoch")
         axes.legend()
     accuracy.set_ylim(top=1)

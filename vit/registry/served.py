@@ -11,7 +11,7 @@ from vit.files import read_json, sha256_of
 from vit.registry.models import CONFIG
 
 PACKAGE = Path(__file__).parents[1]
-SERVED_WITH = ("mlflow", "torch", "numpy", "pandas", "pillow", "psutil", "ruamel.yaml", "safetensors")
+SERVED_WITH = ("mlflow", "httptools", "torch", "numpy", "pandas", "pillow", "psutil", "ruamel.yaml", "safetensors")
 
 
 def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) -> None:

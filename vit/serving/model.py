@@ -17,6 +17,7 @@ from mlflow.types.schema import Map
 from ruamel.yaml import YAML
 
 from vit.serving import guard
+from vit.serving.cores import Cores
 from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits, Options
 from vit.serving.uploads import read_images
@@ -46,7 +47,7 @@ SIGNATURE = ModelSignature(
 class ServedClassifier(PythonModel):
     """A Classifier behind MLflow's scoring server; a person's mistake is answered 4xx with one sentence.
 
-    Threads share the classifier and its settings, which nothing changes after `load_context`.
+    Threads share the classifier and its settings, which nothing changes after `load_context`, and count in `cores`.
     """
 
     def load_context(self, context) -> None:
@@ -56,6 +57,7 @@ class ServedClassifier(PythonModel):
         folder = Path(context.artifacts["model"])
         self.classifier = Classifier.load(folder).to(settings.pop("precision"))
         self.limits = Limits.read(settings)
+        self.cores = Cores()
         self.version = _version(folder.parents[1])
         if guard.inside_scoring_server():
             guard.install(self.limits, len(self.classifier.classes))
@@ -71,9 +73,10 @@ class ServedClassifier(PythonModel):
         options = Options.read(params or {}, len(self.classifier.classes))
         if options.explain and not self.classifier.has_attention:
             raise Refusal("this model has no attention to explain an answer by; ask without explain")
-        images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
-        rows = self.classifier.probabilities(torch.from_numpy(images))
-        return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
+        with self.cores.share():
+            images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
+            rows = self.classifier.probabilities(torch.from_numpy(images))
+            return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
 
     def _answer(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]

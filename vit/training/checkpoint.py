@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import os
 import pickle
 from collections.abc import Iterator
@@ -23,22 +24,41 @@ UNREADABLE = (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError)
 
 @dataclass
 class Progress:
-    """What a training has done so far: optimizer steps, and one entry per epoch in `history` and `clock`.
+    """What a training has done so far: optimizer steps, and one entry per epoch in `history`, judged on `val_images`,
+    and in `clock`.
 
     `clock` holds what was measured (time, seconds); it goes to MLflow and is no part of the outputs. `unfinished` are
     the sums of the epoch that is under way, of each process: loss, right answers (processes, 2).
     """
 
     steps: int = 0
+    val_images: int = 0
     history: list[dict] = field(default_factory=list)
     clock: list[dict] = field(default_factory=list)
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     unfinished: torch.Tensor | None = None
 
     @property
-    def best(self) -> dict:
+    def most_accurate(self) -> dict:
         """The row of the epoch with the highest val accuracy; of equals the lowest val loss, then the earliest."""
         return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+
+    @property
+    def best(self) -> dict:
+        """The row of the latest epoch that is as accurate on val as any, within a standard error of that accuracy.
+
+        A higher one may be luck, the more so the fewer the images, while later epochs have a lower learning rate.
+        Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.
+        """
+        highest = self.most_accurate["val_accuracy"]
+        enough = highest - standard_error(highest, self.val_images)
+        return next(row for row in reversed(self.history) if row["val_accuracy"] >= enough)
+
+
+def standard_error(share: float, count: int) -> float:
+    """Of a share among `count`, which is 0 for no share; Agresti & Coull 1998, with two more of either kind."""
+    adjusted = (share * count + 2) / (count + 4)
+    return math.sqrt(adjusted * (1 - adjusted) / (count + 4))
 
 
 @dataclass(frozen=True)

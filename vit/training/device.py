@@ -1,7 +1,7 @@
 """Which device, precision, attention kernel and thread count a training uses; `auto` is a table of rules."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,8 @@ import torch
 from vit.errors import UserError
 from vit.params import ModelParams, TrainParams
 from vit.training.distributed import World
+
+ImageSize = Sequence[int]  # height and width in pixels
 
 
 @dataclass(frozen=True)
@@ -36,32 +38,42 @@ class Compute:
 
 @dataclass(frozen=True)
 class Rule:
-    """Precision and attention kernel for a device type, where `applies` to the model."""
+    """Precision and attention kernel for a device type, where `applies` to the model and the size of its images."""
 
     device: str
-    applies: Callable[[ModelParams], bool]
+    applies: Callable[[ModelParams, ImageSize], bool]
     precision: str
     attention: str
     why: str
 
 
-def _gains_by_amx(model: ModelParams) -> bool:
+def _shrinks_to_one_place(model: ModelParams, image_size: ImageSize) -> bool:
+    """The small CNN halves an image three times, torchvision's networks five."""
+    return model.name != "vit" and max(image_size) <= (8 if model.name == "cnn" else 32)
+
+
+def _gains_by_amx(model: ModelParams, image_size: ImageSize) -> bool:
     has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     return has_amx and (model.name != "vit" or model.embed_dim >= 96)
 
 
-def _has_bfloat16(model: ModelParams) -> bool:
+def _has_bfloat16(model: ModelParams, image_size: ImageSize) -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _always(model: ModelParams, image_size: ImageSize) -> bool:
+    return True
 
 
 # The first that applies holds. The CPU's are checked by benchmarks/train.py.
 RULES = (
+    Rule("cpu", _shrinks_to_one_place, "float32", "math", "in bfloat16, convolutions to one place learn badly"),
     Rule("cpu", _gains_by_amx, "bfloat16", "math", "AMX multiplies bfloat16 natively"),
-    Rule("cpu", lambda model: True, "float32", "math", "the fused kernel's backward is slow on a CPU"),
+    Rule("cpu", _always, "float32", "math", "the fused kernel's backward is slow on a CPU"),
     Rule("cuda", _has_bfloat16, "bfloat16", "fused", "tensor cores take bfloat16"),
-    Rule("cuda", lambda model: True, "float16", "fused", "tensor cores take float16 but not bfloat16"),
-    Rule("mps", lambda model: True, "float32", "fused", "half precision gains little on Apple GPUs"),
-    Rule("xpu", lambda model: True, "bfloat16", "fused", "XMX engines take bfloat16"),
+    Rule("cuda", _always, "float16", "fused", "tensor cores take float16 but not bfloat16"),
+    Rule("mps", _always, "float32", "fused", "half precision gains little on Apple GPUs"),
+    Rule("xpu", _always, "bfloat16", "fused", "XMX engines take bfloat16"),
 )
 
 
@@ -86,10 +98,10 @@ def find_device(asked: str, local_rank: int = 0) -> torch.device:
     return torch.device(device.type, index) if local_rank or device.index is not None else device
 
 
-def choose(train: TrainParams, model: ModelParams, world: World) -> tuple[Compute, str]:
-    """Resolve every `auto` for this machine and this model; also say why, in a sentence."""
+def choose(train: TrainParams, model: ModelParams, image_size: ImageSize, world: World) -> tuple[Compute, str]:
+    """Resolve every `auto` for this machine, model and size of image (height, width); also say why, in a sentence."""
     device = find_device(train.device, world.local_rank)
-    rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model))
+    rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model, image_size))
     has_attention = model.name == "vit"
     choices = ("precision", "attention") if has_attention else ("precision",)
     chosen = [name for name in choices if getattr(train, name) == "auto"]

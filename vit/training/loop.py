@@ -36,6 +36,7 @@ def fit(
     Raises UserError if the loss stops being finite, Interrupted if a signal asks for the end.
     """
     train = feed.train
+    progress.val_images = len(val_part)
     judged = replace(feed.classifier, model=step.evaluated)
     bar = new_bar(len(feed.part), train, progress, feed.world)
     ended = time.perf_counter()
@@ -154,7 +155,9 @@ def rates_of(progress: Progress, feed: Feed) -> list[float]:
 def is_over(progress: Progress, train: TrainParams) -> bool:
     """Whether all epochs are done, or `patience` of them went by without a better one."""
     done = len(progress.history)
-    has_lost_patience = train.patience is not None and done > 0 and done - progress.best["epoch"] >= train.patience
+    has_lost_patience = (
+        train.patience is not None and done > 0 and done - progress.most_accurate["epoch"] >= train.patience
+    )
     return done >= train.epochs or has_lost_patience
 
 
