@@ -54,7 +54,8 @@ def _create(client: MlflowClient, lock: str, token: str) -> bool:
     try:
         client.create_registered_model(lock, {"holder": token}, "Held while the champion is moved; gone in a moment.")
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        # The store asks again for what kept it from creating the model, which may be deleted by then.
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             raise
         return False
     return True
