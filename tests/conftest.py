@@ -21,8 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 REPO = Path(__file__).parents[1]
 
 # Two pytest workers share the cores (pyproject.toml). OpenMP threads of one training that wait for each other while the
-# other worker holds a core cost many times what they gain, so every process of the tests trains on one thread, but for
-# the first `make repro`, during which the other worker waits.
+# other worker holds a core cost many times what they gain, so every process of the tests trains on one thread.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and with them all programs that they start.
@@ -165,10 +164,10 @@ def _slowness() -> float:
     return max(1.0, fastest / IDLE)
 
 
-def timed(project: Project, command: str, **env: str) -> Timed:
+def timed(project: Project, command: str) -> Timed:
     before = _slowness()
     began = time.monotonic()
-    output = project.run(command, **env).stdout
+    output = project.run(command).stdout
     seconds = time.monotonic() - began
     return Timed(output, seconds * 2 / (before + _slowness()))
 
@@ -196,7 +195,7 @@ def _a_machine_to_itself_for_the_first_repro(request, tmp_path_factory) -> None:
     """The second worker begins when the first one, which has tests/pipeline, has measured `make repro`."""
     is_second = getattr(request.config, "workerinput", {}).get("workerid") == "gw1"
     if is_second and any("first_repro" in item.fixturenames for item in request.session.items):
-        ends = time.monotonic() + 300
+        ends = time.monotonic() + 180
         while not _end_of_first_repro(tmp_path_factory).exists() and time.monotonic() < ends:
             time.sleep(0.1)
 
@@ -206,7 +205,7 @@ def first_repro(tmp_path_factory) -> tuple[Project, Timed]:
     """A fresh clone after the README's first command, on the default data set."""
     project = clone(tmp_path_factory.mktemp("work") / "project")
     try:
-        return project, timed(project, f"{from_readme('make repro')} {INSTALLED}", OMP_NUM_THREADS=str(os.cpu_count()))
+        return project, timed(project, f"{from_readme('make repro')} {INSTALLED}")
     finally:
         _end_of_first_repro(tmp_path_factory).touch()
 
