@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -148,28 +149,44 @@ class Timed:
     seconds: float
 
 
-# Seconds that `_slowness` counted to 3 million in, on the idle two-core machine on which the time limits were set.
+# Seconds in which an idle core of the two-core machine on which the time limits were set counts to 3 million.
 IDLE = 0.13
 
 
-def _slowness() -> float:
-    """How many times slower than that idle machine this one is now, as others may be using it; at least 1."""
-    fastest = float("inf")
-    for _ in range(3):
-        began = time.perf_counter()
-        total = 0
-        for number in range(3_000_000):
-            total += number
-        fastest = min(fastest, time.perf_counter() - began)
-    return max(1.0, fastest / IDLE)
+class Speed(threading.Thread):
+    """Samples, until stopped, how fast this machine is beside that idle one, as others may be using it."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._stopped = threading.Event()
+        self._speeds: list[float] = []
+
+    def run(self) -> None:
+        while not self._stopped.wait(0.5) or not self._speeds:
+            self._speeds.append(min(1.0, IDLE / 30 / min(_seconds_to_count(100_000) for _ in range(3))))
+
+    def stop(self) -> float:
+        """The mean speed of this machine over the samples, of (0, 1]: 1 where it was as fast as the idle one."""
+        self._stopped.set()
+        self.join()
+        return sum(self._speeds) / len(self._speeds)
+
+
+def _seconds_to_count(end: int) -> float:
+    began = time.perf_counter()
+    total = 0
+    for number in range(end):
+        total += number
+    return time.perf_counter() - began
 
 
 def timed(project: Project, command: str) -> Timed:
-    before = _slowness()
+    speed = Speed()
+    speed.start()
     began = time.monotonic()
     output = project.run(command).stdout
     seconds = time.monotonic() - began
-    return Timed(output, seconds * 2 / (before + _slowness()))
+    return Timed(output, seconds * speed.stop())
 
 
 def timed_again(project: Project, command: str, limit: float) -> Timed:

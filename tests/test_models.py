@@ -9,6 +9,7 @@ from torch import nn
 
 from tests.presets import preset
 from vit.errors import UserError
+from vit.model import VisionTransformer
 from vit.models import new_model, set_channels_last
 from vit.tokens import repeatable_max_pool
 
@@ -114,6 +115,16 @@ def test_channels_last_changes_rounding_alone(tmp_path, model):
     torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)
     convolution = next(module for module in model.modules() if getattr(module, "kernel_size", 0) == (3, 3))
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("model", VARIANTS.values(), ids=VARIANTS)
+def test_in_float32_the_stem_alone_is_channels_last(tmp_path, model):
+    model = built(tmp_path, **model)
+    set_channels_last(model, is_float32=True)
+    convolutions = [module for module in model.modules() if getattr(module, "kernel_size", 0) == (3, 3)]
+    is_stem = isinstance(model, VisionTransformer)
+    for convolution in convolutions[1:]:  # of the first, one channel lies as it lies
+        assert convolution.weight.is_contiguous(memory_format=torch.channels_last) is is_stem
 
 
 def test_plain_patches_stay_as_they_are(tmp_path):

@@ -114,7 +114,6 @@ BAD_VALUES = {
         {"model.stem": "conv", "model.patch_size": 8, "model.stem_widths": [16, 32]},
         ["patch_size 8", "3 stem_widths", "[16, 32]"],
     ),
-    "muon without blocks": ({"model.name": "cnn", "train.optimizer": "muon"}, ["train.optimizer muon", "cnn", "adamw"]),
     "layers without blocks": (
         {"model.name": "torchvision/resnet18", "train.layer_decay": 0.75},
         ["train.layer_decay 0.75", "torchvision/resnet18", "set it to 1.0"],

@@ -10,7 +10,6 @@ from vit.params_model import ModelParams
 
 # Keys of block train that make sense for the blocks of a ViT alone, and their values for any other model.
 OF_BLOCKS = {
-    "optimizer": "adamw",
     "layer_decay": 1.0,
     "frozen_layers": 0,
     "parallel": "ddp",

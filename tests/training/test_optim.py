@@ -8,6 +8,7 @@ from vit.model import VisionTransformer
 from vit.models import new_model
 from vit.params import Params, TrainParams
 from vit.training.distillation import student_settings
+from vit.training.muon import StackedMuon, orthogonalized
 from vit.training.optim import (
     layer_of,
     learning_rate,
@@ -55,7 +56,7 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest(tmp_path):
     params = preset(tmp_path, "shapes", {"train.optimizer": "muon"})
     model = model_of(params)
     adamw, muon = new_optimizers(model, params.train)
-    assert (type(adamw), type(muon)) == (torch.optim.AdamW, torch.optim.Muon)
+    assert (type(adamw), type(muon)) == (torch.optim.AdamW, StackedMuon)
     names = {parameter: name for name, parameter in model.named_parameters()}
     theirs = {names[one] for group in muon.param_groups for one in group["params"]}
     assert theirs == {name for name in names.values() if name.startswith("blocks.") and name.endswith(MATRIX_ENDINGS)}
@@ -64,6 +65,40 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest(tmp_path):
     assert all(
         values == [params.train.weight_decay] for name, values in decay_by_name(params).items() if name in theirs
     )
+
+
+def test_a_model_without_blocks_has_nothing_for_muon(tmp_path):
+    params = preset(tmp_path, "shapes", {"model.name": "cnn", "train.optimizer": "muon"})
+    (adamw,) = new_optimizers(model_of(params), params.train)
+    assert type(adamw) is torch.optim.AdamW
+
+
+def test_steps_of_stacked_muon_are_those_of_torch(tmp_path):
+    torch.manual_seed(0)
+    shapes = [(12, 4), (4, 4), (16, 4), (4, 16), (12, 4), (4, 4)]
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    settings = {"lr": 0.02, "weight_decay": 0.1}
+    stacked = StackedMuon(ours, **settings)
+    reference = torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **settings)
+    start = [parameter.detach().clone() for parameter in ours]
+    for _ in range(5):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        stacked.step()
+        reference.step()
+    for one, other, before in zip(ours, theirs, start, strict=True):
+        moved, expected = one.detach() - before, other.detach() - before
+        assert (moved - expected).norm() < 0.02 * expected.norm()  # torch computes in bfloat16
+
+
+def test_what_muon_makes_of_a_matrix_has_singular_values_near_1():
+    torch.manual_seed(0)
+    group = torch.optim.Muon([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]
+    for result in orthogonalized([torch.randn(24, 8), torch.randn(8, 24), torch.randn(24, 8)], group):
+        values = torch.linalg.svdvals(result)
+        assert values.min() > 0.5 and values.max() < 1.5
 
 
 def test_a_step_of_muon_is_as_long_as_one_of_adamw(tmp_path):

@@ -10,13 +10,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vit.model import VisionTransformer
 from vit.params import TrainParams
+from vit.training.muon import StackedMuon
 
 BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
-    """AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan et al. 2024) for the matrices of the blocks
-    and AdamW for the rest.
+    """AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan et al. 2024) for the matrices of the blocks,
+    where the model has any, and AdamW for the rest.
 
     Matrices decay; biases, norms, tokens and positions do not. Each group has an `lr_scale`, by which the learning rate
     shrinks from the head down to the patches: `layer_decay` to the power of the layers above (Clark et al. 2020).
@@ -35,8 +36,8 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     for (by_muon, decay, scale), parameters in groups.items():
         (hidden if by_muon else others).append({"params": parameters, "weight_decay": decay, "lr_scale": scale})
     optimizers: list[Optimizer] = [torch.optim.AdamW(others, lr=train.lr, betas=tuple(train.betas), fused=True)]
-    if hidden:  # scaled so that AdamW's learning rates suit it (Liu et al. 2025)
-        optimizers.append(torch.optim.Muon(hidden, lr=train.lr, adjust_lr_fn="match_rms_adamw"))
+    if hidden:
+        optimizers.append(StackedMuon(hidden, lr=train.lr))
     return optimizers
 
 

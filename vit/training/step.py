@@ -41,8 +41,8 @@ class TrainingStep:
         self.is_sharded = world.is_group and train.parallel == "fsdp"
         model.grad_checkpointing = train.grad_checkpointing
         self._warn_of_pieces()
-        if compute.precision != "float32" and not self.is_sharded:  # FSDP2 takes contiguous weights alone
-            set_channels_last(model)
+        if not self.is_sharded:  # FSDP2 takes contiguous weights alone
+            set_channels_last(model, is_float32=compute.precision == "float32")
         self.frozen_norms = freeze(model, train.frozen_layers)
         if self.is_sharded:
             from vit.training import sharded
