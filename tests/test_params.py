@@ -123,7 +123,7 @@ BAD_VALUES = {
         ["train.grad_checkpointing true", "set it to false"],
     ),
     "shards without blocks": (
-        {"model.name": "cnn", "train.parallel": "fsdp"},
+        {"model.name": "cnn", "train.optimizer": "adamw", "train.parallel": "fsdp"},
         ["train.parallel fsdp", "to ddp"],
     ),
     "kernel without attention": (
