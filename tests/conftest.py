@@ -37,6 +37,19 @@ class OneWorkerPerFolder(LoadScopeScheduling):
         return nodeid.split("::")[0].rpartition("/")[0]
 
 
+PIPELINE, EXPERIMENTS = "tests/pipeline", "tests/experiments"
+BEGAN = time.monotonic()
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.nodeid.split("::")[0].rpartition("/")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The two folders that take longest first, so that each worker begins with one."""
+    items.sort(key=lambda item: (_folder(item) != PIPELINE, _folder(item) != EXPERIMENTS))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:
     return OneWorkerPerFolder(config, log)
 
@@ -207,13 +220,12 @@ def _end_of_first_repro(tmp_path_factory) -> Path:
     return tmp_path_factory.getbasetemp().parent / "first_repro.ended"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _a_machine_to_itself_for_the_first_repro(request, tmp_path_factory) -> None:
-    """The second worker begins when the first one, which has tests/pipeline, has measured `make repro`."""
-    is_second = getattr(request.config, "workerinput", {}).get("workerid") == "gw1"
-    if is_second and any("first_repro" in item.fixturenames for item in request.session.items):
-        ends = time.monotonic() + 180
-        while not _end_of_first_repro(tmp_path_factory).exists() and time.monotonic() < ends:
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """While the worker of tests/pipeline measures `make repro` it has the machine to itself: the other one waits."""
+    is_other = hasattr(item.config, "workerinput") and _folder(item) != PIPELINE
+    if is_other and any("first_repro" in one.fixturenames for one in item.session.items):
+        ended = _end_of_first_repro(item.config._tmp_path_factory)
+        while not ended.exists() and time.monotonic() < BEGAN + 300:
             time.sleep(0.1)
 
 
