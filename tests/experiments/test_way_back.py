@@ -164,9 +164,11 @@ def test_other_predictions_than_the_published_ones_end_in_one_line(later):
     )
     kept = predictions.read_text()
     rows = kept.splitlines()
-    path, label, prediction, *numbers = rows[5].split(",")
-    other = next(name for name in rows[0].split("p_")[1:] if name.strip(",") != prediction).strip(",")
-    rows[5] = ",".join([path, label, other, *numbers])
+    columns, changed = rows[0].split(","), rows[5].split(",")
+    path, at = changed[columns.index("path")], columns.index("prediction")
+    other = next(name.removeprefix("p_") for name in columns if name.startswith("p_") and name != f"p_{changed[at]}")
+    changed[at] = other
+    rows[5] = ",".join(changed)
     predictions.write_text("\n".join(rows) + "\n")
     try:
         failed = later.run(f"python -m vit.registry verify {MODEL}", succeeds=False)
