@@ -51,9 +51,10 @@ def geometry(name: str, side: int, patch_size: int, depth: int, classes: int, ba
 
 
 def like_peers(case: Case, **model: int) -> Case:
-    """With the plain patches, the class token and the learned positions that all peers have."""
+    """With the plain patches, the class token, the learned positions and the AdamW that all peers have."""
     alike = {"stem": "patch", "pool": "cls", "pos_embed": "learned"}
-    return dataclasses.replace(case, model=case.model.model_copy(update=alike | model))
+    train = case.train.model_copy(update={"optimizer": "adamw"})
+    return dataclasses.replace(case, model=case.model.model_copy(update=alike | model), train=train)
 
 
 def cases(device: str) -> list[tuple[Case, dict[str, float]]]:
@@ -76,7 +77,7 @@ def step_times(contenders: dict[str, Contender], load: Workload) -> dict[str, fl
     """Median milliseconds per step of each, after a round that is not counted."""
 
     def timed(contender: Contender) -> Callable[[], float]:
-        contender.milliseconds(1)
+        contender.milliseconds(3)
         steps = max(1, round(1000 * load.seconds / contender.milliseconds(1)))
         return partial(contender.milliseconds, steps)
 

@@ -15,7 +15,7 @@ from vit.training.distributed import World
 
 
 def main(folder: Path, changes: dict, killed_at: int) -> None:
-    """Train with its checkpoints in `folder`; end by SIGKILL once `killed_at` steps are done, never if that is 0."""
+    """Train with its checkpoints in `folder`; end by SIGKILL in step `killed_at` (from 0), never if that is 0."""
     params = params_for(folder, **changes)
     apply(choose(params.train, params.model, params.pack.image_size, World())[0])
     training = Training(params, (shapes(folder, 10, seed=0), shapes(folder, 4, seed=1)), folder / "key")
@@ -26,7 +26,7 @@ def main(folder: Path, changes: dict, killed_at: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if killed_at:
-        training.classifier.model.register_forward_pre_hook(lambda model, _: count() if model.training else None)
+        training.step.optimizers[0].register_step_pre_hook(count)
     progress: Progress = training.run().progress
     digest = hashlib.sha256(repr(progress.history).encode())
     for name, weight in sorted(progress.best_weights.items()):

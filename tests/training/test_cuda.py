@@ -21,6 +21,7 @@ from vit.evaluation.explain import explanation_maps
 from vit.inference import Classifier
 from vit.training.device import apply, choose
 from vit.training.distributed import World
+from vit.training.recorded import Recorded
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 
@@ -104,12 +105,13 @@ def digest(folder: Path, changes: dict, killed_at: int = 0) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("attention", ["math", "fused"])
-def test_a_training_repeats_to_the_byte_in_a_new_process_also_when_it_is_killed(tmp_path, precision, attention):
+@pytest.mark.parametrize(("attention", "pieces"), [("math", 2), ("fused", 2), ("fused", 1)])
+def test_a_training_repeats_to_the_byte_in_a_new_process_also_when_it_is_killed(tmp_path, precision, attention, pieces):
     settings = {"train.device": "cuda", "train.precision": precision, "train.attention": attention}
-    changes = RICH | settings | {"model.embed_dim": 64, "model.attn_drop_rate": 0.1, "train.checkpoint_steps": 2}
+    changes = RICH | settings | {"train.grad_accum_steps": pieces, "train.checkpoint_steps": 2}
+    changes |= {"model.embed_dim": 64, "model.attn_drop_rate": 0.1}
     whole = digest(tmp_path / "whole", changes)
-    assert digest(tmp_path / "killed", changes, killed_at=11) == ""  # two forward passes a step: in the sixth of 12
+    assert digest(tmp_path / "killed", changes, killed_at=5) == ""  # the sixth of 12
     assert list((tmp_path / "killed" / "key").glob("step-*.pt"))
     assert digest(tmp_path / "killed", changes) == whole != ""
 
@@ -122,6 +124,38 @@ def test_blocks_computed_twice_train_to_the_same_bytes(tmp_path, parts):
     once.run(), twice.run()
     assert once.progress.history == twice.progress.history
     assert same(once.progress.best_weights, twice.progress.best_weights)
+
+
+MODELS = {
+    "vit": {"train.optimizer": "muon", "train.ema_decay": 0.9, "model.attn_drop_rate": 0.1},
+    "stem": {"model.stem": "conv", "model.stem_widths": [8, 16]},
+    "cnn": {"model.name": "cnn"},
+    "resnet18": {"model.name": "torchvision/resnet18"},
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("changes", MODELS.values(), ids=MODELS)
+def test_what_is_recorded_as_graphs_trains_to_the_bytes_of_what_is_launched_kernel_by_kernel(
+    tmp_path, parts, precision, changes, monkeypatch
+):
+    params = on_cuda(tmp_path, **{"train.precision": precision} | changes)
+    recorded = Training(params, parts, tmp_path / "recorded").run()
+    monkeypatch.setattr(Recorded, "__call__", lambda self, x: self.compute(x))
+    launched = Training(params, parts, tmp_path / "launched").run()
+    graphs = recorded.step.predict
+    assert len(graphs.launches) == 2 and graphs.compute not in graphs.launches.values()  # whole batches and the last
+    assert recorded.progress.history == launched.progress.history
+    assert same(recorded.progress.best_weights, launched.progress.best_weights)
+
+
+def test_nothing_is_recorded_where_its_memory_may_not_fit_and_that_is_said(tmp_path, parts, monkeypatch, caplog):
+    training = Training(on_cuda(tmp_path), parts, tmp_path / "a")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (torch.cuda.max_memory_allocated(), 2**40))
+    with caplog.at_level("INFO", "vit"):
+        training.run()
+    assert set(training.step.predict.launches.values()) == {training.step.model}
+    assert "no CUDA graphs: " in caplog.text
 
 
 def first_pieces(training: Training) -> tuple[int, list]:

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from vit.model import VisionTransformer
 from vit.models import new_model
 from vit.params import Params, TrainParams
 from vit.training.distillation import student_settings
-from vit.training.muon import StackedMuon, orthogonalized
+from vit.training.muon import StackedMuon, newton_schulz, orthogonalized
 from vit.training.optim import (
     layer_of,
     learning_rate,
@@ -73,10 +74,13 @@ def test_a_model_without_blocks_has_nothing_for_muon(tmp_path):
     assert type(adamw) is torch.optim.AdamW
 
 
-def test_steps_of_stacked_muon_are_those_of_torch(tmp_path):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_steps_of_stacked_muon_are_those_of_torch(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no CUDA device")
     torch.manual_seed(0)
     shapes = [(12, 4), (4, 4), (16, 4), (4, 16), (12, 4), (4, 4)]
-    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    ours = [torch.nn.Parameter(torch.randn(shape, device=device)) for shape in shapes]
     theirs = [torch.nn.Parameter(parameter.detach().clone()) for parameter in ours]
     settings = {"lr": 0.02, "weight_decay": 0.1}
     stacked = StackedMuon(ours, **settings)
@@ -96,7 +100,8 @@ def test_steps_of_stacked_muon_are_those_of_torch(tmp_path):
 def test_what_muon_makes_of_a_matrix_has_singular_values_near_1():
     torch.manual_seed(0)
     group = torch.optim.Muon([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]
-    for result in orthogonalized([torch.randn(24, 8), torch.randn(8, 24), torch.randn(24, 8)], group):
+    iterate = partial(newton_schulz, coefficients=group["ns_coefficients"], steps=group["ns_steps"], eps=group["eps"])
+    for result in orthogonalized([torch.randn(24, 8), torch.randn(8, 24), torch.randn(24, 8)], iterate):
         values = torch.linalg.svdvals(result)
         assert values.min() > 0.5 and values.max() < 1.5
 

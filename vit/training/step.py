@@ -15,6 +15,7 @@ from vit.training.device import Compute
 from vit.training.distillation import Teacher, answers_of, training_loss
 from vit.training.distributed import World
 from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate, update_average
+from vit.training.recorded import Recorded
 
 log = logging.getLogger("vit")
 
@@ -56,11 +57,11 @@ class TrainingStep:
         forward = DistributedDataParallel(model, gradient_as_bucket_view=True) if self.is_replicated else model
         self.forward = forward
         self.predict = forward
+        in_one_pass = self.device_type == "cuda" and not world.is_group and train.grad_accum_steps == 1
         if compute.compile:
-            # A graph is one launch for all kernels of a pass; each launch can take a CPU longer than its kernel a GPU.
-            # It writes gradients to the same memory each time, where those of a batch's pieces could not be added up.
-            is_graph = self.device_type == "cuda" and not world.is_group and train.grad_accum_steps == 1
-            self.predict = torch.compile(forward, mode="reduce-overhead" if is_graph else "default")
+            self.predict = torch.compile(forward, mode="reduce-overhead" if in_one_pass else "default")
+        elif in_one_pass and not train.grad_checkpointing:
+            self.predict = Recorded(model)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -85,7 +86,9 @@ class TrainingStep:
         sums = torch.zeros(2, device=next(self.model.parameters()).device)
         for number, (x, targets) in enumerate(pieces, start=1):
             with self._apart(until_last=number < self.train.grad_accum_steps):
-                with torch.autocast(self.device_type, self.dtype, enabled=self.dtype != torch.float32):
+                with torch.autocast(
+                    self.device_type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
+                ):
                     logits = self._logits(x)
                     taught = None if self.teacher is None else self.teacher(x)
                 loss = training_loss(logits, targets, taught, self.train)
