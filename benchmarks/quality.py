@@ -195,6 +195,7 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(description="Measure quality at equal wall-clock.")
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows as JSON")
     parser.add_argument("--frames", type=Path, help="the Tom & Jerry frames, a directory per class")

@@ -151,6 +151,7 @@ def measure(
 
 
 def main() -> None:
+    """Measure all cases, write the rows and print them, with device, threads and release of PyTorch."""
     parser = argparse.ArgumentParser(description="Measure training steps.")
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows as JSON")
     parser.add_argument("--rounds", type=int, default=Workload.rounds, help="each contender once in every round")
