@@ -4,6 +4,7 @@ from PIL import Image
 
 from vit.errors import UserError
 from vit.evaluation.data_hunger import Result, comparable, crossings, curve, differences, draw
+from vit.evaluation.paired import verdict
 
 IMAGES = 60
 
@@ -85,12 +86,15 @@ def test_one_size_is_no_curve():
 
 
 @pytest.mark.parametrize(
-    ("signs", "sentences"),
+    ("tenths", "sentences"),
     [
         ((-1, -1, -1), ["b is ahead of a at every size"]),
         ((0, 1), ["a is ahead of b at every size"]),
         ((0, 0), ["a and b are equal at every size"]),
         ((-1, 0, 1), ["a passes b between 10 and 30 train images per class"]),
+        ((0.5, 0.5), ["a is ahead of b at every size, inconclusive everywhere"]),
+        ((0.5, 1), ["a is ahead of b at every size"]),
+        ((-1, 0.5), ["a passes b between 10 and 20 train images per class, inconclusive"]),
         (
             (1, -1, 1),
             [
@@ -100,10 +104,16 @@ def test_one_size_is_no_curve():
         ),
     ],
 )
-def test_lines_cross_where_the_difference_changes_its_sign(signs, sentences):
+def test_lines_cross_where_the_difference_changes_its_sign_and_luck_is_called_so(tenths, sentences):
     rows = [
-        {"first": "a", "second": "b", "per_class": 10.0 * index, "difference": sign / 10}
-        for index, sign in enumerate(signs, start=1)
+        {
+            "first": "a",
+            "second": "b",
+            "per_class": 10.0 * index,
+            "difference": value / 10,
+            "verdict": verdict(value / 10 - 0.06, value / 10 + 0.06),
+        }
+        for index, value in enumerate(tenths, start=1)
     ]
     assert crossings(rows) == sentences
 

@@ -125,7 +125,10 @@ def differences(points: Points, confidence: float, seed: int) -> list[dict]:
 
 
 def crossings(rows: list[dict]) -> list[str]:
-    """Where the lines of the first and the second model of `differences` cross, as sentences."""
+    """Where the lines of the first and the second model of `differences` cross, as sentences.
+
+    What rests on differences of which one or all may be luck is said to be inconclusive.
+    """
     pairs: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for row in rows:
         pairs[row["first"], row["second"]].append(row)
@@ -135,14 +138,19 @@ def crossings(rows: list[dict]) -> list[str]:
         changes = [(a, b) for a, b in pairwise(apart) if (a["difference"] > 0) != (b["difference"] > 0)]
         for a, b in changes:
             passing, passed = (first, second) if b["difference"] > 0 else (second, first)
-            sentences.append(
-                f"{passing} passes {passed} between {a['per_class']:g} and {b['per_class']:g} train images per class"
-            )
+            doubt = "" if _is_shown(a) and _is_shown(b) else ", inconclusive"
+            between = f"between {a['per_class']:g} and {b['per_class']:g} train images per class"
+            sentences.append(f"{passing} passes {passed} {between}{doubt}")
         if not changes:
             leader, other = (first, second) if apart and apart[0]["difference"] > 0 else (second, first)
             how = f"{leader} is ahead of {other}" if apart else f"{first} and {second} are equal"
-            sentences.append(f"{how} at every size")
+            doubt = ", inconclusive everywhere" if apart and not any(map(_is_shown, apart)) else ""
+            sentences.append(f"{how} at every size{doubt}")
     return sentences
+
+
+def _is_shown(row: dict) -> bool:
+    return row["verdict"] != "inconclusive"
 
 
 def draw(path: Path, rows: list[dict], test_images: int, confidence: float) -> None:
