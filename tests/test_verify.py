@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from vit.environment import differences, environment
-from vit.files import write_table
+from vit.files import read_table, write_table
 from vit.registry.rebuilt import changed_code
 from vit.registry.verify import Refuted, compare_predictions, compare_weights
 
@@ -40,6 +40,14 @@ def test_predictions_within_the_tolerance_agree(tmp_path, gap):
 def test_one_number_too_far_off_or_one_other_label_refutes_and_is_named(tmp_path, changes, told):
     with pytest.raises(Refuted, match=f"^x is not verified: {re.escape(told)}$"):
         compare_predictions(table(tmp_path / "then.csv"), table(tmp_path / "again.csv", **changes), "x")
+
+
+def test_a_class_that_only_one_of_them_has_refutes_and_is_named(tmp_path):
+    wider = tmp_path / "wider.csv"
+    write_table(wider, [row | {"p_7": 0.0} for row in read_table(table(tmp_path / "then.csv"))])
+    for published, again in ((tmp_path / "then.csv", wider), (wider, tmp_path / "then.csv")):
+        with pytest.raises(Refuted, match=r"^x is not verified: p_7 of 3/a b\.png was "):
+            compare_predictions(published, again, "x")
 
 
 def test_predictions_for_other_images_refute(tmp_path):

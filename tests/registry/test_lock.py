@@ -66,7 +66,7 @@ def race(processes: list[subprocess.Popen], started) -> list[str]:
     return [output.splitlines()[-1] for output, _ in answers]  # before it a server's client prints addresses
 
 
-def exactly_one_leads(client: MlflowClient, said: list[str]) -> None:
+def assert_exactly_one_leads(client: MlflowClient, said: list[str]) -> None:
     assert sorted(text.split(":")[0] for text in said) == [
         "does not replace champion " + champion(client),
         "is champion",
@@ -96,7 +96,7 @@ def test_of_two_repos_that_publish_to_one_store_at_once_only_one_promotes(publis
     processes = [start(publisher.folder, 2, store), start(tmp_path / "other", 3, store)]
     client.create_registered_model("vit.lock", {"holder": "the test"})
     said = race(processes, until_both_have_compared)
-    exactly_one_leads(client, said)
+    assert_exactly_one_leads(client, said)
     with pytest.raises(MlflowException, match="not found"):
         client.get_registered_model("vit.lock")
 
@@ -107,7 +107,7 @@ def test_of_two_processes_of_one_repo_that_publish_at_once_only_one_promotes(pub
     publish(publisher.content(1, right=30), "vit")
     uri = os.environ["MLFLOW_TRACKING_URI"]
     said = race([start(publisher.folder, 2, uri), start(publisher.folder, 3, uri)], lambda: None)
-    exactly_one_leads(client, said)
+    assert_exactly_one_leads(client, said)
 
 
 def test_a_lock_whose_process_was_killed_is_broken_after_a_while_and_a_held_one_is_not(publisher, store, monkeypatch):
@@ -138,7 +138,7 @@ def test_on_a_server_the_gate_fetches_what_the_champion_answered_runs_it_on_the_
         publish(publisher.content(1, right=0, images=half), "vit")
         said = race([start(publisher.folder, 2, uri), start(tmp_path / "other", 3, uri)], lambda: None)
         client = MlflowClient(uri)
-        exactly_one_leads(client, said)
+        assert_exactly_one_leads(client, said)
         winner = client.get_model_version("vit", champion(client))
         # It answered none of the first half right; run on the other half, it is right about some.
         assert 0 < json.loads(winner.tags["gate/numbers"])["champion_accuracy"] < 0.5
