@@ -25,7 +25,7 @@ def add_run(client: MlflowClient, folder, right: int, tested: str = "a", **chang
         run_id,
         [Metric("train_images", 4 * (size or 200), 0, 0), Metric("nearest_neighbour_accuracy", 0.3, 0, 0)],
         [Param(key, str(value)) for key, value in params.items()],
-        [RunTag("test_sha256", tested)],
+        [RunTag("train_sha256", str(size)), RunTag("test_sha256", tested)],
     )
     rows = [
         {"path": f"{tested}/{index:02d}.png", "label": "x", "group": f"{tested}{index}"}

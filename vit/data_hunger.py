@@ -81,6 +81,7 @@ def _result(run) -> Result:
         subset=values["split.subset_per_class"],
         repeat=tuple(values[key] for key in REPEATS),
         deal=tuple(values[key] for key in DEALS),
+        trained=run.data.tags["train_sha256"],
         tested=run.data.tags["test_sha256"],
         per_class=metrics["train_images"] / classes,
         nearest_neighbour=metrics["nearest_neighbour_accuracy"],

@@ -20,8 +20,9 @@ def result(
         subset=str(size),
         repeat=(str(deal), str(seed)),
         deal=(str(deal),),
+        trained=f"{min(size, 300)} of {deal}",
         tested=tested,
-        per_class=size,
+        per_class=min(size, 300),
         nearest_neighbour=0.3,
         paths=[f"{tested}/{index}.png" for index in numbers],
         groups=np.array([f"{tested}{index * groups // IMAGES}" for index in numbers]),
@@ -78,11 +79,24 @@ def test_other_test_images_count_if_all_were_judged_on_them_and_else_are_refused
         comparable([*GRID, result("cnn", 100, 50, seed=3)])
 
 
+def test_sizes_above_what_there_is_are_one_size_and_the_first_of_two_same_trainings_counts():
+    above = [result("vit", 300, 57), result("vit", 500, 30), result("cnn", 400, 51)]
+    points, notes = comparable(GRID + above)
+    assert notes == []
+    assert [(row["per_class"], row["accuracy"]) for row in curve(points, 0.95, 0)][3::4] == [(300, 0.95), (300, 0.85)]
+    assert len(differences(points, 0.95, 0)) == 4
+    seeds = [result(model, size, 30, seed=1) for model in ("vit", "cnn") for size in (25, 50, 200, 500)]
+    points, notes = comparable(GRID + above + seeds)
+    assert notes == [] and all(row["runs"] == 2 for row in curve(points, 0.95, 0))
+
+
 def test_one_size_is_no_curve():
     with pytest.raises(
-        UserError, match=r"2 finished run\(s\) fit .* fewer than two values .*dvc exp run --queue -S spl"
+        UserError, match=r"2 finished run\(s\) fit .* fewer than two sizes .*dvc exp run --queue -S spl"
     ):
         comparable([result("vit", 25, 30), result("cnn", 25, 30)])
+    with pytest.raises(UserError, match="fewer than two sizes"):
+        comparable([result("vit", 300, 30), result("vit", 500, 30)])
 
 
 @pytest.mark.parametrize(

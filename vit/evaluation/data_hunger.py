@@ -20,7 +20,8 @@ class Result:
     """What one training reached on its test part.
 
     `subset` is split.subset_per_class as text, `repeat` the seeds and the fold, of which `deal` decided on the test
-    part. `groups` and `right` (N,) are those of its test images, in the order of `paths`.
+    part; `trained` and `tested` are the digests of the images. `groups` and `right` (N,) are those of its test images,
+    in the order of `paths`.
     """
 
     run: str
@@ -28,6 +29,7 @@ class Result:
     subset: str
     repeat: tuple[str, ...]
     deal: tuple[str, ...]
+    trained: str
     tested: str
     per_class: float
     nearest_neighbour: float
@@ -42,12 +44,14 @@ Points = dict[tuple[str, str], list[Result]]
 def comparable(results: list[Result]) -> tuple[Points, list[str]]:
     """The results by model and subset, each with the same repeats in the same order; and a note on what was left out.
 
+    Subsets that leave the same images, as those above what there is, are one; of the same training the first counts.
     Raises UserError if there are fewer than two sizes, if runs of one deal were not judged on the same test images, or
     if no repeat is common to all.
     """
-    if len({result.subset for result in results}) < 2:
+    names = _names_of_subsets(results)
+    if len(set(names.values())) < 2:
         raise UserError(
-            f"{len(results)} finished run(s) fit params.yaml, with fewer than two values of split.subset_per_class; "
+            f"{len(results)} finished run(s) fit params.yaml, with fewer than two sizes by split.subset_per_class; "
             "make more with `dvc exp run --queue -S split.subset_per_class=25,50,100` and `dvc queue start`"
         )
     judged: dict[tuple[str, ...], Result] = {}
@@ -60,14 +64,24 @@ def comparable(results: list[Result]) -> tuple[Points, list[str]]:
             )
     repeats: dict[tuple[str, str], dict[tuple[str, ...], Result]] = defaultdict(dict)
     for result in results:
-        repeats[result.model, result.subset][result.repeat] = result
+        repeats[result.model, names[result.subset]].setdefault(result.repeat, result)
     common = set.intersection(*(set(found) for found in repeats.values()))
     if not common:
         raise UserError("the models and sizes have no seed or fold in common; train each with the same ones")
     kept = {point: [found[repeat] for repeat in sorted(common)] for point, found in repeats.items()}
-    left = len(results) - sum(map(len, kept.values()))
+    left = sum(map(len, repeats.values())) - sum(map(len, kept.values()))
     note = [f"{left} run(s) left out, as not every model and size has one with their seeds or fold"] if left else []
     return dict(sorted(kept.items(), key=lambda item: (_rank(item[0][0]), _size(item[1])))), note
+
+
+def _names_of_subsets(results: list[Result]) -> dict[str, str]:
+    """One name for all subsets that were the same images in any repeat."""
+    names: dict[str, str] = {}
+    first_with: dict[str, str] = {}
+    for result in sorted(results, key=lambda result: result.subset):
+        first = first_with.setdefault(result.trained, result.subset)
+        names[result.subset] = min(names.get(result.subset, result.subset), names.get(first, first))
+    return names
 
 
 def _rank(model: str) -> tuple[bool, str]:
