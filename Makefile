@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull test test-slow bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps test test-slow bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -26,6 +26,9 @@ push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC
 
 pull: .venv/run.stamp  ## Bring them back from there
 	dvc pull --run-cache
+
+deps: .venv/run.stamp  ## Write the code dependencies of dvc.yaml from what the stages import
+	python -m vit.pipeline
 
 test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 	ruff check .

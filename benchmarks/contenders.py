@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.tutorial_vit import TutorialViT
-from vit.inference import Classifier
-from vit.params import ModelParams, TrainParams
-from vit.params_file import load_params
+from vit.config.params_file import load_params
+from vit.config.schema import ModelParams, TrainParams
+from vit.inference.classifier import Classifier
 from vit.training.device import Compute, apply, choose, find_device
 from vit.training.distributed import World
 from vit.training.step import TrainingStep

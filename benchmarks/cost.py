@@ -18,7 +18,7 @@ import torch
 from benchmarks.contenders import Case, new_classifier, preset_case
 from benchmarks.rows import alternating, report, row
 from benchmarks.scaling import epoch
-from vit.params import OF_BLOCKS
+from vit.config.schema import OF_BLOCKS
 from vit.training.device import apply, choose, find_device
 from vit.training.distributed import World
 

@@ -21,16 +21,16 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from benchmarks.rows import compare, reach, report
+from vit.config.schema import AugmentParams, PackParams
 from vit.data.audit.duplicates import frame_numbers, near_duplicate_groups
 from vit.data.audit.scan import scan
-from vit.data.augment import augment
+from vit.data.augmentation.apply import augment
+from vit.data.augmentation.changes import draw_changes
 from vit.data.batches import Packed
-from vit.data.changes import draw_changes
 from vit.data.images import load_image
 from vit.data.manifest import Row
 from vit.data.pack import pack_images
 from vit.files import write_table
-from vit.params import AugmentParams, PackParams
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 NOTHING = dict.fromkeys(AugmentParams.model_fields, 0.0)

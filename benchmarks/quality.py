@@ -18,10 +18,10 @@ from benchmarks.quality_rows import all_rows
 from benchmarks.rows import print_table
 from benchmarks.scratch import Scratch, identity
 from benchmarks.throughput import Probe, seconds_per_epoch
+from vit.config.params_file import load_params
+from vit.config.schema import OF_BLOCKS
 from vit.errors import UserError, run_program
 from vit.files import read_json, write_json
-from vit.params import OF_BLOCKS
-from vit.params_file import load_params
 
 CASES = ("digits", "folds", "random", "long")
 

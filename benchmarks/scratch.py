@@ -14,13 +14,13 @@ import torch
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
+from vit.config.params_file import load_params
+from vit.config.schema import Params
 from vit.data.audit.leakage import nearest_neighbours
 from vit.data.audit.scan import scan
 from vit.data.manifest import read_rows
 from vit.errors import UserError
 from vit.files import read_json, read_table
-from vit.params import Params
-from vit.params_file import load_params
 
 MEASURED = ("vit", "stages", "presets", "dvc.yaml")  # what decides on the figures
 AUTHOR = {f"GIT_{who}_{what}": "benchmark" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

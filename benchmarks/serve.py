@@ -24,10 +24,9 @@ from PIL import Image
 
 from benchmarks.load import Target, Timings, drive, free_port, percentiles, running
 from benchmarks.rows import alternating, report, row
-from vit import bfloat16
-from vit.inference import Classifier
-from vit.model import VisionTransformer
-from vit.params_file import load_params
+from vit.config.params_file import load_params
+from vit.inference.classifier import Classifier, bfloat16
+from vit.models.vision_transformer import VisionTransformer
 from vit.registry.served import save_served
 
 PRESET = Path(__file__).parents[1] / "presets" / "tom_and_jerry.yaml"

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.rows import alternating
+from vit.config.schema import Params
 from vit.data.decoded import Part, load_part
 from vit.files import read_json
-from vit.inference import Classifier
-from vit.params import Params
+from vit.inference.classifier import Classifier
 from vit.training.device import apply, choose, find_device
 from vit.training.distributed import World
 from vit.training.feed import Feed

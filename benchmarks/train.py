@@ -22,8 +22,8 @@ import torch
 from benchmarks.contenders import PEERS, REQUIREMENTS, Case, Contender, missing_peers, ours, peer, preset_case
 from benchmarks.rows import alternating, report, row
 from benchmarks.work import matmul_peak, peak_memory, step_gflop
-from vit.environment import named
 from vit.errors import UserError
+from vit.tracking.environment import named
 from vit.training.device import choose, find_device
 from vit.training.distributed import World
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from vit.config.params_file import load_params
 from vit.data.sources.fetch import describe, fetch
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
-from vit.params_file import load_params
 
 RAW = Path("data/raw")
 TABLES = Path("data/tables")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vit.config.params_file import load_params
 from vit.data.images import SETTINGS
 from vit.data.manifest import PARTS
 from vit.data.pack import (
@@ -16,7 +17,6 @@ from vit.data.pack import (
 )
 from vit.errors import run_program
 from vit.files import read_json, replacing_folder, write_json
-from vit.params_file import load_params
 
 RAW = Path("data/raw")
 SPLITS = Path("data/splits")

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from stages.content import describe_run, weights_digests
-from stages.provenance import origin_of, write_provenance
+from vit.config.model import ModelParams
+from vit.config.params_file import load_params
+from vit.config.schema import Params
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
-from vit.params import Params
-from vit.params_file import load_params
-from vit.params_model import ModelParams
 from vit.registry.evidence import Candidacy
+from vit.registry.origin import origin_of, write_provenance
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
+from vit.tracking.content import describe_run, weights_digests
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"

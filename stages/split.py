@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from vit.config.params_file import load_params
 from vit.data.audit.findings import audit
 from vit.data.audit.leakage import measure
 from vit.data.audit.report import find_lost_classes, find_warnings, summarize, write_report
@@ -10,7 +11,6 @@ from vit.data.manifest import PARTS, list_images
 from vit.data.split import assign, choose_strategy, with_fewer_to_train_on
 from vit.errors import UserError, run_program
 from vit.files import replacing_folder, write_json, write_table
-from vit.params_file import load_params
 
 RAW, TABLES = Path("data/raw"), Path("data/tables")
 SPLITS, AUDIT = Path("data/splits"), Path("data/audit")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
-from stages.content import describe_run
+from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
-from vit.environment import environment
 from vit.errors import run_program
 from vit.evaluation.calibration import temperature_on
 from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
-from vit.inference import Classifier
-from vit.params_file import load_params
+from vit.inference.classifier import Classifier
+from vit.tracking.content import describe_run
+from vit.tracking.environment import environment
 from vit.tracking.live import LiveRun
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from vit.config.params_file import load_params
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
-from vit.params_file import load_params
-from vit.weights import bring
+from vit.training.weight_sources import bring
 
 IMAGES = Path("data/audit/images.csv")
 OUT = Path("data/weights")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from vit.params import Params
-from vit.params_file import load_params
+from vit.config.params_file import load_params
+from vit.config.schema import Params
 
 REPO = Path(__file__).resolve().parents[1]
 

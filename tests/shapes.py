@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from tests.presets import preset
+from vit.config.schema import Params
 from vit.data.batches import Packed
 from vit.data.decoded import Part
 from vit.data.images import SETTINGS, load_image
 from vit.data.manifest import list_images
 from vit.data.pack import channel_statistics
 from vit.data.sources.embedded import write_shapes
-from vit.inference import Classifier
-from vit.params import Params
+from vit.inference.classifier import Classifier
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import choose
 from vit.training.distillation import Teacher, student_settings

@@ -5,10 +5,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from tests.presets import preset
+from vit.config.params_file import flatten
 from vit.data_hunger import main
 from vit.errors import UserError
 from vit.files import write_table
-from vit.params_file import flatten
 
 IMAGES = 60
 

@@ -8,39 +8,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import REPO
+from vit.pipeline import code_of, with_code_dependencies
+from vit.source_code import imported_files, imported_names
 
 STAGES = YAML(typ="safe", pure=True).load(REPO / "dvc.yaml")["stages"]
-# They change nothing in the outputs (registry and tracking publish them, params checks what DVC watches by block).
-# A file, or all below a folder.
-EXEMPT = ("vit/params", "vit/serving/", "vit/registry/", "vit/tracking/")
 
 
 def imports(path: str, at_start_only: bool = False) -> set[str]:
-    """Names of the modules that a file imports; those inside functions only if asked for."""
-    tree = ast.parse((REPO / path).read_text(encoding="utf-8"))
-    names: set[str] = set()
-    for node in tree.body if at_start_only else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return imported_names(REPO / path, at_start_only)
 
 
-def files_of(modules: set[str]) -> set[str]:
-    paths = {module.replace(".", "/") + ".py" for module in modules if module.split(".")[0] in ("vit", "stages")}
-    return {path for path in paths if (REPO / path).exists()}
-
-
-def reached(path: str) -> set[str]:
-    """The project's files that a file imports, directly or through others, exempt ones not followed."""
-    seen: set[str] = set()
-    waiting = {path}
-    while waiting:
-        seen |= waiting
-        imported = set().union(*(files_of(imports(one)) for one in waiting)) - seen
-        waiting = {path for path in imported if not path.startswith(EXEMPT)}
-    return seen
+def files_of(path: str) -> set[str]:
+    return imported_files(REPO, path)
 
 
 def everything() -> list[str]:
@@ -51,8 +30,28 @@ def everything() -> list[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_every_module_that_it_imports_and_on_no_other(stage):
-    listed = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert listed == reached(f"stages/{stage}.py")
+    assert {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")} == code_of(stage, REPO)
+
+
+def test_make_deps_would_change_nothing():
+    written = (REPO / "dvc.yaml").read_text(encoding="utf-8")
+    assert with_code_dependencies(written, REPO) == written
+
+
+def test_make_deps_adds_what_is_imported_and_drops_what_is_not(tmp_path):
+    for name, text in {
+        "stages/pack.py": "import numpy\nfrom vit.data import seen\n",
+        "vit/data/seen.py": "def late():\n    from vit.config.schema import Params\n    import vit.deeper\n",
+        "vit/deeper.py": "",
+        "vit/config/schema.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    start, end = "stages:\n  pack:\n    deps:\n", "    outs: [y]\n\nplots: []\n"
+    before = "".join(f"      - {dep}\n" for dep in ("${data.path}", "gone.py", "data"))
+    after = before.replace("      - gone.py\n", "")
+    after += "".join(f"      - {dep}\n" for dep in ("stages/pack.py", "vit/data/seen.py", "vit/deeper.py"))
+    assert with_code_dependencies(start + before + end, tmp_path) == start + after + end
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -99,16 +98,20 @@ def test_only_the_named_modules_import(library, allowed):
 
 @pytest.mark.parametrize("stage", ["download", "split", "pack", "weights"])
 def test_images_are_pillow_and_numpy_until_training(stage):
-    everything_imported = set().union(*(imports(path, at_start_only=True) for path in reached(f"stages/{stage}.py")))
+    everything_imported = set().union(*(imports(path, at_start_only=True) for path in code_of(stage, REPO)))
     assert not {name.split(".")[0] for name in everything_imported} & {"torch", "torchvision", "mlflow", "matplotlib"}
 
 
 def test_the_model_imports_torch_alone():
-    assert {name.split(".")[0] for name in imports("vit/model.py")} <= {"torch", "functools", "collections"}
+    assert {name.split(".")[0] for name in imports("vit/models/vision_transformer.py")} <= {
+        "torch",
+        "functools",
+        "collections",
+    }
 
 
 def test_imports_go_in_no_circle():
-    waiting = {path: files_of(imports(path)) - {path} for path in everything()}
+    waiting = {path: files_of(path) - {path} for path in everything()}
     while free := [path for path, needs in waiting.items() if not needs & waiting.keys()]:
         for path in free:
             del waiting[path]

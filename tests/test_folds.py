@@ -2,9 +2,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.presets import preset
+from vit.config.params_file import flatten
 from vit.errors import UserError
 from vit.folds import main
-from vit.params_file import flatten
 
 
 def add_run(client: MlflowClient, folder, accuracy: float, changes: dict, status: str = "FINISHED") -> None:

@@ -13,7 +13,7 @@ from tests.presets import preset, write_preset
 from tests.shapes import CLASSES, shapes, untrained
 from vit.errors import run_program
 from vit.evaluation.explain import SHEET_IMAGES
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.predict import BATCH_SIZE, main
 
 

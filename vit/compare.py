@@ -4,9 +4,9 @@ import argparse
 
 import numpy as np
 
+from vit.config.params_file import load_params
 from vit.errors import UserError, run_program
 from vit.evaluation.paired import mcnemar, paired_bootstrap
-from vit.params_file import load_params
 from vit.registry.lookup import find_named_run, read_published_table
 from vit.tracking.store import open_store
 

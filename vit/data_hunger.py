@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.config.params_file import flatten, load_params
 from vit.errors import UserError, run_program
-from vit.evaluation.data_hunger import Result, comparable, crossings, curve, differences, draw
+from vit.evaluation.sample_efficiency import Result, comparable, crossings, curve, differences, draw
 from vit.files import write_table
 from vit.folds import BLOCKS, OF_THE_MACHINE
-from vit.params_file import flatten, load_params
 from vit.registry.lookup import read_published_table
 from vit.tracking.run import finished_runs_like
 from vit.tracking.store import open_store

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vit.data.batches import normalize, to_unit
 from vit.errors import UserError, run_program
 from vit.files import replacing
-from vit.inference import CONFIG, Classifier
+from vit.inference.classifier import CONFIG, Classifier
 from vit.registry.loading import MODEL_HELP, load_classifier
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}

@@ -2,8 +2,8 @@
 
 from statistics import mean, stdev
 
+from vit.config.params_file import flatten, load_params
 from vit.errors import UserError, run_program
-from vit.params_file import flatten, load_params
 from vit.tracking.run import finished_runs_like
 from vit.tracking.store import open_store
 

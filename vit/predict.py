@@ -17,7 +17,7 @@ from vit.data.images import SETTINGS, SUFFIXES, load_image
 from vit.errors import UserError, run_program
 from vit.evaluation.explain import SHEET_IMAGES, explanation_png, explanation_sheet, require_attention
 from vit.files import replacing
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.registry.loading import MODEL_HELP, load_classifier
 
 log = logging.getLogger("vit")

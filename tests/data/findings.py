@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tests.presets import REPO
+from vit.config.params_file import load_params
+from vit.config.schema import SplitParams
 from vit.data.audit.duplicates import Frames, frame_numbers
 from vit.data.audit.findings import Findings
 from vit.data.audit.scan import THUMBNAIL, Look, Scan
 from vit.data.manifest import Row
-from vit.params import SplitParams
-from vit.params_file import load_params
 
 SHAPES = load_params(REPO / "presets" / "shapes.yaml").split.model_dump()
 

@@ -9,13 +9,13 @@ import torch
 from tests.data.test_pack import CLASSES, drawn_rows
 from tests.presets import preset
 from tests.shapes import Training, untrained
+from vit.config.schema import Params
 from vit.data.batches import Packed
 from vit.data.decoded import Decoded, load_part
 from vit.data.images import SETTINGS
 from vit.data.pack import measure_files, pack_images, pack_labels
 from vit.errors import UserError
 from vit.files import write_json, write_table
-from vit.params import Params
 
 MODES = [("arrays", 1), ("none", 1), ("none", 2)]
 

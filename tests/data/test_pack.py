@@ -3,6 +3,7 @@ import pytest
 
 from tests.drawn import draw
 from tests.presets import preset
+from vit.config.schema import PackParams
 from vit.data.images import load_image
 from vit.data.manifest import Row
 from vit.data.pack import (
@@ -19,7 +20,6 @@ from vit.data.pack import (
 )
 from vit.errors import UserError
 from vit.files import write_table
-from vit.params import PackParams
 
 CLASSES = ["cat", "dog"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from vit.config.schema import EvaluateParams
 from vit.data.manifest import Row
-from vit.evaluation.answers import Answers
-from vit.params import EvaluateParams
+from vit.evaluation.predictions import Answers
 
 CLASSES = ["cat", "dog", "été"]
 

@@ -18,7 +18,7 @@ from vit.evaluation.attention import (
     position_similarity,
     rollout,
 )
-from vit.model import VisionTransformer, set_fused_attention
+from vit.models.vision_transformer import VisionTransformer, set_fused_attention
 
 GRID = (2, 3)
 

@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import REPO
 from tests.drawn import noise
 from tests.presets import preset
 from tests.shapes import shapes, untrained
-from tests.test_dvc_yaml import imports, reached
+from tests.test_dvc_yaml import imports
 from vit.data.batches import normalize, to_unit
 from vit.evaluation.explain import SIDE, enlarged, explanation_maps, explanation_png, overlay, rollout_maps
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
+from vit.source_code import import_closure
 
 MODEL = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2.0, "qkv_bias": True}
 MODEL |= {"name": "vit", "stem": "patch", "stem_widths": [16]}
@@ -135,7 +137,7 @@ def test_an_image_is_drawn_with_224_pixels_on_its_longer_side(height, width, cha
 
 
 def test_a_server_need_not_have_matplotlib_nor_torchvision_but_for_a_model_from_there():
-    paths = reached("vit/evaluation/explain.py")
-    libraries = {name.split(".")[0] for path in paths - {"vit/baselines.py"} for name in imports(path)}
-    libraries |= {name.split(".")[0] for name in imports("vit/baselines.py", at_start_only=True)}
+    paths = import_closure(REPO, "vit/evaluation/explain.py")
+    libraries = {name.split(".")[0] for path in paths - {"vit/models/baselines.py"} for name in imports(path)}
+    libraries |= {name.split(".")[0] for name in imports("vit/models/baselines.py", at_start_only=True)}
     assert not libraries & {"matplotlib", "sklearn", "torchvision", "mlflow"} and {"PIL", "torch"} <= libraries

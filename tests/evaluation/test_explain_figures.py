@@ -24,7 +24,7 @@ from vit.evaluation.explain_figures import (
 )
 from vit.evaluation.explain_plots import filters_figure, positions_figure
 from vit.files import read_table
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 
 ALWAYS = {"examples.png", "heads.png", "attention_distance.png", "attention_distance.csv", "patch_filters.png"}
 

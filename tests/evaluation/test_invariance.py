@@ -9,8 +9,8 @@ from tests.evaluation.answered import answered, settings, sure
 from tests.presets import preset
 from tests.shapes import shapes, untrained
 from vit.data.manifest import Row
-from vit.evaluation.answers import ask
 from vit.evaluation.invariance import changes_of, invariance_rows
+from vit.evaluation.predictions import ask
 
 EVERY = changes_of(["hflip", "brightness", "shift", "jpeg"])
 

@@ -9,8 +9,8 @@ from sklearn.metrics import top_k_accuracy_score as sklearn_top_k
 
 from tests.evaluation.answered import CLASSES, answered, settings, sure
 from vit.data.manifest import Row
-from vit.evaluation.answers import Answers
 from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
+from vit.evaluation.predictions import Answers
 
 # Truth and answer of eight images; as truth-answer: cat-cat 2, cat-dog 1, dog-dog 3, été-cat 1, été-dog 1.
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])

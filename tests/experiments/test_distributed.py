@@ -13,7 +13,7 @@ from tests.conftest import from_readme
 from tests.experiments.conftest import PARAMS, Trainee
 from tests.presets import write_preset
 from vit.data.decoded import load_part
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.training.distributed import World
 from vit.training.loop import evaluate
 

@@ -9,7 +9,7 @@ from tests.conftest import free_port, from_readme
 from tests.experiments.sweep import PARAMS, PARAMS_OF_OTHER_IMAGES, PARAMS_OF_THE_SWEEP, work_through_the_queue
 from tests.store import look, stages_run
 from vit.files import read_table
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 
 
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):

@@ -25,8 +25,8 @@ def later(swept) -> Project:
     experiment = held.client.get_run(held.versions[0].run_id).info.run_name
     swept.run(f"git checkout -q . && dvc exp apply {experiment}")
     swept.run("sed -i 's/^  lr: .*/  lr: 0.004/' params.yaml")
-    swept.run("git commit -qam 'another rate' && echo '# a comment' >> vit/model.py && git commit -qam comment")
-    swept.run("echo 'broken(' >> vit/inference.py && echo 'x = 1' > vit/new.py && git add vit/new.py")
+    swept.run("git commit -qam 'another rate' && echo '# a comment' >> vit/models/stems.py && git commit -qam comment")
+    swept.run("echo 'broken(' >> vit/inference/classifier.py && echo 'x = 1' > vit/new.py && git add vit/new.py")
     yield swept
     swept.run("git rm -qf vit/new.py && git checkout -q vit")
 

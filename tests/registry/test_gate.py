@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.presets import REPO
-from vit.params import RegisterParams
-from vit.params_file import load_params
-from vit.registry.cost import cost_of
+from vit.config.params_file import load_params
+from vit.config.schema import RegisterParams
+from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Cost, Figures, decide, missed_floors, too_few
 
 RULES = load_params(REPO / "presets" / "digits.yaml").register_.model_dump()

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.contents import of_the_same_run
 from tests.registry.conftest import all_that_is_kept, champion, numbers, set_champion_by_other_means
 from vit.data.audit.scan import look
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.registry.champions import WAS_CHAMPION
 from vit.registry.publish import publish
 

@@ -9,7 +9,7 @@ import pytest
 from tests.registry.conftest import within
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of, write_table
-from vit.weights import bring
+from vit.training.weight_sources import bring
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Project, free_port, from_readme
 from tests.presets import preset
 from tests.shapes import CLASSES
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.registry.served import save_served
 
 LIMITS = {"max_rows": 64, "max_bytes": 4_000_000, "max_pixels": 4_000_000, "precision": "float32"}

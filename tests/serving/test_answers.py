@@ -15,8 +15,9 @@ from tests.conftest import REPO
 from tests.serving.conftest import clean_environment
 from tests.serving.pictures import encoded, good, picture
 from tests.shapes import CLASSES
-from tests.test_dvc_yaml import imports, reached
+from tests.test_dvc_yaml import imports
 from vit.registry.served import SERVED_WITH
+from vit.source_code import import_closure
 
 FILES = [good(seed, kind) for seed, kind in enumerate(("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"))]
 
@@ -117,10 +118,10 @@ def test_who_serves_may_set_the_limits_anew(clean):
 
 
 def test_what_travels_with_the_model_imports_nothing_that_its_requirements_lack():
-    paths = reached("vit/serving/model.py") | reached("vit/evaluation/explain.py")
-    names = {name.split(".")[0] for path in paths - {"vit/baselines.py"} for name in imports(path)}
+    paths = import_closure(REPO, "vit/serving/pyfunc.py") | import_closure(REPO, "vit/evaluation/explain.py")
+    names = {name.split(".")[0] for path in paths - {"vit/models/baselines.py"} for name in imports(path)}
     # torchvision, which it imports late, is added for a model from there.
-    names |= {name.split(".")[0] for name in imports("vit/baselines.py", at_start_only=True)}
+    names |= {name.split(".")[0] for name in imports("vit/models/baselines.py", at_start_only=True)}
     packages = {"PIL": "pillow", "ruamel": "ruamel.yaml"}
     used = {packages.get(name, name) for name in names - sys.stdlib_module_names - {"vit"}}
     assert used <= set(SERVED_WITH)

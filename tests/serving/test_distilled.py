@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.drawn import draw
 from tests.serving.conftest import LIMITS, new_classifier
-from vit.serving.model import ServedClassifier
+from vit.serving.pyfunc import ServedClassifier
 
 
 def test_a_distilled_model_is_served_as_it_answers_and_explained(tmp_path):

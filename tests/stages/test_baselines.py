@@ -23,8 +23,8 @@ from vit.errors import UserError
 from vit.evaluation.explain import require_attention
 from vit.export import TOLERANCE, check_parity, to_torch
 from vit.files import read_json, read_table
-from vit.inference import Classifier
-from vit.registry.cost import cost_of
+from vit.inference.classifier import Classifier
+from vit.inference.complexity import cost_of
 from vit.registry.served import save_served
 from vit.serving.refusal import Refusal
 

@@ -15,9 +15,9 @@ import stages.pack
 import stages.register
 import stages.split
 from tests.presets import write_preset
+from vit.config.params_file import load_params
 from vit.files import read_json, read_table, sha256_of
-from vit.inference import Classifier
-from vit.params_file import load_params
+from vit.inference.classifier import Classifier
 from vit.training.device import choose
 from vit.training.distributed import World
 

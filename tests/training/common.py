@@ -3,7 +3,7 @@
 import torch
 
 from tests.presets import preset
-from vit.params import Params
+from vit.config.schema import Params
 
 # What keeps a state of its own or draws at random beyond the model and its images.
 RICH = {

@@ -8,7 +8,7 @@ from tests.shapes import Training, shapes, untrained
 from tests.training.common import params_for, same
 from tests.training.test_loop import Killed, die_after
 from vit.errors import UserError
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.training.distributed import World
 from vit.training.loop import evaluate
 from vit.training.optim import new_average, new_optimizers

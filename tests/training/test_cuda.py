@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from tests.conftest import free_port
-from tests.data.test_augment import EVERYTHING, noisy, only, seeded
+from tests.data.augmentation.test_augment import EVERYTHING, noisy, only, seeded
 from tests.presets import REPO
 from tests.shapes import Training, shapes
 from tests.training.common import RICH, params_for, same
-from vit.data.augment import augment, mix
-from vit.data.changes import draw_changes
-from vit.environment import environment
+from vit.data.augmentation.apply import augment, mix
+from vit.data.augmentation.changes import draw_changes
 from vit.evaluation.explain import explanation_maps
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
+from vit.tracking.environment import environment
 from vit.training.device import apply, choose
 from vit.training.distributed import World
 from vit.training.recorded import Recorded

@@ -3,7 +3,7 @@ import torch
 
 from tests.shapes import shapes, untrained
 from tests.training.common import params_for
-from vit.params import Params
+from vit.config.schema import Params
 from vit.training.distributed import World
 from vit.training.feed import Feed
 

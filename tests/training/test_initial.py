@@ -16,7 +16,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from tests.presets import preset
 from vit.errors import UserError
 from vit.files import write_json
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.training.initial import initialize, resample_positions
 
 SIZES = {"patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 4}

@@ -10,7 +10,7 @@ from tests.shapes import Training, shapes, untrained
 from tests.training.common import RICH, params_for, same
 from vit.data.batches import Packed
 from vit.errors import Interrupted, UserError
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 from vit.training.checkpoint import Progress, standard_error
 from vit.training.distributed import World
 from vit.training.feed import first_batch

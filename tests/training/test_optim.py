@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.presets import preset
-from vit.model import VisionTransformer
-from vit.models import new_model
-from vit.params import Params, TrainParams
+from vit.config.schema import Params, TrainParams
+from vit.models.families import new_model
+from vit.models.vision_transformer import VisionTransformer
 from vit.training.distillation import student_settings
 from vit.training.muon import StackedMuon, newton_schulz, orthogonalized
 from vit.training.optim import (

@@ -10,7 +10,7 @@ from tests.training.common import HARD, params_for
 from vit.data.batches import Packed, normalize, to_unit
 from vit.errors import UserError
 from vit.files import read_json, write_json
-from vit.inference import CONFIG, Classifier
+from vit.inference.classifier import CONFIG, Classifier
 from vit.training.distillation import Teacher
 
 

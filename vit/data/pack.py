@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from vit.config.schema import PackParams
 from vit.data.images import SETTINGS, load_image, packed_size
 from vit.data.pool import map_unordered
 from vit.errors import UserError
 from vit.files import iterate_table, replacing
-from vit.params import PackParams
 
 WORTH_A_POOL = 2000  # images
 CHUNK = 32  # images that a process decodes at a time

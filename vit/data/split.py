@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.config.schema import SplitParams
 from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings
 from vit.data.audit.leakage import measure
@@ -15,7 +16,6 @@ from vit.data.dealing import Groups
 from vit.data.groups import by_blocks, by_column, by_near_duplicates, by_regex
 from vit.data.manifest import PARTS, Row, given_part
 from vit.errors import UserError
-from vit.params import SplitParams
 
 Parts = dict[str, list[Row]]
 

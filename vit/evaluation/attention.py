@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vit.model import VisionTransformer
+from vit.models.vision_transformer import VisionTransformer
 
 
 @dataclass(frozen=True)

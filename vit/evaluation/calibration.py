@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from vit.data.decoded import Part
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 
 TEMPERATURES = (0.2, 5.0)  # where a val part that is all right, or hopeless, would send it to 0 or to infinity
 GOLDEN = (5**0.5 - 1) / 2

@@ -10,7 +10,7 @@ from torch import Tensor
 from vit.data.batches import normalize, to_unit
 from vit.errors import UserError
 from vit.evaluation.attention import attention_maps, gradient_relevance, pooled, rollout
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 
 SIDE = 224  # pixels of the longer side of a drawn map
 HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])  # inferno

@@ -21,7 +21,7 @@ from vit.evaluation.attention import (
 from vit.evaluation.explain import enlarged, grid_of, model_input, overlay, relevance_maps, rollout_maps
 from vit.evaluation.explain_plots import Panel, distance_figure, filters_figure, pictures_figure, positions_figure
 from vit.files import write_table
-from vit.inference import Classifier
+from vit.inference.classifier import Classifier
 
 log = logging.getLogger("vit")
 

@@ -6,9 +6,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from vit.evaluation.answers import Answers, Change
+from vit.config.schema import EvaluateParams
 from vit.evaluation.paired import paired_bootstrap
-from vit.params import EvaluateParams
+from vit.evaluation.predictions import Answers, Change
 
 BRIGHTNESS = {"darker": 0.8, "brighter": 1.2}
 JPEG_QUALITY = 30

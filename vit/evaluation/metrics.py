@@ -6,10 +6,10 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from vit.evaluation.answers import Answers
+from vit.config.schema import EvaluateParams
 from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_totals, widened
 from vit.evaluation.calibration import bin_numbers
-from vit.params import EvaluateParams
+from vit.evaluation.predictions import Answers
 
 log = logging.getLogger("vit")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from vit.data.images import SETTINGS, load_image
-from vit.evaluation.answers import Answers
 from vit.evaluation.plots import contact_sheet
+from vit.evaluation.predictions import Answers
 
 SHOWN = 32
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.config.schema import EvaluateParams
 from vit.data.manifest import Row
 from vit.data.tables import column_values, listed
 from vit.errors import UserError
-from vit.evaluation.answers import Answers
 from vit.evaluation.bootstrap import share_interval
-from vit.params import EvaluateParams
+from vit.evaluation.predictions import Answers
 
 KNOB = "evaluate.slices"
 OF_THE_SPLIT = ("label", "group")

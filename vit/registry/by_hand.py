@@ -2,12 +2,12 @@
 
 import argparse
 
+from vit.config.params_file import load_params
 from vit.errors import UserError
-from vit.params_file import load_params
 from vit.registry.champions import BY_HAND, add_note, champion_of, crown, roll_back
 from vit.registry.gate import CHAMPION
 from vit.registry.lock import deciding
-from vit.registry.models import find_version, registry
+from vit.registry.versions import find_version, registry
 
 
 def add_to(subparsers) -> None:

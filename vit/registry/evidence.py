@@ -9,13 +9,13 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from vit.config.schema import RegisterParams
 from vit.errors import UserError
 from vit.evaluation.paired import mcnemar, paired_bootstrap
 from vit.files import read_json, read_table
-from vit.params import RegisterParams
-from vit.registry.cost import cost_of
+from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Figures, Verdict, too_few
-from vit.registry.models import CONFIG, downloaded, read_config
+from vit.registry.versions import CONFIG, downloaded, read_config
 
 SEED = 0  # of the bootstrap: the verdict is a function of the pair
 AT_ONCE = 64  # images that the champion labels at a time
@@ -172,7 +172,7 @@ def _answers(name: str, version: ModelVersion, images: list[dict], raw: Path) ->
     """The labels that a version gives to images below `raw`, by the bytes of the image."""
     if not images:
         return {}
-    from vit.inference import Classifier  # late: torch costs seconds, and most often there is nothing to run
+    from vit.inference.classifier import Classifier  # late: torch costs seconds, and most often there is nothing to run
 
     with downloaded(f"models:/{name}/{version.version}") as folder:
         try:

@@ -7,7 +7,7 @@ Not worse and cheaper: the low end lies at or above -`margin`, and the model cos
 
 from dataclasses import dataclass
 
-from vit.params import RegisterParams
+from vit.config.schema import RegisterParams
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 

@@ -1,9 +1,9 @@
 """The classifier that a person names on a command line, the champion if they name none."""
 
-from vit.inference import Classifier
-from vit.params_file import load_params
+from vit.config.params_file import load_params
+from vit.inference.classifier import Classifier
 from vit.registry.gate import CHAMPION
-from vit.registry.models import downloaded
+from vit.registry.versions import downloaded
 
 MODEL_HELP = (
     "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/models/KEY or any other URI that MLflow downloads from, or a "

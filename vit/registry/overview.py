@@ -3,10 +3,10 @@
 import argparse
 from statistics import NormalDist
 
-from vit.params import Params
-from vit.params_file import load_params
+from vit.config.params_file import load_params
+from vit.config.schema import Params
 from vit.registry.champions import ROLLED_BACK
-from vit.registry.models import find_version, registry
+from vit.registry.versions import find_version, registry
 
 DATA = ("train_sha256", "val_sha256", "md5/data/raw", "md5/data/splits")
 CODE = ("mlflow.source.git.commit", "git_dirty", "dvc_exp_name")

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from vit.errors import UserError
 from vit.files import read_json
-from vit.registry.models import resolve
+from vit.registry.versions import resolve
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 PARAMS, LOCK, CODE_DIFF = "params.yaml", "dvc.lock", "code.diff"

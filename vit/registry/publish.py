@@ -14,8 +14,8 @@ from vit.registry.champions import with_notes
 from vit.registry.evidence import Candidacy
 from vit.registry.gate import CHALLENGER
 from vit.registry.judging import judge
-from vit.registry.models import SERVED_FILES
 from vit.registry.served import save_served, served_key
+from vit.registry.versions import SERVED_FILES
 from vit.tracking.run import RunContent, publish_run
 from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
 

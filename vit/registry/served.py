@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 
 from vit.files import read_json, sha256_of
-from vit.registry.models import CONFIG
+from vit.registry.versions import CONFIG
 
 PACKAGE = Path(__file__).parents[1]
 SERVED_WITH = ("mlflow", "httptools", "torch", "numpy", "pandas", "pillow", "psutil", "ruamel.yaml", "safetensors")
@@ -20,13 +20,13 @@ def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) 
     `settings` (max_rows, max_bytes, max_pixels, precision) stand in its MLmodel as `config`, where the person who
     serves it can override them: MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
     """
-    from vit.serving.model import SIGNATURE  # late, as the import also names the model to serve to MLflow
+    from vit.serving.pyfunc import SIGNATURE  # late, as the import also names the model to serve to MLflow
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
         mlflow.pyfunc.save_model(
             path=path,
-            python_model=str(PACKAGE / "serving" / "model.py"),
+            python_model=str(PACKAGE / "serving" / "pyfunc.py"),
             artifacts={"model": str(model_folder)},
             code_paths=[str(PACKAGE)],
             signature=SIGNATURE,

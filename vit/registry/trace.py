@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ruamel.yaml import YAML
 
-from vit.params_file import flatten
+from vit.config.params_file import flatten
 from vit.registry.provenance import CODE_DIFF, PARAMS, Provenance, provenance_of
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import safetensors.numpy
 from ruamel.yaml import YAML
 
-from vit.environment import differences, environment
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of
-from vit.registry.models import downloaded
 from vit.registry.provenance import PREDICTIONS, Provenance, provenance_of
 from vit.registry.rebuilt import CommandFailed, Rebuilt, changed_code, rebuilt
+from vit.registry.versions import downloaded
+from vit.tracking.environment import differences, environment
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
 TRAIN, EVALUATE, REGISTER = "train", "evaluate", "register"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from vit.config.schema import ModelParams, TrainParams
 from vit.errors import UserError
-from vit.params import ModelParams, TrainParams
 from vit.training.distributed import World
 
 ImageSize = Sequence[int]  # height and width in pixels

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vit.config.schema import ModelParams, TrainParams
 from vit.errors import UserError
-from vit.inference import CONFIG, WEIGHTS, Classifier
-from vit.model import set_fused_attention
-from vit.params import ModelParams, TrainParams
+from vit.inference.classifier import CONFIG, WEIGHTS, Classifier
+from vit.models.vision_transformer import set_fused_attention
 
 log = logging.getLogger("vit")
 

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vit.data.augment import augment, mix
+from vit.config.schema import TrainParams
+from vit.data.augmentation.apply import augment, mix
+from vit.data.augmentation.changes import draw_changes
 from vit.data.batches import to_device
-from vit.data.changes import draw_changes
 from vit.data.decoded import Part
-from vit.inference import Classifier
-from vit.params import TrainParams
+from vit.inference.classifier import Classifier
 from vit.training.distributed import World
 
 

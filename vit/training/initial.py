@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vit.errors import UserError
 from vit.files import read_json
-from vit.inference import CONFIG, WEIGHTS, Classifier
+from vit.inference.classifier import CONFIG, WEIGHTS, Classifier
 
 Weights = dict[str, Tensor]
 TOKENS = ("cls_token", "dist_token")  # before the patches, in this order

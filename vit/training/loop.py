@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from vit.config.schema import TrainParams
 from vit.data.decoded import Part
 from vit.errors import Interrupted, UserError
-from vit.inference import Classifier
-from vit.params import TrainParams
+from vit.inference.classifier import Classifier
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.distributed import World
 from vit.training.feed import Feed

@@ -8,8 +8,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vit.model import VisionTransformer
-from vit.params import TrainParams
+from vit.config.schema import TrainParams
+from vit.models.vision_transformer import VisionTransformer
 from vit.training.muon import StackedMuon
 
 BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")

@@ -8,7 +8,7 @@ from torch.distributed.checkpoint import state_dict as sharded
 from torch.distributed.fsdp import fully_shard
 from torch.optim import Optimizer
 
-from vit.model import VisionTransformer
+from vit.models.vision_transformer import VisionTransformer
 
 WHOLE = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
 

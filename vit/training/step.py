@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vit.config.schema import TrainParams
 from vit.errors import UserError
-from vit.models import set_channels_last
-from vit.params import TrainParams
+from vit.models.families import set_channels_last
 from vit.training.device import Compute
 from vit.training.distillation import Teacher, answers_of, training_loss
 from vit.training.distributed import World

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vit.params import DataParams
+from vit.config.schema import DataParams
 
 
 def write_digits(target: Path) -> str:

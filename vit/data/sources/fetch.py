@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+from vit.config.schema import DataParams
 from vit.data.manifest import PARTS, given_part, list_images
 from vit.data.sources.embedded import write_digits, write_shapes
 from vit.data.sources.folder import copy_source
@@ -11,7 +12,6 @@ from vit.data.sources.kaggle import fetch_kaggle
 from vit.data.sources.torchvision_sets import fetch_torchvision
 from vit.errors import UserError
 from vit.files import project_root
-from vit.params import DataParams
 
 
 def fetch(data: DataParams, raw: Path, tables: Path) -> dict:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vit.config.schema import DataParams
 from vit.data.sources.folder import copy_folder
 from vit.errors import UserError
-from vit.params import DataParams
 
 log = logging.getLogger("vit")
 

@@ -1,0 +1,32 @@
+"""dvc.yaml as this project writes it: what its stages depend on follows from what their code imports."""
+
+import re
+from pathlib import Path
+
+from vit.source_code import import_closure
+
+DVC_YAML = Path("dvc.yaml")
+# They change nothing in a stage's outputs: DVC watches parameters by block, and MLflow is a publication.
+EXEMPT = ("vit/config/", "vit/serving/", "vit/registry/", "vit/tracking/", "vit/source_code.py")
+STAGE = re.compile(r"^  (\w+):\n(?:    .*\n)*?    deps:\n((?:      - .*\n)+)", re.M)
+
+
+def code_of(stage: str, root: Path = Path()) -> set[str]:
+    """The Python files that the outputs of a stage are a function of, relative to `root`."""
+    return import_closure(root, f"stages/{stage}.py", EXEMPT)
+
+
+def with_code_dependencies(pipeline: str, root: Path = Path()) -> str:
+    """The text of dvc.yaml with the Python files among each stage's deps as its imports have them; all else is kept."""
+
+    def rewritten(match: re.Match) -> str:
+        listed = [line.strip().removeprefix("- ") for line in match[2].splitlines()]
+        others = {dep for dep in listed if not dep.endswith(".py")}
+        deps = sorted(others | code_of(match[1], root), key=lambda dep: (not dep.startswith("$"), dep))
+        return match[0].removesuffix(match[2]) + "".join(f"      - {dep}\n" for dep in deps)
+
+    return STAGE.sub(rewritten, pipeline)
+
+
+if __name__ == "__main__":
+    DVC_YAML.write_text(with_code_dependencies(DVC_YAML.read_text(encoding="utf-8")), encoding="utf-8")

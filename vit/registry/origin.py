@@ -1,0 +1,61 @@
+"""What a version of the registered model keeps of its origin: written when it is published."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from vit.files import write_json
+
+CODE = ("stages", "vit", "dvc.yaml", "params.yaml")
+COPIED = tuple(map(Path, ("params.yaml", "dvc.lock", "training/environment.json", "evaluation/predictions.csv")))
+AS_GIT_APPLY_READS_IT = ("--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--unified=3")
+PREFIXES = ("--src-prefix=a/", "--dst-prefix=b/")
+
+
+def write_provenance(folder: Path, origin: dict) -> list[Path]:
+    """Gather the files in `folder`: copies of `COPIED`, the change of the code, and `origin` as JSON."""
+    folder.mkdir()
+    write_json(folder / "origin.json", origin)
+    write_code_diff(folder / "code.diff")
+    for file in COPIED:
+        shutil.copyfile(file, folder / file.name)
+    return sorted(folder.iterdir())
+
+
+def origin_of(tags: dict[str, str], digests: dict[str, str], raw: dict, scores: dict[str, float]) -> dict:
+    """Commit, digests of data and weights, and metrics, from the tags of a run and `data/raw.json`."""
+    return {
+        "commit": tags.get("mlflow.source.git.commit"),
+        "dirty": tags.get("git_dirty") == "true",
+        "data": {name: raw[name] for name in ("source", "version", "images", "sha256")},
+        "digests": digests,
+        "metrics": scores,
+    }
+
+
+def write_code_diff(path: Path) -> Path:
+    """What the working tree changes in code and parameters against HEAD, files that are new to git included.
+
+    Empty if nothing is changed, or without a commit to compare with. The user's index is neither used nor written.
+    """
+    if _git("rev-parse", "--verify", "--quiet", "HEAD").returncode:
+        path.write_bytes(b"")
+        return path
+    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *CODE).stdout
+    new = [name for name in os.fsdecode(listed).split("\0") if name and not name.endswith("/")]
+    changes = [_diff("HEAD", "--", *CODE), *(_diff("--no-index", "--", os.devnull, name) for name in new)]
+    path.write_bytes(b"".join(changes))
+    return path
+
+
+def _diff(*arguments: str) -> bytes:
+    done = _git("diff", *AS_GIT_APPLY_READS_IT, *PREFIXES, *arguments)
+    if done.returncode > 1:  # with --no-index, 1 says that the files differ
+        raise OSError(f"git diff {' '.join(arguments)}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    # Without optional locks git does not write to the index what it learns about it while looking.
+    return subprocess.run(["git", *arguments], capture_output=True, env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"})

@@ -1,0 +1,102 @@
+"""The model as `mlflow models serve` loads it: code plus model.safetensors and config.json, no pickle.
+
+One input column, `image`: an image file in base64, plain or as a data URL. One answer per row.
+"""
+
+import base64
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc import PythonModel
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Map
+from ruamel.yaml import YAML
+
+from vit.serving import guard
+from vit.serving.cores import Cores
+from vit.serving.refusal import Refusal
+from vit.serving.settings import Limits, Options
+from vit.serving.uploads import read_images
+
+UNKNOWN = "unknown"
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "image")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, "label"),
+            ColSpec(DataType.double, "confidence"),
+            ColSpec(Map(DataType.double), "probabilities"),
+            ColSpec(DataType.string, "model_version"),
+            ColSpec(DataType.string, "explanation", required=False),
+        ]
+    ),
+    params=ParamSchema(
+        [
+            ParamSpec("top_k", DataType.long, None),
+            ParamSpec("threshold", DataType.double, None),
+            ParamSpec("explain", DataType.boolean, False),
+        ]
+    ),
+)
+
+
+class ServedClassifier(PythonModel):
+    """A Classifier behind MLflow's scoring server; a person's mistake is answered 4xx with one sentence.
+
+    Threads share the classifier and its settings, which nothing changes after `load_context`, and count in `cores`.
+    """
+
+    def load_context(self, context) -> None:
+        from vit.inference.classifier import Classifier  # publishing needs only the signature, and torch costs seconds
+
+        settings = dict(context.model_config)
+        folder = Path(context.artifacts["model"])
+        self.classifier = Classifier.load(folder).to(settings.pop("precision"))
+        self.limits = Limits.read(settings)
+        self.cores = Cores()
+        self.version = _version(folder.parents[1])
+        if guard.inside_scoring_server():
+            guard.install(self.limits, len(self.classifier.classes))
+
+    def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
+        """One answer per row: label, confidence in [0, 1], probabilities by class name, version of the model.
+
+        `params`: `top_k` keeps the k likeliest classes, below `threshold` the label is "unknown", `explain` adds a
+        map of what the likeliest class was seen by, a PNG in base64. Raises Refusal.
+        """
+        import torch
+
+        options = Options.read(params or {}, len(self.classifier.classes))
+        if options.explain and not self.classifier.has_attention:
+            raise Refusal("this model has no attention to explain an answer by; ask without explain")
+        with self.cores.share():
+            images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
+            rows = self.classifier.probabilities(torch.from_numpy(images))
+            return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
+
+    def _answer(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
+        likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
+        by_class = {self.classifier.classes[index]: float(probabilities[index]) for index in likeliest}
+        label, confidence = next(iter(by_class.items()))
+        if options.threshold is not None and confidence < options.threshold:
+            label = UNKNOWN
+        answer = {"label": label, "confidence": confidence, "probabilities": by_class, "model_version": self.version}
+        if options.explain:
+            from vit.evaluation.explain import explanation_png
+
+            picture = explanation_png(self.classifier, image, int(likeliest[0]))
+            answer["explanation"] = base64.b64encode(picture).decode()
+        return answer
+
+
+def _version(folder: Path) -> str:
+    """The version in the registry, which MLflow writes beside a model that it takes from there; else empty."""
+    origin = folder / REGISTERED_MODEL_META_FILE_NAME
+    return str(YAML(typ="safe", pure=True).load(origin)["model_version"]) if origin.exists() else ""
+
+
+mlflow.models.set_model(ServedClassifier())

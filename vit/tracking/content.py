@@ -1,0 +1,74 @@
+"""What a training is a function of: the key of its MLflow run, known before it begins and for ever after."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from vit.config.params_file import flatten
+from vit.config.schema import Params
+from vit.files import read_json, sha256_of
+from vit.tracking.run import RunDescription
+
+STAGES_OF_A_TRAINING = ("download", "split", "pack", "weights", "train")
+
+
+def describe_run(params: Params, compute: dict) -> RunDescription:
+    """Key, name, parameters and tags of the run of a training with `params`; `compute` is what its `auto` came to.
+
+    The key hashes the parameters of the blocks up to train, the images, the weights that it starts or learns from, the
+    code of the stages up to train as dvc.yaml lists it, and `compute`, which decides on the last bits of the weights.
+    """
+    values = params.model_dump(by_alias=True)
+    blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}
+    raw = read_json(Path("data/raw.json"))
+    parts = [
+        json.dumps(blocks, sort_keys=True),
+        raw["sha256"],
+        json.dumps(weights_digests(), sort_keys=True),
+        sha256_of(*code_of_a_training()),
+        json.dumps(compute, sort_keys=True),
+    ]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return RunDescription(
+        content_key=key,
+        name=os.environ.get("DVC_EXP_NAME") or f"{raw['source']}-{key[:7]}",
+        params=flatten(blocks) | flatten(compute, "compute."),
+        tags=_origin() | weights_digests(),
+        dataset_digest=raw["sha256"],
+        dataset_source=raw["source"],
+    )
+
+
+def weights_digests() -> dict[str, str]:
+    """`init_sha256` and `teacher_sha256` of the weights that a training starts from and learns from, where it does."""
+    named = read_json(Path("data/weights.json"))
+    return {f"{role}_sha256": known["sha256"] for role, known in named.items() if known is not None}
+
+
+def code_of_a_training() -> list[Path]:
+    """The Python files among the deps of the stages up to train, sorted."""
+    stages = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
+    deps = {dep for stage in STAGES_OF_A_TRAINING for dep in stages[stage]["deps"]}
+    return [Path(dep) for dep in sorted(deps) if dep.endswith(".py")]
+
+
+def _origin() -> dict[str, str]:
+    commit = _git("rev-parse", "HEAD")
+    tags = {
+        "mlflow.source.git.commit": commit,
+        "git_dirty": str(bool(_git("status", "--porcelain", "--", "stages", "vit", "dvc.yaml", "params.yaml"))).lower(),
+        "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc_exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        "mlflow.parentRunId": os.environ.get("MLFLOW_RUN_ID", ""),  # set by `mlflow run`
+        "mlflow.source.name": "dvc repro",
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _git(*arguments: str) -> str:
+    answer = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    return answer.stdout.strip() if answer.returncode == 0 else ""
