@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps test test-slow bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps reference test test-slow bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -29,6 +29,9 @@ pull: .venv/run.stamp  ## Bring them back from there
 
 deps: .venv/run.stamp  ## Write the code dependencies of dvc.yaml from what the stages import
 	python -m vit.pipeline
+
+reference: .venv/run.stamp  ## Write docs/parameters.md from the schema
+	python -m vit.config.document
 
 test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 	ruff check .

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.tutorial_vit import TutorialViT
-from vit.config.params_file import load_params
+from vit.config.presets import load_preset
 from vit.config.schema import ModelParams, TrainParams
 from vit.inference.classifier import Classifier
 from vit.training.device import Compute, apply, choose, find_device
@@ -64,7 +64,7 @@ class Contender:
 
 def preset_case(name: str) -> Case:
     """The model and batch of a preset, with 10 classes."""
-    params = load_params(REPO / "presets" / f"{name}.yaml")
+    params = load_preset(name, REPO / "presets").params
     size = tuple(params.pack.image_size)
     return Case(f"{name} preset", params.model, params.train, size, params.pack.channels, 10, params.train.batch_size)
 

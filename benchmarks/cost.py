@@ -18,7 +18,7 @@ import torch
 from benchmarks.contenders import Case, new_classifier, preset_case
 from benchmarks.rows import alternating, report, row
 from benchmarks.scaling import epoch
-from vit.config.schema import OF_BLOCKS
+from vit.config.schema import NEEDS
 from vit.training.device import apply, choose, find_device
 from vit.training.distributed import World
 
@@ -43,7 +43,7 @@ def cases_of(preset: str) -> dict[str, Case]:
         case = replace(
             case, batch_size=LARGE[preset], train=case.train.model_copy(update={"batch_size": LARGE[preset]})
         )
-    alike = case.train.model_copy(update=OF_BLOCKS)
+    alike = case.train.model_copy(update={key: off for key, (_, off) in NEEDS.items()})
     peers = {name: replace(case, model=case.model.model_copy(update={"name": name}), train=alike) for name in PEERS}
     return {"ours": case, **peers}
 

@@ -18,8 +18,8 @@ from benchmarks.quality_rows import all_rows
 from benchmarks.rows import print_table
 from benchmarks.scratch import Scratch, identity
 from benchmarks.throughput import Probe, seconds_per_epoch
-from vit.config.params_file import load_params
-from vit.config.schema import OF_BLOCKS
+from vit.config.presets import load_preset
+from vit.config.schema import NEEDS
 from vit.errors import UserError, run_program
 from vit.files import read_json, write_json
 
@@ -101,7 +101,7 @@ class Bench:
 
     def of_model(self, model: str, settings: dict[str, object]) -> dict[str, object]:
         """`settings` with the model, what is its own, and what needs a ViT's blocks switched off for the others."""
-        without_blocks = {} if model == "vit" else {f"train.{key}": off for key, off in OF_BLOCKS.items()}
+        without_blocks = {} if model == "vit" else {f"train.{key}": off for key, (_, off) in NEEDS.items()}
         return {"model.name": model} | without_blocks | settings | self.load.own.get(model, {})
 
     def epochs_for(
@@ -124,7 +124,7 @@ class Bench:
 
     def scheduled(self, preset: str, epochs: int) -> dict[str, object]:
         """So many epochs, with the preset's share of warm-up."""
-        train = load_params(self.scratch.folder / "presets" / f"{preset}.yaml").train
+        train = load_preset(preset, self.scratch.folder / "presets").params.train
         return {"train.epochs": epochs, "train.warmup_epochs": round(train.warmup_epochs * epochs / train.epochs, 2)}
 
 

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from vit.config.params_file import load_params
+from vit.config.presets import load_preset
 from vit.config.schema import Params
 from vit.data.audit.leakage import nearest_neighbours
 from vit.data.audit.scan import scan
@@ -65,7 +66,7 @@ class Scratch:
     def params(self, preset: str, settings: dict[str, object]) -> Params:
         """The preset with `settings` by dotted key, which becomes the clone's params.yaml."""
         yaml = YAML()
-        values = yaml.load(self.folder / "presets" / f"{preset}.yaml")
+        values = yaml.load(load_preset(preset, self.folder / "presets").text())
         for key, value in settings.items():
             block, name = key.split(".")
             values[block][name] = str(value) if isinstance(value, Path) else value

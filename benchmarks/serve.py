@@ -24,12 +24,12 @@ from PIL import Image
 
 from benchmarks.load import Target, Timings, drive, free_port, percentiles, running
 from benchmarks.rows import alternating, report, row
-from vit.config.params_file import load_params
+from vit.config.presets import load_preset
 from vit.inference.classifier import Classifier, bfloat16
 from vit.models.vision_transformer import VisionTransformer
 from vit.registry.served import save_served
 
-PRESET = Path(__file__).parents[1] / "presets" / "tom_and_jerry.yaml"
+PRESETS = Path(__file__).parents[1] / "presets"
 CLASSES = ["jerry", "tom", "tom_jerry_0", "tom_jerry_1"]
 FASTAPI = "FastAPI + torchvision"
 TOLERANCE = 0.02  # of probabilities in bfloat16
@@ -49,7 +49,7 @@ class Workload:
 
 
 def new_classifier() -> Classifier:
-    params = load_params(PRESET)
+    params = load_preset("tom_and_jerry", PRESETS).params
     pack = params.pack.model_dump(exclude={"mode", "workers"})
     config = pack | {"classes": CLASSES, "mean": [0.5] * 3, "std": [0.25] * 3, "model": params.model.model_dump()}
     torch.manual_seed(0)

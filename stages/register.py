@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from vit.config.model import ModelParams
+from vit.config.model import family_named
 from vit.config.params_file import load_params
 from vit.config.schema import Params
 from vit.errors import run_program
@@ -142,13 +142,15 @@ def _named(path: str) -> str:
 
 def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature: float) -> str:
     """What a person should know before using the model, in Markdown."""
-    model, pack = params.model, params.pack
+    model, pack, family = params.model, params.pack, family_named(params.model.name)
+    sizes = family.describe(model)
     given_away = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in audit["leakage"].items())
     height, width = pack.image_size
     confidence_level, groups = params.evaluate.confidence_level, scores["test_groups"]
     of_groups = "" if groups == scores["test_images"] else f", by {groups} groups of images"
     lines = [
-        f"{_kind(model.name)} trained from scratch on {raw['images']} images of `{raw['source']}` ({raw['version']}).",
+        f"{family.title} (`{model.name}`) trained from scratch on {raw['images']} images of `{raw['source']}` "
+        f"({raw['version']}).",
         f"- Classes ({len(raw['classes'])}): {', '.join(list(raw['classes'])[:20])}",
         f"- Test accuracy **{scores['test_accuracy']:.1%}**, {confidence_level:.0%} interval "
         f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}{of_groups}",
@@ -162,20 +164,9 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         f"- Split by {audit['strategy']}: {audit['reason']}",
         f"- What the split gives away, of the test images: {given_away}",
         *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
-        f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{_sizes(model)}",
+        f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{'; ' if sizes else ''}{sizes}",
     ]
     return "\n".join(lines)
-
-
-def _kind(name: str) -> str:
-    return {"vit": "Vision Transformer", "cnn": "Small CNN"}.get(name, f"`{name}`")
-
-
-def _sizes(model: ModelParams) -> str:
-    if model.name != "vit":
-        return ""
-    patches = f"patches of {model.patch_size}{' by convolutions' if model.stem == 'conv' else ''}"
-    return f"; {patches}, width {model.embed_dim}, {model.depth} blocks, {model.num_heads} heads"
 
 
 if __name__ == "__main__":

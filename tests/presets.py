@@ -5,22 +5,28 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from vit.config.params_file import load_params
+from vit.config.presets import load_preset
 from vit.config.schema import Params
 
 REPO = Path(__file__).resolve().parents[1]
 
 
 def write_preset(path: Path, name: str, changes: dict[str, object] | None = None) -> None:
-    """Write presets/`name`.yaml to `path` with values replaced by dotted key, e.g. `train.augment.hflip`."""
+    """Write the whole of presets/`name`.yaml to `path`, values replaced by dotted key, e.g. `train.augment.hflip`."""
     yaml = YAML()
-    values = yaml.load(REPO / "presets" / f"{name}.yaml")
+    values = yaml.load(whole_preset(name))
     for key, value in (changes or {}).items():
-        *blocks, last = key.split(".")
-        block = values
-        for inner in blocks:
-            block = block[inner]
-        block[last] = value
+        *sections, last = key.split(".")
+        section = values
+        for inner in sections:
+            section = section[inner]
+        section[last] = value
     yaml.dump(values, path)
+
+
+def whole_preset(name: str) -> str:
+    """The text of params.yaml that `vit preset` writes."""
+    return load_preset(name, REPO / "presets").text()
 
 
 def preset(folder: Path, name: str, changes: dict[str, object] | None = None) -> Params:

@@ -8,7 +8,6 @@ from benchmarks.scratch import Scratch, identity
 from benchmarks.throughput import Probe
 from tests.conftest import Project, clone
 from tests.data.findings import draw_video
-from tests.presets import write_preset
 from vit.errors import UserError
 from vit.files import read_json, read_table
 
@@ -131,7 +130,8 @@ def test_the_quality_benchmark_still_works_and_repeats_nothing(repo, tmp_path, c
 
 def test_what_is_not_committed_is_not_measured(repo):
     before = identity(repo.folder)
-    write_preset(repo.folder / "presets/shapes.yaml", "shapes", {"train.epochs": 3})
+    changed = (repo.folder / "presets/shapes.yaml").read_text() + "split:\n  seed: 3\n"
+    (repo.folder / "presets/shapes.yaml").write_text(changed)
     with pytest.raises(UserError, match=r"presets/shapes\.yaml is not; commit it"):
         identity(repo.folder)
     repo.run("git checkout -q presets")
@@ -141,8 +141,10 @@ def test_what_is_not_committed_is_not_measured(repo):
 @pytest.mark.slow
 def test_every_model_trains_on_every_fold_for_the_epochs_that_its_throughput_allows(repo, tmp_path):
     draw_video(tmp_path / "frames", 60, ("tom", "jerry"), seed=1)
-    changes = {"split.strategy": "blocks", "split.block_size": 30, "split.gap": 2}
-    write_preset(repo.folder / "presets/drawn.yaml", "shapes", changes)
+    drawn = (
+        repo.folder / "presets/shapes.yaml"
+    ).read_text() + "split:\n  strategy: blocks\n  block_size: 30\n  gap: 2\n"
+    (repo.folder / "presets/drawn.yaml").write_text(drawn)
     repo.run("git add -A && git commit -qm drawn")
     once = bench(repo, tmp_path, frames="drawn", folds=2, models=("vit", "cnn"), seconds=2, long_seconds=3)
     folds(once)

@@ -7,14 +7,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tests.presets import REPO
-from vit.config.params_file import load_params
+from vit.config.presets import load_preset
 from vit.config.schema import SplitParams
 from vit.data.audit.duplicates import Frames, frame_numbers
 from vit.data.audit.findings import Findings
 from vit.data.audit.scan import THUMBNAIL, Look, Scan
 from vit.data.manifest import Row
 
-SHAPES = load_params(REPO / "presets" / "shapes.yaml").split.model_dump()
+SHAPES = load_preset("shapes", REPO / "presets").params.split.model_dump()
 
 
 def settings(**changes) -> SplitParams:

@@ -7,15 +7,15 @@ from tests.conftest import Project, clone, from_readme
 
 PARAMS = "git checkout -q params.yaml"
 PARAMS_OF_THE_SWEEP = (
-    "sed 's/^  lr: 0.002/  lr: 0.001/; s/^  threads: auto/  threads: 1/' presets/shapes.yaml > params.yaml"
+    "vit preset shapes --force && sed -i 's/^  lr: 0.002/  lr: 0.001/; s/^  threads: auto/  threads: 1/' params.yaml"
 )
-PARAMS_OF_OTHER_IMAGES = "sed '0,/seed: 0/s//seed: 1/' presets/shapes.yaml > params.yaml"
+PARAMS_OF_OTHER_IMAGES = "vit preset shapes --force && sed -i '0,/seed: 0/s//seed: 1/' params.yaml"
 
 
 def sweep(folder: Path) -> Project:
     """A clone that knew nothing before its sweep, on the quick preset."""
     project = clone(folder)
-    project.run(f"{from_readme('cp presets/shapes.yaml')} && git commit -qam shapes")
+    project.run(f"{from_readme('vit preset shapes')} && git commit -qam shapes")
     project.run(from_readme("dvc exp run --queue -S 'train.lr"))
     work_through_the_queue(project)
     return project

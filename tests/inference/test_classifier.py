@@ -194,9 +194,9 @@ def test_parameters_are_counted_without_fixed_positions(tmp_path, part):
     assert learned - fixed == 17 * 32  # 16 patches and the class token, 32 wide
 
 
-def test_a_model_of_another_release_is_refused_naming_what_it_lacks(tmp_path, classifier):
+def test_a_damaged_config_is_refused_naming_what_it_lacks(tmp_path, classifier):
     classifier.save(tmp_path / "model", classifier.model.state_dict())
     config = read_json(tmp_path / "model" / "config.json")
     write_json(tmp_path / "model" / "config.json", {key: config[key] for key in config if key != "margin"})
-    with pytest.raises(UserError, match=r"of another release \(config.json lacks margin\); train it anew"):
+    with pytest.raises(UserError, match=r"config\.json is damaged: it lacks margin; get the model again"):
         Classifier.load(tmp_path / "model")

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.presets import REPO
-from vit.config.params_file import load_params
+from vit.config.presets import load_preset
 from vit.config.schema import RegisterParams
 from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Cost, Figures, decide, missed_floors, too_few
 
-RULES = load_params(REPO / "presets" / "digits.yaml").register_.model_dump()
+RULES = load_preset("digits", REPO / "presets").params.register_.model_dump()
 GOOD = Figures(val_accuracy=0.9, val_ece=0.05, leakage=0.0)
 SAME = Cost(parameters=1000, multiply_adds=5000)
 CHEAPER = Cost(parameters=900, multiply_adds=5000)

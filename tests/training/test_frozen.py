@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from tests.shapes import Training, shapes, untrained
 from tests.training.common import RICH, params_for, same
 from vit.errors import UserError
+from vit.models.families import architecture_of
 from vit.training.initial import initialize
-from vit.training.optim import freeze, layer_of
+from vit.training.optim import freeze
 
 
 @pytest.fixture
@@ -27,7 +28,8 @@ def test_frozen_layers_stay_byte_for_byte_and_all_others_change(tmp_path, parts,
     before = copy_of(training.classifier.model)
     training.run()
     after, average = copy_of(training.classifier.model), training.progress.best_weights
-    stays = {name for name in before if layer_of(name, 2) < frozen}
+    layer_of = architecture_of(training.classifier.model).layer_of
+    stays = {name for name in before if layer_of(name, training.classifier.model) < frozen}
     assert {name for name in before if torch.equal(before[name], after[name])} == stays
     assert {name for name in before if torch.equal(before[name], average[name])} == stays
     optimized = sum(len(group["params"]) for one in training.step.optimizers for group in one.param_groups)

@@ -6,12 +6,11 @@ import torch
 
 from tests.presets import preset
 from vit.config.schema import Params, TrainParams
-from vit.models.families import new_model
+from vit.models.families import architecture_of, new_model
 from vit.models.vision_transformer import VisionTransformer
 from vit.training.distillation import student_settings
 from vit.training.muon import StackedMuon, newton_schulz, orthogonalized
 from vit.training.optim import (
-    layer_of,
     learning_rate,
     new_average,
     new_optimizers,
@@ -141,9 +140,11 @@ def test_the_rate_shrinks_from_layer_to_layer_below_the_head(tmp_path, kind):
         assert rates[parameter] == pytest.approx(rate), name
 
 
-def test_layers_count_from_the_patches_to_the_head():
+def test_layers_count_from_the_patches_to_the_head(tmp_path):
+    model = model_of(preset(tmp_path, "shapes", {"model.depth": 12}))
     names = ["pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.bias", "blocks.11.attn.qkv.weight", "norm.weight"]
-    assert [layer_of(name, 12) for name in [*names, "fc_norm.bias", "head.weight"]] == [0, 0, 1, 12, 13, 13, 13]
+    found = [architecture_of(model).layer_of(name, model) for name in [*names, "fc_norm.bias", "head.weight"]]
+    assert found == [0, 0, 1, 12, 13, 13, 13]
 
 
 def test_the_average_follows_the_weights_at_its_rate(tmp_path):

@@ -1,6 +1,6 @@
-"""What the blocks of params.yaml are made of: strict, frozen, no key too many, numbers with a range."""
+"""What the sections of params.yaml are made of: strict, frozen, unknown keys refused, each key documented once."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -18,11 +18,23 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$")]
 def _count_or_auto(value: object) -> int | str:
     if value == "auto" or (type(value) is int and value >= 1):
         return value
-    raise PydanticCustomError("count_or_auto", "should be auto or a whole number from 1 on")
+    raise PydanticCustomError("count_or_auto", "should be auto or an integer >= 1")
 
 
 CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
 
 
-class Block(BaseModel):
+class Section(BaseModel):
+    """A section of params.yaml; its docstring is the comment beside its name there."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def parameter(default: object, meaning: str, unit: str = "") -> Any:
+    """A key of a section: the value of the documented base, what it means, and in what it is counted.
+
+    This is the only place where that stands. params.yaml's comments, docs/parameters.md and errors are made from it.
+    Range and choices come from the annotation. A key that is added later has the default under which a model of an
+    earlier release behaves as it did.
+    """
+    return Field(default=default, description=meaning, json_schema_extra={"unit": unit} if unit else None)

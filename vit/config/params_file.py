@@ -1,65 +1,121 @@
 """A parameter file read and checked, with errors that a person can act on."""
 
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from vit.config.fields import Block
+from vit.config.fields import Section
 from vit.config.schema import Params
 from vit.errors import UserError
 
+ANY_SECTION = TypeVar("ANY_SECTION", bound=Section)
+WRITES_ONE = "`vit preset digits` writes one"
+COMPLETES = "`vit preset --complete` adds it with its default"
+
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check every block of a parameter file.
+    """Read and check every section of a parameter file, in which no key may be missing.
 
-    Read as YAML 1.2, as DVC does: PyYAML would take `3e-4` for a string.
     Raises UserError naming the key, the value and what is allowed.
+    """
+    values = read_yaml(path)
+    if "about" in values:
+        raise UserError(
+            f"{path}: is a preset, which holds differences only; `vit preset NAME` writes all of it to params.yaml"
+        )
+    return checked(Params, values, path, missing_keys(values))
+
+
+def missing_keys(values: Mapping[str, Any]) -> list[str]:
+    """The dotted keys that nested `values` lack; none below what is no section, which is another error."""
+    return [key for key in all_keys() if not _holds(values, key)]
+
+
+def _holds(values: object, key: str) -> bool:
+    first, _, rest = key.partition(".")
+    return not isinstance(values, Mapping) or (first in values and (not rest or _holds(values[first], rest)))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read as YAML 1.2, as DVC does: PyYAML would take `3e-4` for a string.
+
+    Raises UserError if there is no such file, or no mapping in it.
     """
     try:
         values = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; take one with `cp presets/digits.yaml params.yaml`") from None
+        raise UserError(f"{path}: {error.strerror}; {WRITES_ONE}") from None
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if values is None:
-        raise UserError(f"{path}: is empty; take one with `cp presets/digits.yaml params.yaml`")
+        raise UserError(f"{path}: is empty; {WRITES_ONE}")
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds {type(values).__name__} in place of sections; {WRITES_ONE}")
+    return values
+
+
+def checked(kind: type[ANY_SECTION], values: object, path: Path, missing: Sequence[str] = ()) -> ANY_SECTION:
+    """`values` as a section, in which no key is `missing`.
+
+    Raises UserError naming the first key that is wrong, and how many more there are.
+    """
+    problems: list[Any] = [{"type": "missing", "loc": key.split(".")} for key in missing]
     try:
-        return Params.model_validate(values)
+        section = kind.model_validate(values)
+        if not problems:
+            return section
     except ValidationError as error:
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(f"{path}: {_sentence(problems[0])}{more}") from error
+        found = error.errors()
+        unknown = [problem for problem in found if problem["type"] == "extra_forbidden"]
+        problems = [*unknown, *problems, *(problem for problem in found if problem not in unknown)]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise UserError(f"{path}: {_sentence(problems[0], kind)}{more}")
 
 
-def _sentence(problem: dict) -> str:
+def _sentence(problem: Mapping[str, Any], kind: type[Section]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0)
+        nearest = difflib.get_close_matches(key, all_keys(kind), n=1, cutoff=0)
         return f"unknown key '{key}', nearest is '{nearest[0]}'"
     if problem["type"] == "missing":
-        return f"key '{key}' is missing; see presets/ for complete files"
+        return f"key '{key}' is missing; {COMPLETES if kind is Params else 'add it'}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    field = _field(kind, [str(part) for part in problem["loc"]])
+    meaning = f" ({key.partition('.')[2] or key}: {field.description})" if field and field.description else ""
+    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}{meaning}"
 
 
-def all_keys(block: type[Block] = Params, prefix: str = "") -> list[str]:
+def _field(kind: type[Section], keys: list[str]) -> FieldInfo | None:
+    """The field that a path of keys leads to, or that holds the list or mapping which it leads into."""
+    fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+    field = fields.get(keys[0])
+    inner = field.annotation if field else None
+    if len(keys) > 1 and isinstance(inner, type) and issubclass(inner, Section):
+        return _field(inner, keys[1:])
+    return field
+
+
+def all_keys(section: type[Section] = Params, prefix: str = "") -> list[str]:
     """Every dotted key that a parameter file must have, e.g. `train.augment.hflip`."""
     keys = []
-    for name, field in block.model_fields.items():
+    for name, field in section.model_fields.items():
         key = prefix + (field.alias or name)
         inner = field.annotation
-        is_block = isinstance(inner, type) and issubclass(inner, Block)
-        keys += all_keys(inner, key + ".") if is_block else [key]
+        is_section = isinstance(inner, type) and issubclass(inner, Section)
+        keys += all_keys(inner, key + ".") if is_section else [key]
     return keys
 
 
 def flatten(values: dict, prefix: str = "") -> dict[str, object]:
-    """Nested parameters as `block.key: value`, spelled as on the command line of `dvc exp run -S`."""
+    """Nested parameters as `section.key: value`, spelled as on the command line of `dvc exp run -S`."""
     flat: dict[str, object] = {}
     for key, value in values.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}

@@ -9,15 +9,20 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from vit.config.schema import PackParams
 from vit.data.batches import normalize, to_unit
 from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.inference import bfloat16
-from vit.models.families import new_model
-from vit.models.vision_transformer import VisionTransformer, set_fused_attention
+from vit.models.families import architecture_of, new_model
+from vit.models.vision_transformer import set_fused_attention
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+NEEDED = (*SETTINGS, "classes", "mean", "std", "model", "compute")
+ALWAYS_STORED = ("image_size", "channels", "fit", "margin", "trim_bars")  # since 0.2.0
+LATER_SETTINGS = {name: PackParams.model_fields[name].default for name in SETTINGS if name not in ALWAYS_STORED}
 
 # Else a CUDA device would round the convolutions' float32 to 10 bits; PyTorch leaves matrix products exact by itself.
 torch.backends.cudnn.allow_tf32 = False
@@ -58,8 +63,8 @@ class Classifier:
 
     @property
     def has_attention(self) -> bool:
-        """Whether it is a Vision Transformer, into whose attention one can look."""
-        return isinstance(self.model, VisionTransformer)
+        """Whether it has attention maps to look at."""
+        return architecture_of(self.model).family.has_attention
 
     @classmethod
     def new(cls, config: dict, device: torch.device) -> "Classifier":
@@ -70,15 +75,16 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Classifier":
-        """Read what `save` wrote. Raises UserError if a file is missing, or a setting that came after the model."""
+        """Read what `save` wrote, of this release or an earlier one: settings that came later have their defaults.
+
+        Raises UserError if a file is missing, or a setting that every release wrote.
+        """
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise UserError(f"no trained model in {folder} ({name} is missing); run `dvc repro`")
-        config = read_json(folder / CONFIG)
-        if missing := [
-            name for name in (*SETTINGS, "classes", "mean", "std", "model", "compute") if name not in config
-        ]:
-            raise UserError(f"the model is of another release ({CONFIG} lacks {', '.join(missing)}); train it anew")
+        config = LATER_SETTINGS | read_json(folder / CONFIG)
+        if missing := [name for name in NEEDED if name not in config]:
+            raise UserError(f"{folder / CONFIG} is damaged: it lacks {', '.join(missing)}; get the model again")
         classifier = cls.new(config, torch.device(device))
         classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
         return classifier

@@ -1,56 +1,150 @@
-"""The model that `model.name` asks for: the Vision Transformer, or what it is compared with."""
+"""How the model that `model.name` asks for is built, and how training takes it apart: an entry for each family."""
 
 import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from vit.config.model import CNN, FAMILIES, TORCHVISION, VIT, Family, family_named
+from vit.config.schema import ModelParams
 from vit.errors import UserError
 from vit.models.baselines import SmallCNN, torchvision_model
 from vit.models.stems import ConvStem
 from vit.models.vision_transformer import PatchEmbed, VisionTransformer
 
-OTHERS = {"image_size", "in_chans", "num_classes", "patch_embed", "distilled"}  # come from data, stem and teacher
-SETTINGS = {"name", "stem", "stem_widths", *inspect.signature(VisionTransformer).parameters} - OTHERS
+BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")
 
 
-def new_model(config: dict) -> nn.Module:
+@dataclass(frozen=True)
+class Build:
+    """What a model is built from, beside the section `model`: (height, width) in pixels, channels, classes."""
+
+    image_size: list[int]
+    in_chans: int
+    num_classes: int
+    distilled: bool
+
+
+def _no_blocks(model: nn.Module) -> Iterable[nn.Module]:
+    return ()
+
+
+def _one_layer(name: str, model: nn.Module) -> int:
+    return 0
+
+
+def _whole(model: nn.Module) -> nn.Module:
+    return model
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family in PyTorch. `kind` is the class of its models.
+
+    `blocks` are what FSDP shards one by one and whose matrices Muon takes. `layer_of` places a parameter by its name in
+    a layer from 0 (pixels) upwards, of which freezing takes the lowest and layer decay slows them down. `convolving` is
+    the part that gains by channels last, None where there is none.
+    """
+
+    family: Family
+    kind: type[nn.Module]
+    build: Callable[[ModelParams, Build], nn.Module]
+    blocks: Callable[[Any], Iterable[nn.Module]] = _no_blocks
+    layer_of: Callable[[str, Any], int] = _one_layer
+    convolving: Callable[[Any], nn.Module | None] = _whole
+    gains_by_channels_last_in_float32: bool = False
+
+
+def _build_vit(model: ModelParams, build: Build) -> VisionTransformer:
+    settings = {name: value for name, value in model.model_dump().items() if name in VIT_SETTINGS}
+    patch_embed = partial(ConvStem, widths=model.stem_widths) if model.stem == "conv" else PatchEmbed
+    return VisionTransformer(
+        image_size=build.image_size,
+        in_chans=build.in_chans,
+        num_classes=build.num_classes,
+        distilled=build.distilled,
+        patch_embed=patch_embed,
+        **settings,
+    )
+
+
+VIT_SETTINGS = inspect.signature(VisionTransformer).parameters.keys()
+
+
+def _layer_of_vit(name: str, model: VisionTransformer) -> int:
+    """Patches, tokens and positions in layer 0, block i in i + 1, norm and head on top."""
+    if name.startswith("blocks."):
+        return int(name.split(".")[1]) + 1
+    return 0 if name.split(".")[0] in BELOW_BLOCKS else len(model.blocks) + 1
+
+
+def _stem_of_vit(model: VisionTransformer) -> nn.Module | None:
+    """Plain patches are a matrix product, for which channels last would be a copy more."""
+    return None if isinstance(model.patch_embed, PatchEmbed) else model.patch_embed
+
+
+ARCHITECTURES = (
+    Architecture(
+        VIT,
+        VisionTransformer,
+        build=_build_vit,
+        blocks=lambda model: model.blocks,
+        layer_of=_layer_of_vit,
+        convolving=_stem_of_vit,
+        gains_by_channels_last_in_float32=True,  # by the pooling in its stem
+    ),
+    Architecture(CNN, SmallCNN, build=lambda model, build: SmallCNN(build.in_chans, build.num_classes)),
+    Architecture(
+        TORCHVISION,
+        nn.Module,  # any that is none of the above
+        build=lambda model, build: torchvision_model(
+            model.name.partition("/")[2], build.image_size, build.in_chans, build.num_classes
+        ),
+    ),
+)
+assert tuple(one.family for one in ARCHITECTURES) == FAMILIES
+
+
+def architecture_of(model: nn.Module) -> Architecture:
+    """The entry that a model was built by."""
+    return next(one for one in ARCHITECTURES if isinstance(model, one.kind))
+
+
+def new_model(config: dict[str, Any]) -> nn.Module:
     """A freshly initialized model from normalized images (B, C, H, W) to class logits (B, classes).
 
-    `config` is what config.json holds: `image_size`, `channels`, `classes`, and as `model` the block of params.yaml.
-    The draws come from PyTorch's global generator. Raises UserError if `model` has not the keys of this release, or
-    torchvision no such model.
+    `config` is what config.json holds: `image_size`, `channels`, `classes`, and as `model` the section of params.yaml,
+    with `distilled` where the model has a distillation token. Keys that came after the model was stored have their
+    defaults. The draws come from PyTorch's global generator. Raises UserError for a key or value that this release does
+    not know, or if torchvision has no such model.
     """
     settings = dict(config["model"])
-    _check_release(settings)
-    name, stem, widths = (settings.pop(key) for key in ("name", "stem", "stem_widths"))
-    image_size, in_chans, num_classes = config["image_size"], config["channels"], len(config["classes"])
-    if name == "cnn":
-        return SmallCNN(in_chans, num_classes)
-    if name.startswith("torchvision/"):
-        return torchvision_model(name.removeprefix("torchvision/"), image_size, in_chans, num_classes)
-    patch_embed = partial(ConvStem, widths=widths) if stem == "conv" else PatchEmbed
-    return VisionTransformer(
-        image_size=image_size, in_chans=in_chans, num_classes=num_classes, patch_embed=patch_embed, **settings
-    )
+    distilled = settings.pop("distilled", False)
+    try:
+        model = ModelParams.model_validate(settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, ("model", *problem["loc"])))
+        raise UserError(
+            f"the model is of a newer release, or damaged: {key} in its config.json: {problem['msg']}; use the release "
+            "that made it"
+        ) from error
+    build = Build(config["image_size"], config["channels"], len(config["classes"]), distilled)
+    family = family_named(model.name)
+    return next(one for one in ARCHITECTURES if one.family is family).build(model, build)
 
 
 def set_channels_last(model: nn.Module, is_float32: bool = False) -> None:
     """Lay out what convolves as the CPU's kernels want it: with AMX 1.3 to 2 times as fast.
 
-    In float32 a stem gains, by its pooling; networks that only convolve are slower so and stay as they are. Plain
-    patches are a matrix product, for which it would be a copy more.
+    In float32, networks that only convolve are slower so and stay as they are.
     """
-    is_vit = isinstance(model, VisionTransformer)
-    convolving = model.patch_embed if is_vit else model
-    if not isinstance(convolving, PatchEmbed) and (is_vit or not is_float32):
+    architecture = architecture_of(model)
+    convolving = architecture.convolving(model)
+    if convolving is not None and (architecture.gains_by_channels_last_in_float32 or not is_float32):
         convolving.to(memory_format=torch.channels_last)
-
-
-def _check_release(settings: dict) -> None:
-    differing = {"lacks": SETTINGS - settings.keys(), "has an unknown": settings.keys() - SETTINGS - {"distilled"}}
-    for verb, names in differing.items():
-        if names:
-            keys = ", ".join(f"model.{name}" for name in sorted(names))
-            raise UserError(f"the model is of another release (config.json {verb} {keys}); train it anew")

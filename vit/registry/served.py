@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 
+from vit.config.model import family_named
 from vit.files import read_json, sha256_of
 from vit.registry.versions import CONFIG
 
@@ -36,8 +37,8 @@ def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) 
 
 
 def _packages(model_folder: Path) -> tuple[str, ...]:
-    of_torchvision = read_json(model_folder / CONFIG)["model"]["name"].startswith("torchvision/")
-    return (*SERVED_WITH, "torchvision") if of_torchvision else SERVED_WITH
+    name = read_json(model_folder / CONFIG)["model"].get("name", "vit")
+    return (*SERVED_WITH, *family_named(name).requirements)
 
 
 def served_key(settings: dict[str, int | str]) -> str:

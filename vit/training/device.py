@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from vit.config.model import family_named
 from vit.config.schema import ModelParams, TrainParams
 from vit.errors import UserError
 from vit.training.distributed import World
@@ -48,13 +49,12 @@ class Rule:
 
 
 def _shrinks_to_one_place(model: ModelParams, image_size: ImageSize) -> bool:
-    """The small CNN halves an image three times, torchvision's networks five."""
-    return model.name != "vit" and max(image_size) <= (8 if model.name == "cnn" else 32)
+    return max(image_size) <= family_named(model.name).bfloat16_above
 
 
 def _gains_by_amx(model: ModelParams, image_size: ImageSize) -> bool:
     has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return has_amx and (model.name != "vit" or model.embed_dim >= 96)
+    return has_amx and not family_named(model.name).is_narrow(model)
 
 
 def _has_bfloat16(model: ModelParams, image_size: ImageSize) -> bool:
@@ -102,7 +102,7 @@ def choose(train: TrainParams, model: ModelParams, image_size: ImageSize, world:
     """Resolve every `auto` for this machine, model and size of image (height, width); also say why, in a sentence."""
     device = find_device(train.device, world.local_rank)
     rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model, image_size))
-    has_attention = model.name == "vit"
+    has_attention = family_named(model.name).has_attention
     choices = ("precision", "attention") if has_attention else ("precision",)
     chosen = [name for name in choices if getattr(train, name) == "auto"]
     attention = rule.attention if train.attention == "auto" else train.attention

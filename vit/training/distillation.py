@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vit.config.model import family_named
 from vit.config.schema import ModelParams, TrainParams
 from vit.errors import UserError
 from vit.inference.classifier import CONFIG, WEIGHTS, Classifier
@@ -24,7 +25,7 @@ NAMED = 5  # classes at most in a message
 
 def student_settings(model: ModelParams, train: TrainParams) -> dict:
     """What the model to train is built from: the block `model`, with a distillation token if there is a teacher."""
-    is_distilled = train.distillation != "none" and model.name == "vit"
+    is_distilled = train.distillation != "none" and family_named(model.name).has_distillation_token
     return model.model_dump() | ({"distilled": True} if is_distilled else {})
 
 

@@ -9,10 +9,8 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vit.config.schema import TrainParams
-from vit.models.vision_transformer import VisionTransformer
+from vit.models.families import architecture_of
 from vit.training.muon import StackedMuon
-
-BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
@@ -22,14 +20,16 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     Matrices decay; biases, norms, tokens and positions do not. Each group has an `lr_scale`, by which the learning rate
     shrinks from the head down to the patches: `layer_decay` to the power of the layers above (Clark et al. 2020).
     """
-    depth = len(model.blocks) if isinstance(model, VisionTransformer) else 0  # without blocks layer_decay is 1
+    architecture = architecture_of(model)
+    layers = {name: architecture.layer_of(name, model) for name, _ in model.named_parameters()}
+    in_blocks = {id(parameter) for block in architecture.blocks(model) for parameter in block.parameters()}
     groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         is_matrix = parameter.ndim > 1 and name.endswith("weight")  # also filters; no token, position, layer scale
-        is_hidden = is_matrix and name.startswith("blocks.")
-        scale = train.layer_decay ** (depth + 1 - layer_of(name, depth))
+        is_hidden = is_matrix and id(parameter) in in_blocks
+        scale = train.layer_decay ** (max(layers.values()) - layers[name])
         key = (is_hidden and train.optimizer == "muon", train.weight_decay if is_matrix else 0.0, scale)
         groups.setdefault(key, []).append(parameter)
     hidden, others = [], []
@@ -41,29 +41,22 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     return optimizers
 
 
-def layer_of(name: str, depth: int) -> int:
-    """Where a parameter lies: patches, tokens and positions in layer 0, block i in i + 1, norm and head on top."""
-    if name.startswith("blocks."):
-        return int(name.split(".")[1]) + 1
-    return 0 if name.split(".")[0] in BELOW_BLOCKS else depth + 1
-
-
 def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
-    """Keep the lowest `layers` as they are, counted as `layer_of` does: their parameters get no gradient.
+    """Keep the lowest `layers` as they are, counted as the model's family does: their parameters get no gradient.
 
     A distillation token is trained all the same, as it is new. Returns the batch norms in the layers, which are to stay
     in eval mode, as training would change their statistics.
     """
     if layers == 0:
         return []
-    depth = len(model.blocks)
+    layer_of = architecture_of(model).layer_of
     for name, parameter in model.named_parameters():
-        if layer_of(name, depth) < layers and name != "dist_token":
+        if layer_of(name, model) < layers and name != "dist_token":
             parameter.requires_grad_(False)
     return [
         module
         for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and layer_of(name, depth) < layers
+        if isinstance(module, _BatchNorm) and layer_of(name, model) < layers
     ]
 
 

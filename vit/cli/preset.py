@@ -1,0 +1,69 @@
+"""`vit preset`: write a whole params.yaml from what a preset says differs, or list the presets."""
+
+import json
+from pathlib import Path
+
+import click
+
+PARAMS = Path("params.yaml")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--list", "is_list", is_flag=True, help="Say what each preset is, its data, device, time and score.")
+@click.option("--json", "is_json", is_flag=True, help="With --list: print JSON.")
+@click.option("--force", is_flag=True, help="Overwrite a params.yaml that was edited.")
+@click.option("--complete", is_flag=True, help="Keep params.yaml, and add the keys that it lacks at their defaults.")
+def preset(name: str | None, is_list: bool, is_json: bool, force: bool, complete: bool) -> None:
+    """Write the complete, commented params.yaml of preset NAME.
+
+    \b
+    Example:
+      vit preset --list
+      vit preset shapes
+    """
+    if sum([name is not None, is_list, complete]) != 1:
+        raise click.UsageError("give one of NAME, --list and --complete")
+    if is_json and not is_list:
+        raise click.UsageError("--json goes with --list")
+    if is_list:
+        _print_list(is_json)
+    elif name is not None:
+        _write(name, force)
+    else:
+        _complete()
+
+
+def _print_list(is_json: bool) -> None:
+    from vit.config.presets import load_preset, preset_names
+
+    abouts = {name: load_preset(name).about.model_dump(exclude={"recipe"}) for name in preset_names()}
+    if is_json:
+        print(json.dumps(abouts, indent=2, ensure_ascii=False))
+        return
+    for name, about in abouts.items():
+        print(f"{name}: {about.pop('title')}")
+        print("".join(f"    {key.ljust(8)}{value}\n" for key, value in about.items()), end="")
+
+
+def _write(name: str, force: bool) -> None:
+    from vit.config.presets import is_as_written, load_preset
+    from vit.errors import UserError
+    from vit.files import write_text
+
+    text = load_preset(name).text()
+    before = PARAMS.read_text(encoding="utf-8", errors="replace") if PARAMS.exists() else None
+    if before not in (None, text) and not force and not is_as_written(before):
+        raise UserError(f"{PARAMS} was edited; keep a copy of it, and overwrite it with `vit preset {name} --force`")
+    write_text(PARAMS, text)
+    print(f"{PARAMS} is preset {name} now; `dvc repro` runs it")
+
+
+def _complete() -> None:
+    from vit.config.presets import completed
+    from vit.files import write_text
+
+    text, added = completed(PARAMS)
+    if added:
+        write_text(PARAMS, text)
+    print(f"{PARAMS}: {'added ' + ', '.join(added) if added else 'holds every key'}")
