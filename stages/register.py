@@ -19,12 +19,12 @@ from vit.registry.evidence import Candidacy
 from vit.registry.origin import origin_of, write_provenance
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
-from vit.tracking.content import describe_run, weights_digests
+from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests
+from vit.tracking.environment import FILE as ENVIRONMENT
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
 AUDIT, EVALUATION, EXPLAIN = Path("data/audit"), Path("evaluation"), Path("evaluation/explain")
-SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
 MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
@@ -47,11 +47,16 @@ def main() -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as folder:
         published = publish(gather(params, Path(folder)), params.register_.name)
-    unfinished = project_root() / "checkpoints" / published.run.data.tags["content_key"]
-    shutil.rmtree(unfinished, ignore_errors=True)  # only now are the outputs of train in DVC's cache
+    # Only now are the outputs of train in DVC's cache.
+    shutil.rmtree(checkpoints_of(published.run.data.tags["content_key"]), ignore_errors=True)
     state = "published" if published.changed else "everything is published already"
     run, version = published.run.info.run_name, published.version
     print(f"{state}: run '{run}', version {version.version} of '{version.name}', which {published.verdict}")
+
+
+def checkpoints_of(content_key: str) -> Path:
+    """Where the training of this content kept its state, and what it ran on."""
+    return project_root() / "checkpoints" / content_key
 
 
 def gather(params: Params, temporary: Path) -> Content:
@@ -71,7 +76,11 @@ def gather(params: Params, temporary: Path) -> Content:
     version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
     parts = {f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")}
     digests = {"weights_sha256": sha256_of(MODEL / WEIGHTS), **parts, **weights_digests()}
-    provenance = write_provenance(temporary / "provenance", origin_of(description.tags, digests, raw, summary))
+    provenance = write_provenance(
+        temporary / "provenance",
+        origin_of(description.tags, digests, raw, summary),
+        checkpoints_of(description.content_key) / ENVIRONMENT,
+    )
     return Content(
         description=description,
         version_key=version_key,

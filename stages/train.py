@@ -14,6 +14,7 @@ from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference.classifier import Classifier
 from vit.tracking.content import describe_run
+from vit.tracking.environment import FILE as ENVIRONMENT
 from vit.tracking.environment import environment
 from vit.tracking.live import LiveRun
 from vit.training.checkpoint import Checkpoints, Progress
@@ -57,6 +58,7 @@ def main() -> None:
             if teacher is not None:
                 teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())
+            write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
         step = TrainingStep(classifier.model, params.train, compute, world, teacher)
@@ -69,7 +71,6 @@ def main() -> None:
         fit(step, feed, val, progress, checkpoints, show)
         if world.is_first:
             save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
-            write_json(OUT / "environment.json", environment(compute.device))
             write_outputs(progress, feed)
 
 

@@ -14,7 +14,7 @@ from vit.data.decoded import Part
 from vit.data.images import SETTINGS, load_image
 from vit.data.manifest import list_images
 from vit.data.pack import channel_statistics
-from vit.data.sources.embedded import write_shapes
+from vit.data.sources.shapes import fetch_shapes
 from vit.inference.classifier import Classifier
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import choose
@@ -31,7 +31,7 @@ def shapes(folder: Path, per_class: int, seed: int = 0) -> Packed:
     """Packed shapes, class after class, drawn to files in `folder` first."""
     data = preset(folder, "shapes", {"data.shapes_per_class": per_class, "data.seed": seed}).data
     raw = folder / f"raw{seed}"
-    write_shapes(data, raw)
+    fetch_shapes(data, raw, raw)
     rows = list_images(raw)
     images = np.stack([load_image(raw / row.path, (8, 8), 1, "crop") for row in rows])
     return Packed(torch.from_numpy(images), torch.tensor([CLASSES.index(row.label) for row in rows]))

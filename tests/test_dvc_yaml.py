@@ -3,13 +3,17 @@
 import ast
 import hashlib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import REPO
+from vit.config.schema import DataParams
+from vit.data.sources.fetch import SOURCES
 from vit.pipeline import code_of, with_code_dependencies
 from vit.source_code import imported_files, imported_names
+from vit.tracking.content import STAGES_OF_A_TRAINING
 
 STAGES = YAML(typ="safe", pure=True).load(REPO / "dvc.yaml")["stages"]
 
@@ -52,6 +56,21 @@ def test_make_deps_adds_what_is_imported_and_drops_what_is_not(tmp_path):
     after = before.replace("      - gone.py\n", "")
     after += "".join(f"      - {dep}\n" for dep in ("stages/pack.py", "vit/data/seen.py", "vit/deeper.py"))
     assert with_code_dependencies(start + before + end, tmp_path) == start + after + end
+
+
+def test_dvc_watches_what_the_sources_say_and_every_source_can_be_named():
+    watched = {path for source in SOURCES.values() for path in source.watched}
+    assert {dep for dep in STAGES["download"]["deps"] if dep.startswith("$")} == watched
+    assert set(get_args(DataParams.model_fields["source"].annotation)) == SOURCES.keys()
+
+
+def test_the_key_of_a_training_covers_the_code_that_can_change_its_weights_and_no_drawing_or_downloading():
+    code = {path for stage in STAGES_OF_A_TRAINING for path in code_of(stage, REPO)}
+    for path in ("stages/train.py", "vit/training/loop.py", "vit/models/families.py", "vit/data/pack.py"):
+        assert path in code
+    assert not [path for path in code if path.startswith(("vit/data/sources/", "vit/data/audit/"))]
+    imported = set().union(*(imports(path) for path in code))
+    assert not {name.split(".")[0] for name in imported} & {"matplotlib", "kagglehub", "requests"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from vit.data.sources.fetch import SOURCES
 from vit.source_code import import_closure
 
 DVC_YAML = Path("dvc.yaml")
@@ -17,11 +18,13 @@ def code_of(stage: str, root: Path = Path()) -> set[str]:
 
 
 def with_code_dependencies(pipeline: str, root: Path = Path()) -> str:
-    """The text of dvc.yaml with the Python files among each stage's deps as its imports have them; all else is kept."""
+    """The text of dvc.yaml with each stage's code as it imports it, and what sources watch; all else is kept."""
 
     def rewritten(match: re.Match) -> str:
         listed = [line.strip().removeprefix("- ") for line in match[2].splitlines()]
-        others = {dep for dep in listed if not dep.endswith(".py")}
+        others = {dep for dep in listed if not dep.endswith(".py") and not dep.startswith("$")}
+        if match[1] == "download":
+            others |= {path for source in SOURCES.values() for path in source.watched}
         deps = sorted(others | code_of(match[1], root), key=lambda dep: (not dep.startswith("$"), dep))
         return match[0].removesuffix(match[2]) + "".join(f"      - {dep}\n" for dep in deps)
 

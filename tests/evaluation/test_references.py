@@ -6,9 +6,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
+from vit.config.schema import DataParams
 from vit.data.images import load_image
 from vit.data.manifest import list_images
-from vit.data.sources.embedded import write_digits
+from vit.data.sources.digits import fetch_digits
 from vit.evaluation.references import majority_accuracy, svc_accuracy
 
 
@@ -45,7 +46,7 @@ def test_the_support_vectors_guess_where_labels_are_noise():
 def digits(tmp_path_factory) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits in their own order, as our preprocessing reads them, with their labels."""
     raw = tmp_path_factory.mktemp("digits")
-    write_digits(raw)
+    fetch_digits(DataParams(), raw, raw)
     rows = sorted(list_images(raw), key=lambda row: Path(row.path).stem)
     images = np.stack([load_image(raw / row.path, (8, 8), 1, "crop") for row in rows])
     return images, np.array([int(row.label) for row in rows])

@@ -1,5 +1,6 @@
 """Every `model.name` and `model.stem`: sizes, gradients, what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.presets import preset
+from tests.presets import REPO, preset
+from vit.config.model import FAMILIES, family_named
+from vit.config.schema import NEEDS
 from vit.errors import UserError
-from vit.models.families import new_model, set_channels_last
+from vit.models.families import architecture_of, new_model, set_channels_last
 from vit.models.stems import repeatable_max_pool
 from vit.models.vision_transformer import VisionTransformer
 
@@ -160,3 +163,33 @@ def test_a_stored_section_that_this_release_does_not_know_is_refused_by_its_key(
     config = config_of(tmp_path)
     with pytest.raises(UserError, match=rf"model\.{next(iter(wrong))} in its config\.json: .*use the release"):
         new_model(config | {"model": config["model"] | wrong})
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.spelled)
+def test_what_a_family_cannot_do_is_refused_by_the_parameter_and_what_it_can_is_taken(tmp_path, family):
+    name = "torchvision/resnet18" if family.pattern.startswith("torchvision") else family.pattern
+    asked = {
+        "layer_decay": 0.5,
+        "frozen_layers": 1,
+        "parallel": "fsdp",
+        "attention": "math",
+        "grad_checkpointing": True,
+    }
+    for key, value in asked.items():
+        changes = {"model.name": name, f"train.{key}": value}
+        if getattr(family, NEEDS[key][0]):
+            assert getattr(preset(tmp_path, "shapes", changes).train, key) == value
+        else:
+            with pytest.raises(UserError, match=rf"train\.{key} .* is not supported for model\.name {name}; set it to"):
+                preset(tmp_path, "shapes", changes)
+
+
+@pytest.mark.parametrize("name", ["vit", "cnn", "torchvision/resnet18"])
+def test_a_model_is_built_by_the_entry_of_its_family(tmp_path, name):
+    assert architecture_of(built(tmp_path, name=name, image_size=(32, 32))).family is family_named(name)
+
+
+def test_nobody_asks_for_a_family_by_its_name():
+    asked = re.compile(r"""name\s*(==|!=)\s*["'](vit|cnn|torchvision)|isinstance\([^)]*(VisionTransformer|SmallCNN)""")
+    for path in [*(REPO / "vit").rglob("*.py"), *(REPO / "stages").rglob("*.py")]:
+        assert not asked.search(path.read_text(encoding="utf-8")), path

@@ -8,17 +8,21 @@ from pathlib import Path
 from vit.files import write_json
 
 CODE = ("stages", "vit", "dvc.yaml", "params.yaml")
-COPIED = tuple(map(Path, ("params.yaml", "dvc.lock", "training/environment.json", "evaluation/predictions.csv")))
+COPIED = tuple(map(Path, ("params.yaml", "dvc.lock", "evaluation/predictions.csv")))
 AS_GIT_APPLY_READS_IT = ("--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--unified=3")
 PREFIXES = ("--src-prefix=a/", "--dst-prefix=b/")
 
 
-def write_provenance(folder: Path, origin: dict) -> list[Path]:
-    """Gather the files in `folder`: copies of `COPIED`, the change of the code, and `origin` as JSON."""
+def write_provenance(folder: Path, origin: dict, environment: Path) -> list[Path]:
+    """Gather the files in `folder`: copies of `COPIED`, the change of the code, and `origin` as JSON.
+
+    `environment` is what the training ran on; it is missing where DVC's cache gave its outputs, and what an earlier
+    publication recorded then stays.
+    """
     folder.mkdir()
     write_json(folder / "origin.json", origin)
     write_code_diff(folder / "code.diff")
-    for file in COPIED:
+    for file in (*COPIED, *([environment] if environment.is_file() else [])):
         shutil.copyfile(file, folder / file.name)
     return sorted(folder.iterdir())
 

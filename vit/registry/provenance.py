@@ -18,7 +18,7 @@ from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 PARAMS, LOCK, CODE_DIFF = "params.yaml", "dvc.lock", "code.diff"
 ORIGIN, ENVIRONMENT, PREDICTIONS = "origin.json", "environment.json", "predictions.csv"
-FILES = (PARAMS, LOCK, CODE_DIFF, ORIGIN, ENVIRONMENT, PREDICTIONS)
+FILES = (PARAMS, LOCK, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, where it is known
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class Provenance:
         return read_json(self.folder / ORIGIN)
 
     @property
-    def environment(self) -> dict:
-        return read_json(self.folder / ENVIRONMENT)
+    def environment(self) -> dict | None:
+        """What the training ran on; None if its outputs came from DVC's cache before anybody had recorded it."""
+        return read_json(self.folder / ENVIRONMENT) if (self.folder / ENVIRONMENT).is_file() else None
 
     @property
     def stages(self) -> dict[str, dict]:

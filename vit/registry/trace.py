@@ -50,7 +50,9 @@ def traced(provenance: Provenance) -> dict[str, dict]:
         "md5": {out["path"]: out["md5"] for out in outs},
         "params": flatten(YAML(typ="safe", pure=True).load(provenance.folder / PARAMS)),
         "environment": {name: value for name, value in environment.items() if name != "packages"}
-        | environment["packages"],
+        | environment["packages"]
+        if environment
+        else {},
         "metrics": origin["metrics"],
     }
 

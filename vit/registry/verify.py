@@ -66,8 +66,11 @@ def verify(provenance: Provenance, retrain: bool) -> None:
         _say("code", "every file is the one in dvc.lock")
         made_before = [name for name in stages if name not in (TRAIN, EVALUATE)]
         _say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
-        for difference in differences(provenance.environment, environment("cpu")):
-            _say("environment", difference)
+        if provenance.environment is None:
+            _say("environment", "of the training is not recorded, as its outputs came from DVC's cache")
+        else:
+            for difference in differences(provenance.environment, environment("cpu")):
+                _say("environment", difference)
         _reproduce(state, EVALUATE)
         count, largest = compare_predictions(
             provenance.folder / PREDICTIONS, state.folder / "evaluation" / PREDICTIONS, provenance.title

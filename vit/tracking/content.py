@@ -13,14 +13,17 @@ from vit.config.schema import Params
 from vit.files import read_json, sha256_of
 from vit.tracking.run import RunDescription
 
-STAGES_OF_A_TRAINING = ("download", "split", "pack", "weights", "train")
+# Whose code can change the weights. That of the stages before pack cannot, other than by the images and the split.
+STAGES_OF_A_TRAINING = ("pack", "train")
+SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 
 
 def describe_run(params: Params, compute: dict) -> RunDescription:
     """Key, name, parameters and tags of the run of a training with `params`; `compute` is what its `auto` came to.
 
-    The key hashes the parameters of the blocks up to train, the images, the weights that it starts or learns from, the
-    code of the stages up to train as dvc.yaml lists it, and `compute`, which decides on the last bits of the weights.
+    The key hashes the parameters of the sections up to train, the images and their split, the weights that it starts or
+    learns from, the code of pack and train as dvc.yaml lists it, and `compute`, which decides on the last bits of the
+    weights. So neither a changed figure nor a changed source of the same images makes it another training.
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}
@@ -28,6 +31,7 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
     parts = [
         json.dumps(blocks, sort_keys=True),
         raw["sha256"],
+        sha256_of(*SPLIT_FILES),
         json.dumps(weights_digests(), sort_keys=True),
         sha256_of(*code_of_a_training()),
         json.dumps(compute, sort_keys=True),
@@ -50,7 +54,7 @@ def weights_digests() -> dict[str, str]:
 
 
 def code_of_a_training() -> list[Path]:
-    """The Python files among the deps of the stages up to train, sorted."""
+    """The Python files among the deps of the stages whose code can change the weights, sorted."""
     stages = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
     deps = {dep for stage in STAGES_OF_A_TRAINING for dep in stages[stage]["deps"]}
     return [Path(dep) for dep in sorted(deps) if dep.endswith(".py")]

@@ -1,9 +1,13 @@
-"""What a training ran on: written beside its outputs, as weights repeat to the byte on one type of machine only."""
+"""What a training ran on: weights repeat to the byte on one type of machine only.
+
+It is recorded beside the checkpoints, never in an output of a stage, which is to be the same on every machine.
+"""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+FILE = "environment.json"
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safetensors", "mlflow", "dvc")
 
 

@@ -2,34 +2,45 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from vit.config.schema import DataParams
 from vit.data.manifest import PARTS, given_part, list_images
-from vit.data.sources.embedded import write_digits, write_shapes
-from vit.data.sources.folder import copy_source
+from vit.data.sources.digits import fetch_digits
+from vit.data.sources.folder import fetch_folder
 from vit.data.sources.kaggle import fetch_kaggle
+from vit.data.sources.shapes import fetch_shapes
 from vit.data.sources.torchvision_sets import fetch_torchvision
-from vit.errors import UserError
-from vit.files import project_root
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a source is fetched, and the paths that DVC must watch for it, as dvc.yaml spells them.
+
+    `fetch(data, raw, tables)` fills `raw` with `<class>/[train|val|test/]<file>` and `tables` with the CSV files that
+    lie beside the classes. It returns what is known of the source: `version`, and where it applies title, owner,
+    licence, url, citation; `ignored`, the files that are no images; `skipped_links`. It raises UserError if the source
+    is missing, unreachable, broken or holds no classes.
+    """
+
+    fetch: Callable[[DataParams, Path, Path], dict]
+    watched: tuple[str, ...] = ()
+
+
+SOURCES = {
+    "digits": Source(fetch_digits),
+    "shapes": Source(fetch_shapes),
+    "folder": Source(fetch_folder, watched=("${data.path}",)),
+    "kaggle": Source(fetch_kaggle),
+    "torchvision": Source(fetch_torchvision),
+}
 
 
 def fetch(data: DataParams, raw: Path, tables: Path) -> dict:
-    """Fill `raw` with `<class>/[train|val|test/]<file>` and `tables` with the CSV files that lie beside the classes.
-
-    Returns what is known of the source: `version`; for Kaggle its title, owner, licence, url and citation as far as
-    Kaggle gives them; `ignored`, the files that are no images by their ending; `skipped_links`.
-    Raises UserError when the source is missing, unreachable, broken or holds no classes.
-    """
-    if data.source == "digits":
-        return {"version": write_digits(raw)}
-    if data.source == "shapes":
-        return {"version": write_shapes(data, raw)}
-    if data.source == "folder":
-        return copy_source(_absolute(data.path), raw, tables)
-    if data.source == "kaggle":
-        return fetch_kaggle(data, raw, tables)
-    return {"version": fetch_torchvision(data.torchvision_name, raw)}
+    """Fetch `data.source`, as its entry in SOURCES does."""
+    return SOURCES[data.source].fetch(data, raw, tables)
 
 
 def describe(raw: Path) -> dict:
@@ -45,15 +56,3 @@ def describe(raw: Path) -> dict:
     if parts.total() == classes.total():
         record["parts"] = {part: parts[part] for part in PARTS if parts[part]}
     return record | {"sha256": digest.hexdigest()}
-
-
-def _absolute(path: str) -> Path:
-    if path.split("/")[0] == "~":
-        raise UserError(f"data.path '{path}': DVC does not know '~'; set data.path={Path(path).expanduser()}")
-    absolute = project_root() / path
-    if not Path(path).is_absolute() and Path.cwd() != project_root():
-        # The copy that such a run works in holds what git tracks: a folder of images is missing there or not whole.
-        raise UserError(
-            f"data.path '{path}' is relative, which a queue or temp run cannot follow; set data.path={absolute}"
-        )
-    return absolute

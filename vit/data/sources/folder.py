@@ -7,11 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from vit.config.schema import DataParams
 from vit.data.images import SUFFIXES
 from vit.data.sources.archives import ENDINGS, require_space, unpack
 from vit.data.sources.layout import Placed, arrange
 from vit.errors import UserError
-from vit.files import temporary_folder
+from vit.files import project_root, temporary_folder
 
 log = logging.getLogger("vit")
 
@@ -27,6 +28,23 @@ class Found(NamedTuple):
     others: list[Path]
     folders: list[Path]
     links: list[Path]
+
+
+def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
+    """Copy the folder or archive `data.path`, as `copy_source` does."""
+    return copy_source(_absolute(data.path), raw, tables)
+
+
+def _absolute(path: str) -> Path:
+    if path.split("/")[0] == "~":
+        raise UserError(f"data.path '{path}': DVC does not know '~'; set data.path={Path(path).expanduser()}")
+    absolute = project_root() / path
+    if not Path(path).is_absolute() and Path.cwd() != project_root():
+        # The copy that such a run works in holds what git tracks: a folder of images is missing there or not whole.
+        raise UserError(
+            f"data.path '{path}' is relative, which a queue or temp run cannot follow; set data.path={absolute}"
+        )
+    return absolute
 
 
 def copy_source(source: Path, raw: Path, tables: Path) -> dict:

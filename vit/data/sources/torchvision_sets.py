@@ -8,6 +8,7 @@ from functools import partial
 from numbers import Integral
 from pathlib import Path
 
+from vit.config.schema import DataParams
 from vit.errors import UserError
 from vit.files import temporary_folder
 
@@ -17,19 +18,20 @@ log = logging.getLogger("vit")
 PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 
 
-def fetch_torchvision(name: str, target: Path) -> str:
-    """Write the images of `torchvision.datasets.<name>` as PNG to `<class>/<part>/<number>.png`; return the version.
+def fetch_torchvision(data: DataParams, raw: Path, tables: Path) -> dict:
+    """Write the images of `data.torchvision_name` as PNG to `raw`/<class>/<part>/<number>.png.
 
     Without an official train and test part: `<class>/<number>.png`. Raises UserError if there is no such
     classification data set or it cannot be downloaded.
     """
     import torchvision
 
+    name = data.torchvision_name
     dataset_class = getattr(torchvision.datasets, name, None)
     arguments = inspect.signature(dataset_class).parameters if inspect.isclass(dataset_class) else {}
     if not {"download", "kwargs"} & set(arguments):
         raise UserError(f"data.torchvision_name '{name}' is no downloadable data set of torchvision.datasets")
-    with temporary_folder(target.parent / "downloads") as downloads:
+    with temporary_folder(raw.parent / "downloads") as downloads:
         try:
             parts = _open_parts(partial(dataset_class, root=downloads, download=True), arguments)
         except (OSError, RuntimeError, ValueError, TypeError) as error:
@@ -39,8 +41,8 @@ def fetch_torchvision(name: str, target: Path) -> str:
             log.info(f"{name}: parts {', '.join(parts)} are pooled, as one of train and test is missing")
         for part, dataset in parts.items():
             prefix = f"{part}/" if keeps_parts else f"{part}_" if len(parts) > 1 else ""
-            _write_images(dataset, target, prefix)
-    return f"torchvision {torchvision.__version__}"
+            _write_images(dataset, raw, prefix)
+    return {"version": f"torchvision {torchvision.__version__}"}
 
 
 def _open_parts(open_part: Callable, arguments: Iterable[str]) -> dict[str, Sequence]:
