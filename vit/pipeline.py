@@ -22,8 +22,9 @@ def with_code_dependencies(pipeline: str, root: Path = Path()) -> str:
 
     def rewritten(match: re.Match) -> str:
         listed = [line.strip().removeprefix("- ") for line in match[2].splitlines()]
-        others = {dep for dep in listed if not dep.endswith(".py") and not dep.startswith("$")}
+        others = {dep for dep in listed if not dep.endswith(".py")}
         if match[1] == "download":
+            others = {dep for dep in others if not dep.startswith("$")}
             others |= {path for source in SOURCES.values() for path in source.watched}
         deps = sorted(others | code_of(match[1], root), key=lambda dep: (not dep.startswith("$"), dep))
         return match[0].removesuffix(match[2]) + "".join(f"      - {dep}\n" for dep in deps)
