@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps reference test test-slow bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps reference test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -11,7 +11,7 @@ $(shell rm -f .venv/run.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 15
 
 repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something changed, publish to MLflow
 	@dvc repro
@@ -41,6 +41,9 @@ test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 test-slow: .venv/test.stamp  ## Run the longer proofs: a store that is away, deleted runs, cleaning up
 	python -m pytest -m slow
 
+test-pythons:  ## Run the tests on every Python from 3.11 to 3.14 found here, each in a fresh clone of the last commit
+	.ci/test-pythons 3.11 3.12 3.13 3.14
+
 bench-data: .venv/run.stamp  ## Measure the input pipeline on JPEGs: make bench-data FRAMES=folder
 	python -m benchmarks.data --frames $(FRAMES) --out benchmarks/data.json
 
@@ -67,10 +70,11 @@ clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs d
 distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	git clean -dfX
 
-.venv/run.stamp: requirements.txt constraints.txt
+.venv/run.stamp: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(if $(TORCH_INDEX),.venv/bin/pip install --quiet --index-url $(TORCH_INDEX) $(shell sed -nE 's/^(torch(vision)?==[^ ]+).*/\1/p' requirements.txt))
 	.venv/bin/pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	.venv/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp requirements-test.txt

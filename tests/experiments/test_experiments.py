@@ -10,6 +10,7 @@ from tests.experiments.sweep import PARAMS, PARAMS_OF_OTHER_IMAGES, PARAMS_OF_TH
 from tests.store import look, stages_run
 from vit.files import read_table
 from vit.inference.classifier import Classifier
+from vit.release import VERSION
 
 
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
@@ -20,6 +21,8 @@ def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
     assert all(run.info.status == "FINISHED" for run in held.runs)
     assert {run.info.run_name for run in held.runs} == set(swept.run("dvc exp list --name-only").stdout.split())
     assert [str(version.version) for version in held.versions] == ["1", "2"]
+    assert {one.tags["vit_version"] for one in held.versions} == {VERSION}
+    assert {run.data.tags["vit_version"] for run in held.runs} == {VERSION}
     assert held.aliases["champion"] in ("1", "2")
     first, second = sorted(held.versions, key=lambda version: version.tags["gate/champion"] != "none")
     assert first.tags["gate/outcome"] == "first champion" and second.tags["gate/champion"] == str(first.version)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,7 @@ from tests.serving.conftest import clean_environment
 from tests.serving.pictures import encoded, good, picture
 from tests.shapes import CLASSES
 from tests.test_dvc_yaml import imports
-from vit.registry.served import SERVED_WITH
-from vit.source_code import import_closure
+from vit.registry.served import SERVED_WITH, served_code
 
 FILES = [good(seed, kind) for seed, kind in enumerate(("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"))]
 
@@ -79,8 +79,11 @@ try:
     ask(max_rows=5)
 except mlflow.MlflowException as refused:
     answers["max_rows"] = str(refused)
-import vit
-print(json.dumps(answers | {"code": list(vit.__path__), "path": sys.path}))
+model = mlflow.pyfunc.load_model(sys.argv[1])
+explained = model.predict(pandas.DataFrame({"image": texts}), params={"explain": True})
+answers["explained"] = ["explanation" in answer for answer in explained]
+code = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "vit"}
+print(json.dumps(answers | {"code": code, "path": sys.path}))
 """
 
 
@@ -100,7 +103,9 @@ def clean(served, tmp_path_factory) -> dict:
 
 
 def test_the_model_answers_as_here_in_a_clean_process_that_does_not_know_the_repo(served, clean, right):
-    assert str(REPO) not in clean["path"] and all(str(served.model) in place for place in clean["code"])
+    assert str(REPO) not in clean["path"] and all(clean["explained"])
+    code = {name: Path(file).relative_to(served.model / "code").as_posix() for name, file in clean["code"].items()}
+    assert set(code.values()) <= set(served_code()) and code["vit.evaluation.explain"] == "vit/evaluation/explain.py"
     for one, other in zip(clean["float32"], right, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
@@ -117,9 +122,14 @@ def test_who_serves_may_set_the_limits_anew(clean):
     assert "more than 5 rows" in clean["max_rows"]
 
 
+@pytest.mark.parametrize("package", ["cli", "registry", "tracking", "data/sources", "data/audit"])
+def test_what_travels_with_the_model_knows_nothing_of(package):
+    assert [file for file in served_code() if file.startswith(f"vit/{package}/")] == []
+
+
 def test_what_travels_with_the_model_imports_nothing_that_its_requirements_lack():
-    paths = import_closure(REPO, "vit/serving/pyfunc.py") | import_closure(REPO, "vit/evaluation/explain.py")
-    names = {name.split(".")[0] for path in paths - {"vit/models/baselines.py"} for name in imports(path)}
+    paths = set(served_code()) - {"vit/models/baselines.py"}
+    names = {name.split(".")[0] for path in paths for name in imports(path)}
     # torchvision, which it imports late, is added for a model from there.
     names |= {name.split(".")[0] for name in imports("vit/models/baselines.py", at_start_only=True)}
     packages = {"PIL": "pillow", "ruamel": "ruamel.yaml"}

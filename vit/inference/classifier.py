@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from vit.config.schema import PackParams
+from vit.config.data import PackParams
 from vit.data.batches import normalize, to_unit
 from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError

@@ -10,8 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from vit.config.model import CNN, FAMILIES, TORCHVISION, VIT, Family, family_named
-from vit.config.schema import ModelParams
+from vit.config.model import CNN, FAMILIES, TORCHVISION, VIT, Family, ModelParams, family_named
 from vit.errors import UserError
 from vit.models.baselines import SmallCNN, torchvision_model
 from vit.models.stems import ConvStem

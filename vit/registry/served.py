@@ -1,6 +1,9 @@
-"""The folder that MLflow serves: this package's code, the two files of the model, and the settings of serving."""
+"""The folder that MLflow serves: the code of serving, the two files of the model, and the settings of serving."""
 
+import hashlib
 import json
+import shutil
+import tempfile
 import warnings
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -8,11 +11,25 @@ from pathlib import Path
 import mlflow
 
 from vit.config.model import family_named
-from vit.files import read_json, sha256_of
+from vit.files import read_json
 from vit.registry.versions import CONFIG
+from vit.release import VERSION
+from vit.source_code import import_closure
 
-PACKAGE = Path(__file__).parents[1]
-SERVED_WITH = ("mlflow", "httptools", "torch", "numpy", "pandas", "pillow", "psutil", "ruamel.yaml", "safetensors")
+ROOT = Path(__file__).parents[2]  # of the package's files: the repo, or site-packages
+SERVED = "vit/serving/pyfunc.py"
+SERVED_WITH = (
+    "mlflow",
+    "httptools",
+    "torch",
+    "numpy",
+    "pandas",
+    "pillow",
+    "psutil",
+    "pydantic",
+    "ruamel.yaml",
+    "safetensors",
+)
 
 
 def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) -> None:
@@ -23,24 +40,38 @@ def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) 
     """
     from vit.serving.pyfunc import SIGNATURE  # late, as the import also names the model to serve to MLflow
 
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        for file in served_code():
+            (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, Path(folder) / file)
         warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
         mlflow.pyfunc.save_model(
             path=path,
-            python_model=str(PACKAGE / "serving" / "pyfunc.py"),
+            python_model=str(ROOT / SERVED),
             artifacts={"model": str(model_folder)},
-            code_paths=[str(PACKAGE)],
+            code_paths=[f"{folder}/vit"],
             signature=SIGNATURE,
             model_config=settings,
             pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in _packages(model_folder)],
+            metadata={"vit_version": VERSION},
         )
+
+
+def served_code(root: Path = ROOT) -> list[str]:
+    """The files that serving imports, and what makes packages of their folders; sorted, relative to `root`."""
+    modules = import_closure(root, SERVED)
+    folders = {folder for module in modules for folder in Path(module).parents[:-1]}
+    return sorted(modules | {(folder / "__init__.py").as_posix() for folder in folders})
+
+
+def served_key(settings: dict[str, int | str], root: Path = ROOT) -> str:
+    """A digest of what `save_served` adds to the weights: with another one, a version is written again."""
+    digest = hashlib.sha256()
+    for file in served_code(root):
+        digest.update(file.encode() + b"\0" + hashlib.sha256((root / file).read_bytes()).digest())
+    return f"{digest.hexdigest()[:12]} {json.dumps(settings, sort_keys=True)}"
 
 
 def _packages(model_folder: Path) -> tuple[str, ...]:
     name = read_json(model_folder / CONFIG)["model"].get("name", "vit")
     return (*SERVED_WITH, *family_named(name).requirements)
-
-
-def served_key(settings: dict[str, int | str]) -> str:
-    """A digest of what `save_served` adds to the weights: with another one, a version is written again."""
-    return f"{sha256_of(*sorted(PACKAGE.rglob('*.py')))[:12]} {json.dumps(settings, sort_keys=True)}"

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from vit.config.params_file import flatten
 from vit.config.schema import Params
 from vit.files import read_json, sha256_of
+from vit.release import VERSION
 from vit.tracking.run import RunDescription
 
 # Whose code can change the weights. That of the stages before pack cannot, other than by the images and the split.
@@ -65,6 +66,7 @@ def _origin() -> dict[str, str]:
     tags = {
         "mlflow.source.git.commit": commit,
         "git_dirty": str(bool(_git("status", "--porcelain", "--", "stages", "vit", "dvc.yaml", "params.yaml"))).lower(),
+        "vit_version": VERSION,
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc_exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "mlflow.parentRunId": os.environ.get("MLFLOW_RUN_ID", ""),  # set by `mlflow run`
