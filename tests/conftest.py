@@ -14,7 +14,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -111,6 +113,16 @@ def free_port() -> int:
         return opened.getsockname()[1]
 
 
+@cache
+def program_of_the_clone() -> TemporaryDirectory:
+    """A folder with a `vit` that runs the code of the folder it is called in, as no clone is installed itself."""
+    folder = TemporaryDirectory()
+    program = Path(folder.name, "vit")
+    program.write_text('#!/bin/sh\nexec python -m vit "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
 def clone(folder: Path) -> Project:
     """The files of the working tree that git does not ignore, as a new git repo with one commit."""
     names = subprocess.run(
@@ -127,7 +139,7 @@ def clone(folder: Path) -> Project:
         name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "MAKE", "GIT_"))
     }
     env = ours | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([program_of_the_clone().name, str(Path(sys.executable).parent), os.environ["PATH"]]),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_AUTHOR_NAME": "Test",
         "GIT_AUTHOR_EMAIL": "test@example.org",
@@ -244,16 +256,3 @@ def project(first_repro) -> Iterator[Project]:
     """The trained clone that the session's tests share; parameters are put back after each test."""
     yield first_repro[0]
     first_repro[0].run("git checkout -q params.yaml")
-
-
-@pytest.fixture
-def client(tmp_path, monkeypatch):
-    """The client of a new store, in a repo whose params.yaml is the shapes preset."""
-    from tests.presets import write_preset  # late, as OMP_NUM_THREADS above is read when NumPy is loaded
-    from vit.tracking.store import open_store
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # unset; MLflow exports it, which must not outlive the test
-    write_preset(tmp_path / "params.yaml", "shapes")
-    return open_store().client

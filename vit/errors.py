@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from vit.files import project_root
 
@@ -29,7 +30,7 @@ def run_program(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         log.debug("stopped by a user error", exc_info=True)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
@@ -39,10 +40,22 @@ def run_program(main: Callable[[], None]) -> None:
         raise
 
 
+def one_line(error: Exception) -> str:
+    """Its message without line breaks."""
+    return " ".join(str(error).split())
+
+
+class LogFile(RotatingFileHandler):
+    """Makes its folder with its first line: a command that has nothing to log leaves nothing behind."""
+
+    def _open(self):
+        Path(self.baseFilename).parent.mkdir(exist_ok=True)
+        return super()._open()
+
+
 def _configure_logging() -> None:
-    folder = project_root() / "logs"
-    folder.mkdir(exist_ok=True)
-    to_file = RotatingFileHandler(folder / "vit.log", maxBytes=2**20, backupCount=1, delay=True, encoding="utf-8")
+    path = project_root() / "logs" / "vit.log"
+    to_file = LogFile(path, maxBytes=2**20, backupCount=1, delay=True, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     to_person = logging.StreamHandler(sys.stderr)
     to_person.setLevel(logging.INFO)

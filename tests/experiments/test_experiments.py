@@ -147,7 +147,7 @@ def test_a_sweep_over_models_and_sizes_draws_the_data_hunger_curve_and_leaves_th
     runs = [held.client.get_run(version.run_id) for version in held.versions[-4:]]
     assert len({run.data.tags["test_sha256"] for run in runs}) == 1
     assert sorted(run.data.metrics["train_images"] for run in runs) == [40, 40, 160, 160]
-    command = from_readme("python -m vit.data_hunger")
+    command = from_readme("vit data-hunger")
     assert "--out data_hunger.png --csv data_hunger.csv" in command
     lines = swept.run(command).stdout.splitlines()
     assert sum("minus cnn" in line for line in lines) >= 2
@@ -172,6 +172,6 @@ def test_a_sweep_over_folds_gives_mean_and_spread_and_leaves_the_champion(swept)
     tests = [held.client.get_run(version.run_id) for version in held.versions[-2:]]
     scores = [run.data.metrics["test_accuracy"] for run in tests]
     assert {run.data.params["split.fold"] for run in tests} == {"0", "1"}
-    lines = [line.split() for line in swept.run(from_readme("python -m vit.folds")).stdout.splitlines()]
+    lines = [line.split() for line in swept.run(from_readme("vit folds")).stdout.splitlines()]
     assert [line[0] for line in lines] == ["fold", "0", "1", "mean", "std"]
     assert float(lines[3][1]) == pytest.approx(sum(scores) / 2, abs=1e-4)

@@ -141,7 +141,7 @@ def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, data
             (run,), (version,) = held.runs, held.versions
             assert held.aliases == {"champion": str(version.version), "challenger": str(version.version)}
             assert any(key.endswith("model.safetensors") for key in objects(url, f"mlflow-{database.__name__}/"))
-            verified = project.run(from_readme("python -m vit.registry verify"), MLFLOW_TRACKING_URI=address).stdout
+            verified = project.run(from_readme("vit registry verify"), MLFLOW_TRACKING_URI=address).stdout
             assert "verified: " in verified
         if database is postgres:
             assert rows(uri, "SELECT run_uuid, status FROM runs") == [(run.info.run_id, "FINISHED")]

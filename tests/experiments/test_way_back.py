@@ -46,7 +46,7 @@ def what_is_the_users(project: Project) -> dict[str, object]:
 
 
 def test_trace_names_commit_experiment_data_parameters_machine_and_scores(later):
-    traced = json.loads(later.run(of_version_1(from_readme("python -m vit.registry trace")) + " --json").stdout)
+    traced = json.loads(later.run(of_version_1(from_readme("vit registry trace")) + " --json").stdout)
     held = look(later)
     version, (run,) = held.versions[0], [run for run in held.runs if run.info.run_id == held.versions[0].run_id]
     assert traced["code"]["commit"] == later.run("git rev-parse HEAD~2").stdout.strip()
@@ -68,7 +68,7 @@ def test_trace_names_commit_experiment_data_parameters_machine_and_scores(later)
 
 
 def test_trace_prints_the_same_for_a_person(later):
-    lines = later.run(of_version_1(from_readme("python -m vit.registry trace"))).stdout.splitlines()
+    lines = later.run(of_version_1(from_readme("vit registry trace"))).stdout.splitlines()
     commit = later.run("git rev-parse HEAD~2").stdout.strip()
     assert [line for line in lines if not line.startswith(" ")] == [
         *("model", "code", "experiment", "data", "md5", "params", "environment", "metrics")
@@ -79,7 +79,7 @@ def test_trace_prints_the_same_for_a_person(later):
 
 def test_verify_rebuilds_the_state_evaluates_the_published_weights_and_touches_nothing_of_the_users(later):
     before = what_is_the_users(later)
-    said = later.run(of_version_1(from_readme("python -m vit.registry verify"))).stdout.splitlines()
+    said = later.run(of_version_1(from_readme("vit registry verify"))).stdout.splitlines()
     assert [line.split()[0] for line in said] == ["model", "commit", "code", "data", "predictions", "verified:"]
     assert "the DVC cache" in said[3] and "all 80 labels equal" in said[4]
     assert said[-1] == "verified: the state that made version 1 of 'vit' gives its published predictions"
@@ -89,7 +89,7 @@ def test_verify_rebuilds_the_state_evaluates_the_published_weights_and_touches_n
 def test_an_interrupted_verify_leaves_no_worktree_and_no_process(later):
     before = what_is_the_users(later)
     verify = subprocess.Popen(
-        ["python", "-m", "vit.registry", "verify", MODEL],
+        ["vit", "registry", "verify", MODEL],
         cwd=later.folder,
         env=later.env,
         stdout=subprocess.PIPE,
@@ -115,7 +115,7 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
     kept = weights.read_bytes()
     weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     try:
-        failed = later.run(f"python -m vit.registry verify {MODEL}", succeeds=False)
+        failed = later.run(f"vit registry verify {MODEL}", succeeds=False)
     finally:
         weights.write_bytes(kept)
     assert failed.stderr == (
@@ -128,7 +128,7 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
     [("models:/vit@nobody", "no model 'models:/vit@nobody' in the registry"), ("model", "'model' is no registered")],
 )
 def test_a_model_that_is_not_there_ends_in_one_line(later, uri, message):
-    failed = later.run(f"python -m vit.registry trace {uri}", succeeds=False)
+    failed = later.run(f"vit registry trace {uri}", succeeds=False)
     assert failed.stderr.startswith(f"error: {message}") and failed.stderr.count("\n") == 1
 
 
@@ -138,7 +138,7 @@ def test_after_make_push_a_lost_cache_comes_back_by_verify_and_by_make_pull(late
     later.run(f"{add.removesuffix('/mnt/backup/vit')} ../backup")
     later.run(f"{from_readme('make push')} {INSTALLED}")
     shutil.rmtree(later.folder / ".dvc/cache")
-    said = later.run(f"python -m vit.registry verify {MODEL}").stdout
+    said = later.run(f"vit registry verify {MODEL}").stdout
     assert "from the DVC remote" in said and "verified: " in said
 
     shutil.rmtree(later.folder / ".dvc/cache")
@@ -151,7 +151,7 @@ def test_after_make_push_a_lost_cache_comes_back_by_verify_and_by_make_pull(late
 @pytest.mark.slow
 def test_training_again_in_the_rebuilt_state_gives_the_same_bytes(later):
     before = what_is_the_users(later)
-    said = later.run(f"{of_version_1(from_readme('python -m vit.registry verify'))} --retrain").stdout
+    said = later.run(f"{of_version_1(from_readme('vit registry verify'))} --retrain").stdout
     assert "equal byte for byte" in said
     assert said.endswith("gives its published predictions, and training there gives its weights\n")
     assert what_is_the_users(later) == before
@@ -171,7 +171,7 @@ def test_other_predictions_than_the_published_ones_end_in_one_line(later):
     rows[5] = ",".join(changed)
     predictions.write_text("\n".join(rows) + "\n")
     try:
-        failed = later.run(f"python -m vit.registry verify {MODEL}", succeeds=False)
+        failed = later.run(f"vit registry verify {MODEL}", succeeds=False)
     finally:
         predictions.write_text(kept)
     assert failed.stderr.startswith(f"error: version 1 of 'vit' is not verified: {path} was {other}")

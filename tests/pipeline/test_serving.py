@@ -1,4 +1,4 @@
-"""The champion behind `mlflow models serve`, `python -m vit.predict` and the MLflow UI."""
+"""The champion behind `mlflow models serve`, `vit predict` and the MLflow UI."""
 
 import base64
 import csv
@@ -127,7 +127,7 @@ def test_a_port_in_use_is_named_and_the_exit_status_is_not_zero(project):
 
 
 def test_predict_prints_label_and_confidence_of_the_champion(project):
-    printed = project.run(from_readme("python -m vit.predict data/raw/3/")).stdout
+    printed = project.run(from_readme("vit predict data/raw/3/")).stdout
     assert printed.startswith("data/raw/3/") and ": 3 (" in printed and printed.strip().endswith("%)")
 
 
@@ -141,7 +141,7 @@ def test_predict_prints_label_and_confidence_of_the_champion(project):
     ],
 )
 def test_predict_ends_a_mistake_in_one_line(project, arguments, message):
-    refused = project.run(f"python -m vit.predict {arguments}", succeeds=False)
+    refused = project.run(f"vit predict {arguments}", succeeds=False)
     assert refused.stderr.startswith("error: ") and message in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert "Traceback" in project.read("logs/vit.log")

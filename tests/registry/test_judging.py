@@ -117,7 +117,7 @@ def test_a_version_that_was_champion_returns_only_by_hand(three, client, back_to
         set_champion_by_other_means(client, back_to)
     else:
         client.delete_registered_model_alias("vit", "champion")
-    said = "was champion before and returns only by hand: python -m vit.registry promote 3 --reason TEXT"
+    said = "was champion before and returns only by hand: vit registry promote 3 --reason TEXT"
     assert verdict(three[2]) == said and champion(client) == back_to
 
 

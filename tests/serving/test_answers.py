@@ -27,9 +27,10 @@ def right(served) -> list[dict]:
     return served.classifier.classify([BytesIO(file) for file in FILES])
 
 
-def test_an_answer_holds_label_confidence_every_class_and_the_version(served, right):
+def test_a_prediction_holds_label_index_confidence_every_class_and_the_version(served, right):
     for one, other in zip(served.ask(*FILES), right, strict=True):
-        assert list(one) == ["label", "confidence", "probabilities", "model_version"]
+        assert list(one) == ["label", "index", "confidence", "probabilities", "model_version"]
+        assert CLASSES[one["index"]] == one["label"]
         assert (one["label"], one["confidence"]) == (other["label"], pytest.approx(other["confidence"], abs=1e-5))
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
         assert list(one["probabilities"].values()) == sorted(one["probabilities"].values(), reverse=True)
@@ -43,11 +44,12 @@ def test_top_k_keeps_the_likeliest_classes(served, right, top_k):
         assert list(one["probabilities"]) == likeliest
 
 
-def test_below_the_threshold_the_label_is_unknown_and_the_confidence_stays(served, right):
+def test_below_the_threshold_the_label_is_unknown_without_index_and_the_confidence_stays(served, right):
     between = (min(one["confidence"] for one in right) + max(one["confidence"] for one in right)) / 2
     labels = [one["label"] if one["confidence"] >= between else "unknown" for one in right]
     answers = served.ask(*FILES, threshold=between)
     assert [one["label"] for one in answers] == labels and len(set(labels) - {"unknown"}) < len(set(labels))
+    assert [one["index"] for one in answers] == [-1 if one == "unknown" else CLASSES.index(one) for one in labels]
     assert [one["confidence"] for one in answers] == pytest.approx([one["confidence"] for one in right], abs=1e-5)
 
 

@@ -21,10 +21,10 @@ from tests.conftest import clone
 from tests.presets import write_preset
 from vit.errors import UserError
 from vit.evaluation.explain import require_attention
-from vit.export import TOLERANCE, check_parity, to_torch
 from vit.files import read_json, read_table
 from vit.inference.classifier import Classifier
 from vit.inference.complexity import cost_of
+from vit.inference.export import TOLERANCE, check_parity, to_torch
 from vit.registry.served import save_served
 from vit.serving.refusal import Refusal
 
@@ -101,7 +101,7 @@ def test_it_is_served_with_the_packages_that_it_needs_and_answers_as_evaluated(p
     classes = read_json(Path("model/config.json"))["classes"]
     found = [[answer["probabilities"][one] for one in classes] for answer in served.predict(rows)]
     np.testing.assert_allclose(found, expected[:8], atol=1e-5)
-    with pytest.raises(Refusal, match="no attention to explain an answer by"):
+    with pytest.raises(Refusal, match="no attention to explain a prediction by"):
         served.predict(rows, params={"explain": True})
 
 

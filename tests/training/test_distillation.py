@@ -12,8 +12,8 @@ from tests.training.common import HARD, RICH, params_for, same
 from vit.config.schema import TrainParams
 from vit.data.batches import Packed, normalize, to_unit
 from vit.evaluation.explain import explanation_png
-from vit.export import check_parity, to_torch
 from vit.inference.classifier import Classifier
+from vit.inference.export import check_parity, to_torch
 from vit.training.checkpoint import Progress
 from vit.training.distillation import answers_of, training_loss
 

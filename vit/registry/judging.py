@@ -52,7 +52,7 @@ def _settled(
         return "is champion"
     if WAS_CHAMPION in candidate.tags:
         past = "was rolled back" if ROLLED_BACK in candidate.tags else "was champion before"
-        return f"{past} and returns only by hand: python -m vit.registry promote {candidate.version} --reason TEXT"
+        return f"{past} and returns only by hand: vit registry promote {candidate.version} --reason TEXT"
     if not candidacy.may_lead:
         if candidate.tags.get("gate/outcome") != NEVER_LEADS.outcome:
             _keep(client, name, candidate, champion, NEVER_LEADS, {})

@@ -5,11 +5,6 @@ from vit.inference.classifier import Classifier
 from vit.registry.gate import CHAMPION
 from vit.registry.versions import downloaded
 
-MODEL_HELP = (
-    "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/models/KEY or any other URI that MLflow downloads from, or a "
-    "folder such as `model`; the champion if not given"
-)
-
 
 def load_classifier(model_uri: str | None) -> Classifier:
     """On the CPU. Raises UserError if there is no such model."""

@@ -51,6 +51,11 @@ def images_of(model_uri: str) -> list[dict[str, str]]:
     return read_published_table(find_named_run(open_store(), model_uri), "audit/images.csv")
 
 
+def predictions_of(run: Run) -> list[dict[str, str]]:
+    """A row per test image. Raises UserError if the run has none."""
+    return read_published_table(run, "evaluation/predictions.csv")
+
+
 def read_published_table(run: Run, path: str) -> list[dict[str, str]]:
     """The rows of a CSV among the artifacts of `run`. Raises UserError if it has none of that path."""
     with tempfile.TemporaryDirectory() as folder:

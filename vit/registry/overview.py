@@ -1,10 +1,8 @@
-"""`python -m vit.registry list` and `diff`: what versions there are, how they did, and in what two of them differ."""
+"""What versions there are, how they did, and in what two of them differ."""
 
-import argparse
+from collections.abc import Sequence
 from statistics import NormalDist
 
-from vit.config.params_file import load_params
-from vit.config.schema import Params
 from vit.registry.champions import ROLLED_BACK
 from vit.registry.versions import find_version, registry
 
@@ -12,45 +10,35 @@ DATA = ("train_sha256", "val_sha256", "md5/data/raw", "md5/data/splits")
 CODE = ("mlflow.source.git.commit", "git_dirty", "dvc_exp_name")
 
 
-def add_to(subparsers) -> None:
-    """Add the commands `list` and `diff`."""
-    listing = subparsers.add_parser("list", help="all versions with their accuracies, and what the gate said")
-    listing.set_defaults(run=show_list)
-    differing = subparsers.add_parser("diff", help="parameters, metrics, data and code in which two versions differ")
-    differing.add_argument("versions", nargs=2, metavar="V", help="number or alias of a version")
-    differing.set_defaults(run=show_diff)
+def versions_of(name: str, confidence_level: float) -> list[dict]:
+    """`version`, `aliases`, `val_accuracy`, `test_accuracy` and `verdict` of every version, the newest first.
 
-
-def show_list(arguments: argparse.Namespace) -> None:
-    """Print a line per version, the newest first."""
-    params = load_params()
-    name = params.register_.name
+    An accuracy is `value`, `low` and `high`, the ends None where they are not known; it is None where it is not.
+    """
     with registry() as client:
         aliases: dict[str, list[str]] = {}
         for alias, number in client.get_registered_model(name).aliases.items():
             aliases.setdefault(str(number), []).append(alias)
         versions = client.search_model_versions(f"name = '{name}'")
-    rows = [["version", "aliases", "val accuracy", "test accuracy", "verdict"]]
-    for version in sorted(versions, key=lambda version: -int(version.version)):
-        rows.append(
-            [
-                str(version.version),
-                " ".join(sorted(aliases.get(str(version.version), []))) or "-",
-                _val_accuracy(version.tags, params),
-                _with_interval(*(version.tags.get(f"test_accuracy{end}") for end in ("", "_low", "_high"))),
-                _verdict(version.tags),
-            ]
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return [
+        {
+            "version": int(version.version),
+            "aliases": sorted(aliases.get(str(version.version), [])),
+            "val_accuracy": _val_accuracy(version.tags, confidence_level),
+            "test_accuracy": _test_accuracy(version.tags),
+            "verdict": _verdict(version.tags),
+        }
+        for version in sorted(versions, key=lambda version: -int(version.version))
+    ]
 
 
-def show_diff(arguments: argparse.Namespace) -> None:
-    """Print what differs, in four groups; a group in which nothing does is not shown."""
-    name = load_params().register_.name
+def difference(name: str, asked: Sequence[str]) -> dict:
+    """In what two versions, by number or alias, differ: `name`, `versions`, and by group each key with both values.
+
+    The groups are `params`, `metrics`, `data` and `code`; the value is None where a version lacks the key.
+    """
     with registry() as client:
-        versions = [find_version(client, name, asked) for asked in arguments.versions]
+        versions = [find_version(client, name, one) for one in asked]
         runs = [client.get_run(version.run_id).data for version in versions]
     tags = [run.tags | version.tags for run, version in zip(runs, versions, strict=True)]
     metrics = set().union(*(run.metrics for run in runs))
@@ -60,20 +48,13 @@ def show_diff(arguments: argparse.Namespace) -> None:
         "data": [{key: one[key] for key in DATA if key in one} for one in tags],
         "code": [{key: one[key] for key in CODE if key in one} for one in tags],
     }
-    print(f"version {versions[0].version} -> version {versions[1].version} of '{name}'")
-    differences = {title: differing(*both) for title, both in groups.items()}
-    for title, lines in differences.items():
-        if lines:
-            print("\n".join([title, *(f"  {line}" for line in lines)]))
-    if not any(differences.values()):
-        print("no difference in params, metrics, data or code")
+    found = {"name": name, "versions": [int(version.version) for version in versions]}
+    return found | {title: _differing(*both) for title, both in groups.items()}
 
 
-def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """A line per key whose values differ, or that one of them lacks."""
+def _differing(one: dict[str, str], other: dict[str, str]) -> dict[str, list[str | None]]:
     keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
-    width = max(map(len, keys), default=0)
-    return [f"{key.ljust(width)}  {one.get(key, '-')} -> {other.get(key, '-')}" for key in keys]
+    return {key: [one.get(key), other.get(key)] for key in keys}
 
 
 def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
@@ -84,23 +65,24 @@ def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
     return centre - spread, centre + spread
 
 
-def _val_accuracy(tags: dict[str, str], params: Params) -> str:
+def _val_accuracy(tags: dict[str, str], confidence_level: float) -> dict[str, float] | None:
     """Image by image, while the intervals on test may heed groups."""
     if not {"best_val_accuracy", "val_images"} <= tags.keys():
-        return "-"
+        return None
     share = float(tags["best_val_accuracy"])
-    low, high = wilson(share, int(float(tags["val_images"])), params.evaluate.confidence_level)
-    return _with_interval(str(share), str(low), str(high))
+    low, high = wilson(share, int(float(tags["val_images"])), confidence_level)
+    return {"value": share, "low": low, "high": high}
 
 
-def _with_interval(value: str | None, low: str | None, high: str | None) -> str:
-    if value is None:
-        return "-"
-    interval = "" if low is None or high is None else f" ({float(low):.4f} to {float(high):.4f})"
-    return f"{float(value):.4f}{interval}"
+def _test_accuracy(tags: dict[str, str]) -> dict[str, float | None] | None:
+    if "test_accuracy" not in tags:
+        return None
+    ends = {end: tags.get(f"test_accuracy_{end}") for end in ("low", "high")}
+    known = {end: None if value is None else float(value) for end, value in ends.items()}
+    return {"value": float(tags["test_accuracy"])} | known
 
 
-def _verdict(tags: dict[str, str]) -> str:
+def _verdict(tags: dict[str, str]) -> str | None:
     """What the gate said last, and what people did since."""
     found = []
     if "gate/decision" in tags:
@@ -110,4 +92,4 @@ def _verdict(tags: dict[str, str]) -> str:
         found.append(f"promoted by hand: {tags['promoted_by_hand']}")
     if ROLLED_BACK in tags:
         found.append(f"rolled back: {tags[ROLLED_BACK]}")
-    return "; ".join(found) or "-"
+    return "; ".join(found) or None

@@ -20,6 +20,7 @@ from vit.files import project_root, temporary_folder
 from vit.registry.provenance import CODE_DIFF, LOCK, PARAMS, Provenance
 
 OF_ANOTHER_REPO = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # git sets them for what its hooks start
+STDERR = 2  # the file descriptor
 REPRODUCE_ALONE = ("repro", "--single-item", "--force", "--no-run-cache", "--no-commit")
 
 
@@ -145,11 +146,11 @@ def _write_config(tree: Path, settings: dict[str, dict[str, str]]) -> None:
 def run(command: list[str], folder: Path, env: dict[str, str], shown: bool = False) -> str:
     """Run a command to its end and return its output; whatever interrupts that also ends all that it started.
 
-    Raises CommandFailed. With `shown` a person sees the output instead.
+    Raises CommandFailed. With `shown` a person sees the output instead, on stderr.
     """
-    pipe = None if shown else subprocess.PIPE
+    out, err = (STDERR, None) if shown else (subprocess.PIPE, subprocess.PIPE)
     process = subprocess.Popen(
-        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace",
+        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, text=True, errors="replace",
         start_new_session=True,
     )  # fmt: skip
     try:

@@ -1,27 +1,11 @@
-"""trace: from a registered model to the commit, data, parameters and machine that made it."""
+"""From a registered model to the commit, data, parameters and machine that made it."""
 
-import argparse
-import json
 from datetime import UTC, datetime
 
 from ruamel.yaml import YAML
 
 from vit.config.params_file import flatten
-from vit.registry.provenance import CODE_DIFF, PARAMS, Provenance, provenance_of
-
-
-def add_to(subparsers) -> None:
-    """Add the command to those of `python -m vit.registry`."""
-    parser = subparsers.add_parser("trace", help="print what a version was made of")
-    parser.add_argument("model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> None:
-    with provenance_of(arguments.model) as provenance:
-        found = traced(provenance)
-    print(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else as_text(found))
+from vit.registry.provenance import CODE_DIFF, PARAMS, Provenance
 
 
 def traced(provenance: Provenance) -> dict[str, dict]:
@@ -55,17 +39,3 @@ def traced(provenance: Provenance) -> dict[str, dict]:
         else {},
         "metrics": origin["metrics"],
     }
-
-
-def as_text(found: dict[str, dict]) -> str:
-    """The blocks one after the other, their entries in two columns."""
-    lines = []
-    for block, entries in found.items():
-        width = max(map(len, entries), default=0) + 2
-        lines += [block, *(f"  {name.ljust(width)}{_spelled(value)}" for name, value in entries.items())]
-    return "\n".join(lines)
-
-
-def _spelled(value: object) -> str:
-    """As YAML would have it, so that a parameter can be copied to params.yaml."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

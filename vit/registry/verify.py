@@ -1,8 +1,6 @@
-"""verify: rebuild the state that made a version, evaluate its published weights there, compare the predictions."""
+"""Rebuild the state that made a version, evaluate its published weights there, compare the predictions."""
 
-import argparse
-import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 
@@ -12,7 +10,7 @@ from ruamel.yaml import YAML
 
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of
-from vit.registry.provenance import PREDICTIONS, Provenance, provenance_of
+from vit.registry.provenance import PREDICTIONS, Provenance
 from vit.registry.rebuilt import CommandFailed, Rebuilt, changed_code, rebuilt
 from vit.registry.versions import downloaded
 from vit.tracking.environment import differences, environment
@@ -27,63 +25,42 @@ class Refuted(UserError):
     """The rebuilt state gives something else than what was published."""
 
 
-def add_to(subparsers) -> None:
-    """Add the command to those of `python -m vit.registry`."""
-    parser = subparsers.add_parser("verify", help="rebuild what a version was made of, and compare")
-    parser.add_argument("model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
-    parser.add_argument("--retrain", action="store_true", help="train again too, and compare the weights byte for byte")
-    parser.set_defaults(run=run)
+def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None]) -> tuple[int, float]:
+    """Rebuild, evaluate, compare; the number of predictions and the largest difference of a probability.
 
-
-def run(arguments: argparse.Namespace) -> None:
-    """Verify one version; ends with status 130 if interrupted, after the worktree is gone."""
-    for one in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it in the background, deaf to Ctrl-C
-        signal.signal(one, _interrupt)
-    try:
-        with provenance_of(arguments.model) as provenance:
-            verify(provenance, arguments.retrain)
-    except KeyboardInterrupt:
-        print("stopped: nothing was verified, the temporary worktree is removed", file=sys.stderr)
-        sys.exit(130)
-
-
-def _interrupt(*_) -> None:
-    raise KeyboardInterrupt
-
-
-def verify(provenance: Provenance, retrain: bool) -> None:
-    """Rebuild, evaluate, compare, and say each step. Raises UserError, or its kind Refuted, with the reason."""
+    Each step is told to `say`, its name and what was found. With `retrain` the training is repeated too. Raises
+    UserError, or its kind Refuted, with the reason.
+    """
     with rebuilt(provenance) as state:
         stages = _stages(state.folder, provenance.stages)
         model = state.folder / MODEL
-        weights = _published_weights(provenance, state.folder.parent / "published", model)
+        weights = _published_weights(provenance, state.folder.parent / "published", model, say)
         compute = read_json(model / CONFIG)["compute"]
         if retrain and compute.get("processes", 1) > 1:
             raise UserError(f"{provenance.title} was trained by {compute['processes']} processes; --retrain uses one")
-        _say("commit", f"{provenance.origin['commit'][:12]} with its params.yaml, dvc.lock and code.diff")
+        say("commit", f"{provenance.origin['commit'][:12]} with its params.yaml, dvc.lock and code.diff")
         if changed := changed_code(state.folder, stages):
             raise Refuted(f"{provenance.title} is not verified: its dvc.lock names other code for {', '.join(changed)}")
-        _say("code", "every file is the one in dvc.lock")
+        say("code", "every file is the one in dvc.lock")
         made_before = [name for name in stages if name not in (TRAIN, EVALUATE)]
-        _say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
+        say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
         if provenance.environment is None:
-            _say("environment", "of the training is not recorded, as its outputs came from DVC's cache")
+            say("environment", "of the training is not recorded, as its outputs came from DVC's cache")
         else:
             for difference in differences(provenance.environment, environment("cpu")):
-                _say("environment", difference)
+                say("environment", difference)
         _reproduce(state, EVALUATE)
         count, largest = compare_predictions(
             provenance.folder / PREDICTIONS, state.folder / "evaluation" / PREDICTIONS, provenance.title
         )
-        _say("predictions", f"all {count} labels equal, probabilities within {largest:.1g}")
+        say("predictions", f"all {count} labels equal, probabilities within {largest:.1g}")
         if retrain:
             _resolve_autos(state.folder / "params.yaml", compute)
-            _say("training", "again, with the device, precision, attention kernel and threads of then")
+            say("training", "again, with the device, precision, attention kernel and threads of then")
             _reproduce(state, TRAIN, shown=True)
             compare_weights(weights, model / WEIGHTS, provenance.title)
-            _say("weights", f"equal byte for byte ({weights.stat().st_size:,} bytes)")
-    also = ", and training there gives its weights" if retrain else ""
-    print(f"verified: the state that made {provenance.title} gives its published predictions{also}")
+            say("weights", f"equal byte for byte ({weights.stat().st_size:,} bytes)")
+    return count, largest
 
 
 def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
@@ -95,7 +72,7 @@ def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
     return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
 
 
-def _published_weights(provenance: Provenance, target: Path, model: Path) -> Path:
+def _published_weights(provenance: Provenance, target: Path, model: Path, say: Callable[[str, str], None]) -> Path:
     """Put the published model in its place in the rebuilt tree; a second copy outlives a new training."""
     version = provenance.version
     with downloaded(f"models:/{version.name}/{version.version}") as folder:
@@ -103,7 +80,7 @@ def _published_weights(provenance: Provenance, target: Path, model: Path) -> Pat
     copytree(target, model)
     if sha256_of(target / WEIGHTS) != provenance.origin["digests"]["weights_sha256"]:
         raise Refuted(f"{provenance.title} is not verified: its weights in MLflow are not those that were published")
-    _say("model", f"published weights, sha256 {provenance.origin['digests']['weights_sha256'][:12]}")
+    say("model", f"published weights, sha256 {provenance.origin['digests']['weights_sha256'][:12]}")
     return target / WEIGHTS
 
 
@@ -159,7 +136,3 @@ def compare_weights(published: Path, again: Path, title: str) -> None:
         f"{title} is not verified: training again gives other weights "
         f"(largest difference {gaps.get(worst, float('nan')):.1g}, in {worst})"
     )
-
-
-def _say(what: str, text: str) -> None:
-    print(f"{what.ljust(13)}{text}", flush=True)

@@ -41,7 +41,7 @@ def downloaded(model_uri: str) -> Iterator[Path]:
             where = " in the registry" if model_uri.startswith("models:/") else ""
             raise UserError(
                 f"no model '{model_uri}'{where} ({first_line(error)}); `dvc repro` publishes one, and "
-                "`python -m vit.registry list` says why a version is no champion"
+                "`vit registry list` says why a version is no champion"
             ) from error
 
 
@@ -65,7 +65,7 @@ def registry() -> Iterator[MlflowClient]:
         yield client
     except STORE_ERRORS as error:
         raise UserError(
-            f"{first_line(error)}; `python -m vit.registry list` shows what there is, `dvc repro` publishes"
+            f"{first_line(error)}; `vit registry list` shows what there is, `dvc repro` publishes"
         ) from error
 
 

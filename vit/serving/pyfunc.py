@@ -1,6 +1,6 @@
 """The model as `mlflow models serve` loads it: code plus model.safetensors and config.json, no pickle.
 
-One input column, `image`: an image file in base64, plain or as a data URL. One answer per row.
+One input column, `image`: an image file in base64, plain or as a data URL. One prediction per row.
 """
 
 import base64
@@ -22,12 +22,13 @@ from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits, Options
 from vit.serving.uploads import read_images
 
-UNKNOWN = "unknown"
+UNKNOWN, NO_INDEX = "unknown", -1
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
     outputs=Schema(
         [
             ColSpec(DataType.string, "label"),
+            ColSpec(DataType.long, "index"),
             ColSpec(DataType.double, "confidence"),
             ColSpec(Map(DataType.double), "probabilities"),
             ColSpec(DataType.string, "model_version"),
@@ -63,34 +64,37 @@ class ServedClassifier(PythonModel):
             guard.install(self.limits, len(self.classifier.classes))
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
-        """One answer per row: label, confidence in [0, 1], probabilities by class name, version of the model.
+        """One prediction per row: label, its index in the model's class order, confidence in [0, 1], probabilities
+        by class name, version of the model.
 
-        `params`: `top_k` keeps the k likeliest classes, below `threshold` the label is "unknown", `explain` adds a
-        map of what the likeliest class was seen by, a PNG in base64. Raises Refusal.
+        `params`: `top_k` keeps the k likeliest classes, below `threshold` the label is "unknown" and the index -1,
+        `explain` adds a map of what the likeliest class was seen by, a PNG in base64. Raises Refusal.
         """
         import torch
 
         options = Options.read(params or {}, len(self.classifier.classes))
         if options.explain and not self.classifier.has_attention:
-            raise Refusal("this model has no attention to explain an answer by; ask without explain")
+            raise Refusal("this model has no attention to explain a prediction by; ask without explain")
         with self.cores.share():
             images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
             rows = self.classifier.probabilities(torch.from_numpy(images))
-            return [self._answer(image, row, options) for image, row in zip(images, rows, strict=True)]
+            return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
 
-    def _answer(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
+    def _prediction(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
         by_class = {self.classifier.classes[index]: float(probabilities[index]) for index in likeliest}
         label, confidence = next(iter(by_class.items()))
+        index = int(likeliest[0])
         if options.threshold is not None and confidence < options.threshold:
-            label = UNKNOWN
-        answer = {"label": label, "confidence": confidence, "probabilities": by_class, "model_version": self.version}
+            label, index = UNKNOWN, NO_INDEX
+        prediction = {"label": label, "index": index, "confidence": confidence, "probabilities": by_class}
+        prediction["model_version"] = self.version
         if options.explain:
             from vit.evaluation.explain import explanation_png
 
             picture = explanation_png(self.classifier, image, int(likeliest[0]))
-            answer["explanation"] = base64.b64encode(picture).decode()
-        return answer
+            prediction["explanation"] = base64.b64encode(picture).decode()
+        return prediction
 
 
 def _version(folder: Path) -> str:

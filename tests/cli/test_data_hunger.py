@@ -1,4 +1,5 @@
 import csv
+import json
 
 import pytest
 from mlflow import MlflowClient
@@ -6,8 +7,6 @@ from mlflow.entities import Metric, Param, RunTag
 
 from tests.presets import preset
 from vit.config.params_file import flatten
-from vit.data_hunger import main
-from vit.errors import UserError
 from vit.files import write_table
 
 IMAGES = 60
@@ -38,19 +37,13 @@ def add_run(client: MlflowClient, folder, right: int, tested: str = "a", **chang
     client.set_terminated(run_id)
 
 
-def printed(monkeypatch, capsys, *arguments: str) -> list[str]:
-    monkeypatch.setattr("sys.argv", ["data_hunger", *arguments])
-    main()
-    return capsys.readouterr().out.splitlines()
-
-
-def test_the_runs_that_fit_params_yaml_are_drawn_and_the_crossing_is_told(client, tmp_path, monkeypatch, capsys):
+def test_the_runs_that_fit_params_yaml_are_drawn_and_the_crossing_is_told(client, tmp_path, printed, refused):
     for size, vit, cnn in ((25, 18, 30), (None, 54, 45)):
         add_run(client, tmp_path, 0, model__name="vit", split__subset_per_class=size)  # the newer one counts
         add_run(client, tmp_path, vit, model__name="vit", split__subset_per_class=size)
         add_run(client, tmp_path, cnn, model__name="cnn", split__subset_per_class=size, train__threads=1)
     add_run(client, tmp_path, 60, model__name="vit", split__subset_per_class=50, train__lr=0.5)  # another experiment
-    lines = printed(monkeypatch, capsys, "--out", "curve.png", "--csv", "curve.csv")
+    lines = printed("data-hunger", "--out", "curve.png", "--csv", "curve.csv").splitlines()
     assert lines[-1] == "vit passes cnn between 25 and 200 train images per class"
     assert "vit minus cnn at 25: -0.2000" in "\n".join(lines)
     with (tmp_path / "curve.csv").open(newline="") as file:
@@ -62,20 +55,37 @@ def test_the_runs_that_fit_params_yaml_are_drawn_and_the_crossing_is_told(client
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
     add_run(client, tmp_path, 30, model__name="cnn", split__subset_per_class=50, tested="b")
-    with pytest.raises(UserError, match=r"'cnn 50' .*were not judged on the same test images"):
-        printed(monkeypatch, capsys)
+    said = refused("data-hunger")
+    assert "'cnn 50'" in said and "were not judged on the same test images" in said
 
 
-def test_what_each_model_has_its_own_of_must_be_named_and_be_one(client, tmp_path, monkeypatch, capsys):
-    with pytest.raises(UserError, match=r"0 finished run\(s\) fit .*dvc exp run --queue -S split.subset_per_class="):
-        printed(monkeypatch, capsys)
+def test_json_has_the_curve_the_differences_and_what_the_lines_say(client, tmp_path, printed):
+    for size, vit, cnn in ((25, 18, 30), (None, 54, 45)):
+        add_run(client, tmp_path, vit, model__name="vit", split__subset_per_class=size)
+        add_run(client, tmp_path, cnn, model__name="cnn", split__subset_per_class=size)
+    found = json.loads(printed("data-hunger", "--json", "--csv", "curve.csv"))
+    assert list(found) == ["curve", "differences", "crossings", "notes"]
+    with (tmp_path / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in found["curve"]] == rows
+    first, last = found["differences"]
+    assert (first["first"], first["second"], first["per_class"]) == ("vit", "cnn", 25.0)
+    assert (first["difference"], last["difference"]) == (pytest.approx(-0.2), pytest.approx(0.15))
+    assert first["low"] < first["difference"] < first["high"] and first["verdict"] == "worse"
+    assert found["crossings"] == ["vit passes cnn between 25 and 200 train images per class"]
+    assert found["notes"] == []
+
+
+def test_what_each_model_has_its_own_of_must_be_named_and_be_one(client, tmp_path, printed, refused):
+    said = refused("data-hunger")
+    assert "0 finished run(s) fit" in said and "dvc exp run --queue -S split.subset_per_class=" in said
     for size in (25, 50):
         add_run(client, tmp_path, 30, model__name="vit", split__subset_per_class=size)
         add_run(client, tmp_path, 40, model__name="cnn", split__subset_per_class=size, train__epochs=5)
-    assert not any("cnn" in line for line in printed(monkeypatch, capsys))
-    assert "cnn is ahead of vit at every size" in printed(monkeypatch, capsys, "--may-differ", "train.epochs")
-    with pytest.raises(UserError, match=r"--may-differ epochs: no parameter of a training"):
-        printed(monkeypatch, capsys, "--may-differ", "epochs")
+    assert "cnn" not in printed("data-hunger")
+    differing = ("data-hunger", "--may-differ", "train.epochs")
+    assert "cnn is ahead of vit at every size" in printed(*differing).splitlines()
+    assert "--may-differ epochs: no parameter of a training" in refused("data-hunger", "--may-differ", "epochs")
     add_run(client, tmp_path, 50, model__name="cnn", split__subset_per_class=50, train__epochs=6)
-    with pytest.raises(UserError, match=r"differ in nothing that is drawn but in train.epochs \(6 and 5\); delete one"):
-        printed(monkeypatch, capsys, "--may-differ", "train.epochs")
+    said = "differ in nothing that is drawn but in train.epochs (6 and 5); delete one"
+    assert said in refused(*differing)

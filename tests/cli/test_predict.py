@@ -1,4 +1,4 @@
-"""`python -m vit.predict` in the process of the test, on a small untrained model in a folder."""
+"""`vit predict` on a small untrained model in a folder."""
 
 import csv
 import json
@@ -11,10 +11,10 @@ from PIL import Image
 from tests.drawn import draw
 from tests.presets import preset, write_preset
 from tests.shapes import CLASSES, shapes, untrained
-from vit.errors import run_program
+from vit.cli.main import main
 from vit.evaluation.explain import SHEET_IMAGES
 from vit.inference.classifier import Classifier
-from vit.predict import BATCH_SIZE, main
+from vit.inference.labelling import BATCH_SIZE
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def store(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def predict(tmp_path, monkeypatch, capsys, classifier, store):
+def predict(tmp_path, monkeypatch, vit, classifier, store):
     """Run the command in a folder of its own; its status and what it printed to stdout and stderr."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     classifier.save(tmp_path / "model", classifier.model.state_dict())
@@ -39,13 +39,7 @@ def predict(tmp_path, monkeypatch, capsys, classifier, store):
 
     def run(*arguments: str, model: str | None = "model") -> tuple[int, str, str]:
         chosen = [] if model is None else ["--model", model]
-        monkeypatch.setattr("sys.argv", ["vit.predict", *arguments, *chosen])
-        status = 0
-        try:
-            run_program(main)
-        except SystemExit as ended:
-            status = int(ended.code)
-        return status, *capsys.readouterr()
+        return vit("predict", *chosen, *arguments)
 
     return run
 
@@ -86,11 +80,13 @@ def test_json_csv_and_text_give_the_same_likeliest_classes_the_first_first(predi
     (expected,) = classifier.classify([tmp_path / "a.png"])
     likeliest = sorted(expected["probabilities"].items(), key=lambda item: -item[1])[:top_k]
     (entry,) = json.loads(predict("a.png", "--json", "--top-k", str(top_k))[1])
-    assert entry == expected | {"image": "a.png", "probabilities": dict(likeliest)}
+    index = classifier.classes.index(expected["label"])
+    assert entry == expected | {"image": "a.png", "index": index, "probabilities": dict(likeliest)}
     assert list(entry["probabilities"]) == [name for name, _ in likeliest]
     rows = list(csv.DictReader(StringIO(predict("a.png", "--csv", "--top-k", str(top_k))[1])))
     assert [(row["label"], float(row["probability"])) for row in rows] == likeliest
     assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, len(likeliest) + 1)]
+    assert [classifier.classes[int(row["index"])] for row in rows] == [row["label"] for row in rows]
     text = ", ".join(f"{name} ({share:.1%})" for name, share in likeliest)
     assert predict("a.png", "--top-k", str(top_k))[1] == f"a.png: {text}\n"
 
@@ -112,7 +108,7 @@ def test_each_unreadable_image_is_reported_with_its_reason_while_the_others_are_
     entries = json.loads(predict("torn.png", "good.png", "absent.png", "--json")[1])
     assert [entry["image"] for entry in entries] == ["good.png", "torn.png", "absent.png"]
     assert "label" in entries[0] and "broken image" in entries[1]["error"] and "label" not in entries[2]
-    assert predict("absent.png", "--csv")[:2] == (1, "image,rank,label,probability\n")
+    assert predict("absent.png", "--csv")[:2] == (1, "image,rank,label,index,probability\n")
 
 
 def test_the_explanation_of_one_image_is_its_map_and_of_several_a_sheet(predict, tmp_path):
@@ -139,6 +135,27 @@ def test_a_file_name_that_is_no_utf_8_is_printed_byte_for_byte(predict, tmp_path
     monkeypatch.setattr("sys.stdout", TextIOWrapper(printed, encoding="utf-8", write_through=True))
     assert predict(name)[0] == 0
     assert printed.getvalue().startswith(b"caf\xe9.png: ")
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_trace(predict, tmp_path, monkeypatch):
+    draw(tmp_path / "a.png")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", stdout)
+        status, _, err = predict("a.png")
+        print("more", file=stdout, flush=True)  # as Python, at its end, flushes what is left
+    assert (status, err) == (141, "")
+
+
+def test_a_fault_that_no_person_caused_keeps_its_trace_and_is_in_the_log(predict, tmp_path):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/model.safetensors").touch()
+    (tmp_path / "odd/config.json").write_text("{ no JSON")
+    draw(tmp_path / "a.png")
+    with pytest.raises(json.JSONDecodeError):
+        main(["predict", "a.png", "--model", "odd"])
+    assert "stopped by an unexpected error\nTraceback" in (tmp_path / "logs/vit.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -175,11 +192,18 @@ def test_a_model_without_attention_answers_but_explains_nothing(predict, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["a.png", "--top-k", "0"], ["a.png", "--top-k", "x"], ["a.png", "--json", "--csv"], ["--explain"]]
+    ("arguments", "message"),
+    [
+        ([], "Missing argument 'IMAGE...'."),
+        (["a.png", "--top-k", "0"], "Invalid value for '--top-k': 0 is not in the range x>=1."),
+        (["a.png", "--top-k", "x"], "Invalid value for '--top-k': 'x' is not a valid integer range."),
+        (["--csv", "a.png", "--json"], "--json and --csv exclude each other; give one of them"),
+        (["a.png", "--explain"], "Option '--explain' requires an argument."),
+    ],
 )
-def test_what_no_command_line_allows_is_refused_with_the_usage(predict, arguments):
+def test_what_no_command_line_allows_is_wrong_usage(predict, arguments, message):
     status, out, err = predict(*arguments)
-    assert (status, out) == (2, "") and err.startswith("usage: python -m vit.predict")
+    assert (status, out) == (2, "") and err.endswith(f"Error: {message}\n")
 
 
 def test_a_folder_of_an_mlflow_model_is_a_model_too(predict, tmp_path):

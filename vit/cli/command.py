@@ -1,0 +1,56 @@
+"""What all commands share: how they end, and the options that several of them have."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from vit.errors import Interrupted, run_program
+
+model_option = click.option(
+    "--model",
+    metavar="URI",
+    show_default="the champion",
+    help="models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/models/KEY or any other URI that MLflow downloads from, "
+    "or a folder such as `model`.",
+)
+
+
+def json_option(what: str) -> Callable:
+    """--json, which prints `what` and nothing else to stdout; handed to the command as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what}.")
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+class Command(click.Command):
+    """A command that ends as a stage does, also when it is interrupted or when who reads its output has enough."""
+
+    def invoke(self, context: click.Context) -> None:
+        run = super().invoke
+
+        def ending_in_order() -> None:
+            try:
+                try:
+                    run(context)
+                finally:
+                    sys.stdout.flush()
+            except BrokenPipeError:
+                # Else Python, at its end, flushes once more, and fails again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(141)  # what a shell says of a program that SIGPIPE ended
+            except Interrupted:
+                raise
+            except KeyboardInterrupt as error:
+                raise Interrupted("interrupted", exit_status=130) from error
+
+        run_program(ending_in_order)
+
+
+def command(example: str, name: str | None = None, to: click.Group | None = None) -> Callable:
+    """Make a function a command, of `to` or of none yet; its help is the docstring, and ends with the example."""
+    return (to or click).command(name, cls=Command, epilog=f"\b\nExample:\n  {example}")

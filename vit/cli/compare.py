@@ -1,0 +1,64 @@
+"""`vit compare`: is one run better than another?"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from vit.cli.command import command, json_option, print_json
+
+if TYPE_CHECKING:
+    from vit.evaluation.comparison import RunComparison
+
+KINDS = "Id or name of a run, models:/NAME@ALIAS or models:/NAME/VERSION."
+
+
+@command("vit compare models:/vit@champion models:/vit@challenger")
+@click.argument("run_a", metavar="RUN_A", help=KINDS)
+@click.argument("run_b", metavar="RUN_B", help="Likewise.")
+@json_option(
+    "one object: run_a and run_b (each name and id), same_data, images, groups, accuracy_a, accuracy_b, both_right, "
+    "only_a_right, only_b_right, neither_right, difference (B minus A), low, high, confidence_level, mcnemar_p, "
+    "better (A, B or null)"
+)
+def compare(run_a: str, run_b: str, as_json: bool) -> None:
+    """Compare two runs on their test images, image by image."""
+    from vit.config.params_file import load_params
+    from vit.evaluation.comparison import comparison
+    from vit.registry.lookup import find_named_run, predictions_of
+    from vit.tracking.store import open_store
+
+    settings = load_params().evaluate
+    store = open_store()
+    runs = [find_named_run(store, reference) for reference in (run_a, run_b)]
+    tables = [predictions_of(run) for run in runs]
+    found = comparison(*tables, settings.confidence_level, settings.seed)
+    same_data = len({data.dataset.digest for run in runs for data in run.inputs.dataset_inputs}) < 2
+    if as_json:
+        named = {
+            letter: {"name": run.info.run_name, "id": run.info.run_id}
+            for letter, run in zip(("run_a", "run_b"), runs, strict=True)
+        }
+        print_json(named | {"same_data": same_data} | asdict(found) | {"better": found.better})
+        return
+    for letter, run in zip("AB", runs, strict=True):
+        print(f"{letter}: run '{run.info.run_name}' ({run.info.run_id})")
+    print(as_text(found))
+    if not same_data:
+        print("note: the runs were made from different data sets; their test images have equal paths and labels")
+
+
+def as_text(found: "RunComparison") -> str:
+    """The comparison in a few lines."""
+    better = f"{found.better} is better" if found.better else "no difference is shown"
+    lines = [
+        f"accuracy on the same {found.images} test images: A {found.accuracy_a:.4f}, B {found.accuracy_b:.4f}",
+        f"right: both {found.both_right}, only A {found.only_a_right}, only B {found.only_b_right}, "
+        f"neither {found.neither_right}",
+        f"B minus A: {found.difference:+.4f}, {found.confidence_level:.0%} interval {found.low:+.4f} to "
+        f"{found.high:+.4f} (paired bootstrap of {found.groups} groups): {better}",
+        f"McNemar's exact test: p = {found.mcnemar_p:.3g}",
+    ]
+    if found.groups < found.images:
+        lines.append("images of a group are alike, which McNemar's test does not know: believe the interval")
+    return "\n".join(lines)

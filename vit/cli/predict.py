@@ -1,0 +1,139 @@
+"""`vit predict`: label images with a trained model."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vit.cli.command import command, model_option, print_json
+from vit.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from vit.inference.classifier import Classifier
+    from vit.inference.labelling import Prediction
+
+Failures = list[tuple[Path, str]]
+
+
+def _alone(context: click.Context, option: click.Option, value: bool) -> bool:
+    """--json or --csv, whichever comes first on the command line."""
+    if value and any(context.params.get(name) for name in ("as_json", "as_csv")):
+        raise click.UsageError("--json and --csv exclude each other; give one of them", context)
+    return value
+
+
+@command("vit predict data/raw/3 'data/raw/[58]/*.png' --top-k 3 --csv")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", help="Files, folders, or globs in quotes.")
+@model_option
+@click.option(
+    "--top-k", type=click.IntRange(min=1), default=1, metavar="K", help="Print the K likeliest classes of each image."
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_alone,
+    help="Print a list with one object per image: image, label, index (the label's place in the model's class order, "
+    "from 0), confidence, probabilities by class; or image and error.",
+)
+@click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    callback=_alone,
+    help="Print a table with a row per image and class: image, rank, label, index, probability.",
+)
+@click.option(
+    "--explain",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Draw what the label was seen by, over the image; of several images, a sheet.",
+)
+def predict(
+    images: tuple[str, ...], model: str | None, top_k: int, as_json: bool, as_csv: bool, explain: Path | None
+) -> None:
+    """Label images with a trained model.
+
+    What cannot be read is named on stderr, the other images are labelled, and the exit status is 1.
+    """
+    from vit.evaluation.explain import require_attention
+    from vit.inference.labelling import find_images, predictions
+    from vit.registry.loading import load_classifier
+
+    failures: Failures = []
+
+    def on_failure(path: Path, error: UserError) -> None:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        failures.append((path, str(error)))
+
+    paths = find_images(list(images))
+    if explain:
+        _check_explain(explain, paths)
+    classifier = load_classifier(model)
+    if explain:
+        require_attention(classifier)
+    found: Iterable[Prediction] = predictions(classifier, paths, top_k, on_failure)
+    if explain:
+        found = list(found)
+        _draw(explain, classifier, found)
+    if as_csv:
+        _print_csv(found)
+    elif as_json:
+        _print_json(found, failures)
+    else:
+        _print(found)
+    if failures:
+        sys.exit(1)
+
+
+def _print(found: Iterable["Prediction"]) -> None:
+    for one in found:
+        classes = (f"{name} ({share:.1%})" for name, share in zip(one.classes, one.probabilities, strict=True))
+        print(f"{one.path}: {', '.join(classes)}")
+
+
+def _print_csv(found: Iterable["Prediction"]) -> None:
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(["image", "rank", "label", "index", "probability"])
+    for one in found:
+        for rank, row in enumerate(zip(one.classes, one.indices, one.probabilities, strict=True), 1):
+            table.writerow([one.path, rank, *row])
+
+
+def _print_json(found: Iterable["Prediction"], failures: Failures) -> None:
+    entries: list[dict] = [
+        {
+            "image": str(one.path),
+            "label": one.classes[0],
+            "index": one.indices[0],
+            "confidence": one.probabilities[0],
+            "probabilities": dict(zip(one.classes, one.probabilities, strict=True)),
+        }
+        for one in found
+    ]
+    print_json(entries + [{"image": str(path), "error": reason} for path, reason in failures])
+
+
+def _check_explain(path: Path, images: list[Path]) -> None:
+    from vit.evaluation.explain import SHEET_IMAGES
+
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UserError(f"--explain {path}: names no PNG file; call it {path.with_suffix('.png').name}, say")
+    if path in images:
+        raise UserError(f"--explain {path}: is one of the images and would be overwritten; choose another name")
+    if len(images) > SHEET_IMAGES:
+        raise UserError(f"--explain draws at most {SHEET_IMAGES} images, not {len(images)}; name fewer")
+
+
+def _draw(path: Path, classifier: "Classifier", found: list["Prediction"]) -> None:
+    from vit.evaluation.explain import explanation_png, explanation_sheet
+    from vit.files import replacing
+
+    pictures = [explanation_png(classifier, one.image, one.indices[0]) for one in found]
+    titles = [f"{one.classes[0]} ({one.probabilities[0]:.0%}) {one.path.name}" for one in found]
+    if pictures:
+        with replacing(path) as temporary:
+            temporary.write_bytes(pictures[0] if len(pictures) == 1 else explanation_sheet(pictures, titles))

@@ -1,0 +1,95 @@
+"""The finished runs of a sweep: those whose parameters are those of params.yaml but for the ones it went over."""
+
+from statistics import mean, stdev
+
+import numpy as np
+
+from vit.config.params_file import flatten, load_params
+from vit.errors import UserError
+from vit.evaluation.sample_efficiency import Result
+from vit.registry.lookup import predictions_of
+from vit.tracking.run import finished_runs_like
+from vit.tracking.store import open_store
+
+BLOCKS = ("data", "split", "pack", "model", "train")
+OF_THE_MACHINE = {"pack.workers", "train.attention", "train.device", "train.precision", "train.threads"}
+DEALS = ("split.seed", "split.fold")  # they decide on the test part
+REPEATS = (*DEALS, "train.seed")
+SHOWN = ("test_accuracy", "best_val_accuracy", "majority_accuracy", "nearest_neighbour_accuracy", "leakage")
+
+
+def folds_of_params() -> list[dict]:
+    """For each number of folds: `folds`, the `runs` (fold and metrics), `mean`, `std` and the `missing` folds.
+
+    The newest run of a fold counts; `std` is None of a single one. Raises UserError if there is no run of a fold.
+    """
+    found: dict[int, dict[int, dict[str, float]]] = {}
+    for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
+        ours = run.data.params
+        if ours["split.folds"] != "None":
+            found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run.data.metrics)
+    if not found:
+        raise UserError(
+            "no finished run of a fold has the other parameters of params.yaml; make them with "
+            "`dvc exp run --queue -S split.folds=5 -S 'split.fold=range(5)'` and `dvc queue start`"
+        )
+    return [_summary(folds, metrics) for folds, metrics in sorted(found.items())]
+
+
+def _summary(folds: int, metrics: dict[int, dict[str, float]]) -> dict:
+    shown = [name for name in SHOWN if all(name in values for values in metrics.values())]
+    columns = {name: [values[name] for values in metrics.values()] for name in shown}
+    return {
+        "folds": folds,
+        "runs": [{"fold": fold} | {name: metrics[fold][name] for name in shown} for fold in sorted(metrics)],
+        "mean": {name: mean(values) for name, values in columns.items()},
+        "std": {name: stdev(values) for name, values in columns.items()} if len(metrics) > 1 else None,
+        "missing": sorted(set(range(folds)) - set(metrics)),
+    }
+
+
+def results_of_params(own: list[str]) -> list[Result]:
+    """The newest finished run per model, size and repeat that fits params.yaml, but for the keys of `own`.
+
+    Raises UserError if a key is unknown, or if two runs that should be one differ in such a key.
+    """
+    wanted = _wanted()
+    if unknown := [key for key in own if key not in wanted]:
+        raise UserError(f"--may-differ {unknown[0]}: no parameter of a training; write it as in params.yaml: block.key")
+    may_differ = {"model.name", "split.subset_per_class", *REPEATS, *OF_THE_MACHINE, *own}
+    found: dict[tuple[str, ...], object] = {}
+    for run in finished_runs_like(open_store(), wanted, may_differ):
+        values = run.data.params
+        point = tuple(values[key] for key in ("model.name", "split.subset_per_class", *REPEATS))
+        newest = found.setdefault(point, run)
+        if differing := [key for key in own if newest.data.params[key] != values[key]]:
+            raise UserError(
+                f"runs '{newest.info.run_name}' and '{run.info.run_name}' differ in nothing that is drawn but in "
+                f"{differing[0]} ({newest.data.params[differing[0]]} and {values[differing[0]]}); delete one in MLflow"
+            )
+    return [_result(run) for run in found.values()]
+
+
+def _wanted() -> dict[str, object]:
+    params = load_params().model_dump(by_alias=True)
+    return flatten({block: params[block] for block in BLOCKS})
+
+
+def _result(run) -> Result:
+    values, metrics = run.data.params, run.data.metrics
+    rows = sorted(predictions_of(run), key=lambda row: row["path"])
+    classes = sum(name.startswith("p_") for name in rows[0])
+    return Result(
+        run=run.info.run_name,
+        model=values["model.name"],
+        subset=values["split.subset_per_class"],
+        repeat=tuple(values[key] for key in REPEATS),
+        deal=tuple(values[key] for key in DEALS),
+        trained=run.data.tags["train_sha256"],
+        tested=run.data.tags["test_sha256"],
+        per_class=metrics["train_images"] / classes,
+        nearest_neighbour=metrics["nearest_neighbour_accuracy"],
+        paths=[row["path"] for row in rows],
+        groups=np.array([row["group"] for row in rows]),
+        right=np.array([row["label"] == row["prediction"] for row in rows]),
+    )
