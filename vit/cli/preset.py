@@ -1,45 +1,40 @@
 """`vit preset`: write a whole params.yaml from what a preset says differs, or list the presets."""
 
-import json
 from pathlib import Path
 
 import click
 
+from vit.cli.command import command, json_option, print_json
+
 PARAMS = Path("params.yaml")
 
 
-@click.command()
+@command("vit preset --list\n  vit preset shapes")
 @click.argument("name", required=False)
 @click.option("--list", "is_list", is_flag=True, help="Say what each preset is, its data, device, time and score.")
-@click.option("--json", "is_json", is_flag=True, help="With --list: print JSON.")
+@json_option("with --list: an object by name: title, data, device, time, score")
 @click.option("--force", is_flag=True, help="Overwrite a params.yaml that was edited.")
 @click.option("--complete", is_flag=True, help="Keep params.yaml, and add the keys that it lacks at their defaults.")
-def preset(name: str | None, is_list: bool, is_json: bool, force: bool, complete: bool) -> None:
-    """Write the complete, commented params.yaml of preset NAME.
-
-    \b
-    Example:
-      vit preset --list
-      vit preset shapes
-    """
+def preset(name: str | None, is_list: bool, as_json: bool, force: bool, complete: bool) -> None:
+    """Write the complete, commented params.yaml of a preset."""
     if sum([name is not None, is_list, complete]) != 1:
         raise click.UsageError("give one of NAME, --list and --complete")
-    if is_json and not is_list:
+    if as_json and not is_list:
         raise click.UsageError("--json goes with --list")
     if is_list:
-        _print_list(is_json)
+        _print_list(as_json)
     elif name is not None:
         _write(name, force)
     else:
         _complete()
 
 
-def _print_list(is_json: bool) -> None:
+def _print_list(as_json: bool) -> None:
     from vit.config.presets import load_preset, preset_names
 
     abouts = {name: load_preset(name).about.model_dump(exclude={"recipe"}) for name in preset_names()}
-    if is_json:
-        print(json.dumps(abouts, indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(abouts)
         return
     for name, about in abouts.items():
         print(f"{name}: {about.pop('title')}")
