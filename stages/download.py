@@ -1,14 +1,10 @@
 """download: bring the images of `data.source` to data/raw/<class>/[<part>/]<file>, described in data/raw.json."""
 
-from pathlib import Path
-
+from vit.config.files import RAW, RAW_RECORD, TABLES
 from vit.config.params_file import load_params
 from vit.data.sources.fetch import describe, fetch
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
-
-RAW = Path("data/raw")
-TABLES = Path("data/tables")
 
 
 def main() -> None:
@@ -20,7 +16,7 @@ def main() -> None:
         (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
     names = sorted(path.name for path in TABLES.glob("*.csv"))
     record = {"source": params.data.source, **known, **describe(RAW), "tables": names}
-    write_json(Path("data/raw.json"), record)
+    write_json(RAW_RECORD, record)
     parts = "".join(f", {count} {part}" for part, count in record.get("parts", {}).items())
     print(
         f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "

@@ -1,7 +1,6 @@
 """pack: decode every image once, to uint8 arrays of the training size, and measure the train part's colours."""
 
-from pathlib import Path
-
+from vit.config.files import CLASSES, PACK_MODE, PACKED, PREPROCESSING, RAW, SPLITS
 from vit.config.params_file import load_params
 from vit.data.images import SETTINGS
 from vit.data.manifest import PARTS
@@ -18,16 +17,12 @@ from vit.data.pack import (
 from vit.errors import run_program
 from vit.files import read_json, replacing_folder, write_json
 
-RAW = Path("data/raw")
-SPLITS = Path("data/splits")
-PACKED = Path("data/packed")
-
 
 def main() -> None:
     """Write labels and settings, and the images unless `pack.mode` is none; the old folder stays until all is there."""
     params = load_params()
     pack = params.pack
-    classes = read_json(SPLITS / "classes.json")
+    classes = read_json(SPLITS / CLASSES)
     tables = {part: SPLITS / f"{part}.csv" for part in PARTS}
     shapes = {part: part_shape(tables[part], part, pack) for part in PARTS}
     needed = sum(packed_bytes(shape, pack) for shape in shapes.values())
@@ -47,8 +42,8 @@ def main() -> None:
             statistics = measure_files(RAW, tables["train"], pack)
             mode = {"mode": "none", "workers": pack.workers}
         settings = pack.model_dump(include=set(SETTINGS))
-        write_json(folder / "preprocessing.json", {"classes": classes, **settings, **statistics})
-        write_json(folder / "mode.json", mode)  # apart from what travels with the model, which both modes share
+        write_json(folder / PREPROCESSING, {"classes": classes, **settings, **statistics})
+        write_json(folder / PACK_MODE, mode)  # apart from what travels with the model, which both modes share
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from vit.config.files import ENVIRONMENT
 from vit.config.model import family_named
 from vit.config.params_file import load_params
 from vit.config.schema import Params
@@ -20,7 +21,6 @@ from vit.registry.origin import origin_of, write_provenance
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
 from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests
-from vit.tracking.environment import FILE as ENVIRONMENT
 from vit.tracking.run import training_points
 
 MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"

@@ -1,8 +1,8 @@
 """split: audit the images, say which belongs to train, val and test, and measure what that split gives away."""
 
 import logging
-from pathlib import Path
 
+from vit.config.files import AUDIT, CLASSES, RAW, SPLIT_METRICS, SPLITS, TABLES
 from vit.config.params_file import load_params
 from vit.data.audit.findings import audit
 from vit.data.audit.leakage import measure
@@ -11,9 +11,6 @@ from vit.data.manifest import PARTS, list_images
 from vit.data.split import assign, choose_strategy, with_fewer_to_train_on
 from vit.errors import UserError, run_program
 from vit.files import replacing_folder, write_json, write_table
-
-RAW, TABLES = Path("data/raw"), Path("data/tables")
-SPLITS, AUDIT = Path("data/splits"), Path("data/audit")
 
 log = logging.getLogger("vit")
 
@@ -36,9 +33,9 @@ def main() -> None:
     with replacing_folder(SPLITS) as folder:
         for part in PARTS:
             write_table(folder / f"{part}.csv", [row._asdict() for row in parts[part]])
-        write_json(folder / "classes.json", sorted({row.label for row in findings.rows}))
+        write_json(folder / CLASSES, sorted({row.label for row in findings.rows}))
     counts = {f"{part}_images": len(parts[part]) for part in PARTS}
-    write_json(Path("metrics/split.json"), counts | leakage.figures())
+    write_json(SPLIT_METRICS, counts | leakage.figures())
     for warning in warnings:
         log.warning(f"warning: {warning}")
     print(f"{', '.join(f'{len(parts[part])} {part}' for part in PARTS)}, by {strategy}: {reason}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vit.config.files import ENVIRONMENT
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.errors import run_program
@@ -14,7 +15,6 @@ from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference.classifier import Classifier
 from vit.tracking.content import describe_run
-from vit.tracking.environment import FILE as ENVIRONMENT
 from vit.tracking.environment import environment
 from vit.tracking.live import LiveRun
 from vit.training.checkpoint import Checkpoints, Progress

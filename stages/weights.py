@@ -1,14 +1,10 @@
 """weights: bring the weights that a training starts from, and those of its teacher, to data/weights."""
 
-from pathlib import Path
-
+from vit.config.files import AUDIT, AUDITED_IMAGES, WEIGHTS_BROUGHT, WEIGHTS_RECORD
 from vit.config.params_file import load_params
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
 from vit.training.weight_sources import bring
-
-IMAGES = Path("data/audit/images.csv")
-OUT = Path("data/weights")
 
 
 def main() -> None:
@@ -16,14 +12,14 @@ def main() -> None:
     params = load_params()
     named = {"init": ("init_from", params.train.init_from), "teacher": ("teacher", params.train.teacher)}
     record = {}
-    with replacing_folder(OUT) as out:
+    with replacing_folder(WEIGHTS_BROUGHT) as out:
         for role, (key, source) in named.items():
             folder = out / role
             folder.mkdir()
             # DVC warns of an empty folder at every turn.
             (folder / "README.txt").write_text(f"What train.{key} names; nothing else if null.\n", encoding="utf-8")
-            record[role] = bring(source, folder, f"train.{key}", IMAGES)
-    write_json(Path("data/weights.json"), record)
+            record[role] = bring(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
+    write_json(WEIGHTS_RECORD, record)
     print(", ".join(f"{role}: {known['source'] if known else 'none'}" for role, known in record.items()))
 
 

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from vit.config.files import DVC_YAML
 from vit.data.sources.fetch import SOURCES
 from vit.source_code import import_closure
 
-DVC_YAML = Path("dvc.yaml")
 # They change nothing in a stage's outputs: DVC watches parameters by block, and MLflow is a publication.
 EXEMPT = ("vit/config/", "vit/serving/", "vit/registry/", "vit/tracking/", "vit/source_code.py")
 STAGE = re.compile(r"^  (\w+):\n(?:    .*\n)*?    deps:\n((?:      - .*\n)+)", re.M)

@@ -1,12 +1,9 @@
 """`vit preset`: write a whole params.yaml from what a preset says differs, or list the presets."""
 
-from pathlib import Path
-
 import click
 
 from vit.cli.command import command, json_option, print_json
-
-PARAMS = Path("params.yaml")
+from vit.config.files import PARAMS
 
 
 @command("vit preset --list\n  vit preset shapes")

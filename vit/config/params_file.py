@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from vit.config.fields import Section
+from vit.config.files import PARAMS
 from vit.config.schema import Params
 from vit.errors import UserError
 
@@ -19,7 +20,7 @@ WRITES_ONE = "`vit preset digits` writes one"
 COMPLETES = "`vit preset --complete` adds it with its default"
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = PARAMS) -> Params:
     """Read and check every section of a parameter file, in which no key may be missing.
 
     Raises UserError naming the key, the value and what is allowed.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vit.config.files import PACK_MODE, PREPROCESSING
 from vit.data.batches import Packed
 from vit.data.images import SETTINGS, load_image, packed_size
 from vit.errors import UserError
@@ -100,10 +101,10 @@ def load_part(packed: Path, part: str, raw: Path, splits: Path) -> Part:
     Train images have the packed size, the others image_size. Raises UserError if `packed` is not complete.
     """
     try:
-        mode = read_json(packed / "mode.json")
+        mode = read_json(packed / PACK_MODE)
         if mode["mode"] == "arrays":
             return Packed.load(packed, part)
-        preprocessing = read_json(packed / "preprocessing.json")
+        preprocessing = read_json(packed / PREPROCESSING)
         labels = torch.from_numpy(np.load(packed / f"{part}_labels.npy"))
         paths = [raw / row["path"] for row in iterate_table(splits / f"{part}.csv")]
     except FileNotFoundError as error:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vit.config.data import PackParams
+from vit.config.files import CONFIG, WEIGHTS
 from vit.data.batches import normalize, to_unit
 from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
@@ -17,8 +18,6 @@ from vit.files import read_json, replacing, write_json
 from vit.inference import bfloat16
 from vit.models.families import architecture_of, new_model
 from vit.models.vision_transformer import set_fused_attention
-
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 NEEDED = (*SETTINGS, "classes", "mean", "std", "model", "compute")
 ALWAYS_STORED = ("image_size", "channels", "fit", "margin", "trim_bars")  # since 0.2.0

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vit.config.files import CONFIG
 from vit.data.batches import normalize, to_unit
 from vit.errors import UserError
-from vit.inference.classifier import CONFIG, Classifier
+from vit.inference.classifier import Classifier
 
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 LARGEST_ONNX = 2**31 - 2**20  # bytes of weights: one protobuf file ends at 2 GiB

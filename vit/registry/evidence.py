@@ -9,17 +9,18 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from vit.config.files import AUDITED_IMAGES, CONFIG, VAL_PREDICTIONS
 from vit.config.schema import RegisterParams
 from vit.errors import UserError
 from vit.evaluation.paired import mcnemar, paired_bootstrap
 from vit.files import read_json, read_table
 from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Figures, Verdict, too_few
-from vit.registry.versions import CONFIG, downloaded, read_config
+from vit.registry.versions import downloaded, read_config
 
 SEED = 0  # of the bootstrap: the verdict is a function of the pair
 AT_ONCE = 64  # images that the champion labels at a time
-IMAGES, PREDICTIONS = "audit/images.csv", "evaluation/val_predictions.csv"  # of a run
+IMAGES, PREDICTIONS = f"audit/{AUDITED_IMAGES}", f"evaluation/{VAL_PREDICTIONS}"  # of a run
 
 
 class Incomparable(Exception):

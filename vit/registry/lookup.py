@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
+from vit.config.files import AUDITED_IMAGES, PREDICTIONS
 from vit.errors import UserError
 from vit.files import read_table
 from vit.tracking.run import finished_runs
@@ -48,12 +49,12 @@ def images_of(model_uri: str) -> list[dict[str, str]]:
 
     Raises UserError if there is no such version, or if it does not keep them.
     """
-    return read_published_table(find_named_run(open_store(), model_uri), "audit/images.csv")
+    return read_published_table(find_named_run(open_store(), model_uri), f"audit/{AUDITED_IMAGES}")
 
 
 def predictions_of(run: Run) -> list[dict[str, str]]:
     """A row per test image. Raises UserError if the run has none."""
-    return read_published_table(run, "evaluation/predictions.csv")
+    return read_published_table(run, f"evaluation/{PREDICTIONS}")
 
 
 def read_published_table(run: Run, path: str) -> list[dict[str, str]]:

@@ -5,10 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from vit.config.files import DVC_LOCK, DVC_YAML, EVALUATION, PARAMS, PREDICTIONS
 from vit.files import write_json
 
-CODE = ("stages", "vit", "dvc.yaml", "params.yaml")
-COPIED = tuple(map(Path, ("params.yaml", "dvc.lock", "evaluation/predictions.csv")))
+CODE = ("stages", "vit", str(DVC_YAML), str(PARAMS))
+ORIGIN, CODE_DIFF = "origin.json", "code.diff"
+COPIED = (PARAMS, DVC_LOCK, EVALUATION / PREDICTIONS)
 AS_GIT_APPLY_READS_IT = ("--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--unified=3")
 PREFIXES = ("--src-prefix=a/", "--dst-prefix=b/")
 
@@ -20,8 +22,8 @@ def write_provenance(folder: Path, origin: dict, environment: Path) -> list[Path
     publication recorded then stays.
     """
     folder.mkdir()
-    write_json(folder / "origin.json", origin)
-    write_code_diff(folder / "code.diff")
+    write_json(folder / ORIGIN, origin)
+    write_code_diff(folder / CODE_DIFF)
     for file in (*COPIED, *([environment] if environment.is_file() else [])):
         shutil.copyfile(file, folder / file.name)
     return sorted(folder.iterdir())

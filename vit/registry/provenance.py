@@ -11,14 +11,14 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from ruamel.yaml import YAML
 
+from vit.config.files import DVC_LOCK, ENVIRONMENT, PARAMS, PREDICTIONS
 from vit.errors import UserError
 from vit.files import read_json
+from vit.registry.origin import CODE_DIFF, ORIGIN
 from vit.registry.versions import resolve
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
-PARAMS, LOCK, CODE_DIFF = "params.yaml", "dvc.lock", "code.diff"
-ORIGIN, ENVIRONMENT, PREDICTIONS = "origin.json", "environment.json", "predictions.csv"
-FILES = (PARAMS, LOCK, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, where it is known
+FILES = (PARAMS.name, DVC_LOCK.name, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, where it is known
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Provenance:
     @property
     def stages(self) -> dict[str, dict]:
         """The stages as dvc.lock has them, with the md5 of each dep and out."""
-        return YAML(typ="safe", pure=True).load(self.folder / LOCK)["stages"]
+        return YAML(typ="safe", pure=True).load(self.folder / DVC_LOCK)["stages"]
 
 
 def provenance_folder(version_key: str) -> str:

@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vit.config.files import DVC_LOCK, PARAMS
 from vit.errors import UserError
 from vit.files import project_root, temporary_folder
-from vit.registry.provenance import CODE_DIFF, LOCK, PARAMS, Provenance
+from vit.registry.origin import CODE_DIFF
+from vit.registry.provenance import Provenance
 
 OF_ANOTHER_REPO = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # git sets them for what its hooks start
 STDERR = 2  # the file descriptor
@@ -98,7 +100,7 @@ def _apply_changes(git: list[str], tree: Path, env: dict[str, str], provenance: 
             run([*git, "apply", "--whitespace=nowarn", str(diff)], tree, env)
         except CommandFailed as error:
             raise UserError(f"{CODE_DIFF} of {provenance.title} does not fit its commit ({error})") from error
-    for name in (PARAMS, LOCK):
+    for name in (PARAMS, DVC_LOCK):
         shutil.copyfile(provenance.folder / name, tree / name)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import mlflow
 
+from vit.config.files import CONFIG
 from vit.config.model import family_named
 from vit.files import read_json
-from vit.registry.versions import CONFIG
 from vit.release import VERSION
 from vit.source_code import import_closure
 

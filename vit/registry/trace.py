@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 from ruamel.yaml import YAML
 
+from vit.config.files import PARAMS
 from vit.config.params_file import flatten
-from vit.registry.provenance import CODE_DIFF, PARAMS, Provenance
+from vit.registry.origin import CODE_DIFF
+from vit.registry.provenance import Provenance
 
 
 def traced(provenance: Provenance) -> dict[str, dict]:

@@ -8,14 +8,14 @@ import numpy as np
 import safetensors.numpy
 from ruamel.yaml import YAML
 
+from vit.config.files import CONFIG, DVC_YAML, EVALUATION, MODEL, PARAMS, PREDICTIONS, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of
-from vit.registry.provenance import PREDICTIONS, Provenance
+from vit.registry.provenance import Provenance
 from vit.registry.rebuilt import CommandFailed, Rebuilt, changed_code, rebuilt
 from vit.registry.versions import downloaded
 from vit.tracking.environment import differences, environment
 
-MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
 TRAIN, EVALUATE, REGISTER = "train", "evaluate", "register"
 EXACT = ("path", "label", "group", "prediction")
 TOLERANCE = 1e-5  # of a probability
@@ -51,11 +51,11 @@ def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None
                 say("environment", difference)
         _reproduce(state, EVALUATE)
         count, largest = compare_predictions(
-            provenance.folder / PREDICTIONS, state.folder / "evaluation" / PREDICTIONS, provenance.title
+            provenance.folder / PREDICTIONS, state.folder / EVALUATION / PREDICTIONS, provenance.title
         )
         say("predictions", f"all {count} labels equal, probabilities within {largest:.1g}")
         if retrain:
-            _resolve_autos(state.folder / "params.yaml", compute)
+            _resolve_autos(state.folder / PARAMS, compute)
             say("training", "again, with the device, precision, attention kernel and threads of then")
             _reproduce(state, TRAIN, shown=True)
             compare_weights(weights, model / WEIGHTS, provenance.title)
@@ -68,7 +68,7 @@ def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
 
     That of register is left out: publishing came after the lock was kept, so it is of the time before.
     """
-    pipeline = YAML(typ="safe", pure=True).load(tree / "dvc.yaml")["stages"]
+    pipeline = YAML(typ="safe", pure=True).load(tree / DVC_YAML)["stages"]
     return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
 
 

@@ -10,12 +10,12 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from vit.config.files import CONFIG
 from vit.errors import UserError
 from vit.files import read_json
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
-CONFIG = "config.json"
 SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that is served
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from vit.config.files import DVC_YAML, PARAMS, RAW_RECORD, SPLIT_FILES, WEIGHTS_RECORD
 from vit.config.params_file import flatten
 from vit.config.schema import Params
 from vit.files import read_json, sha256_of
@@ -16,7 +17,6 @@ from vit.tracking.run import RunDescription
 
 # Whose code can change the weights. That of the stages before pack cannot, other than by the images and the split.
 STAGES_OF_A_TRAINING = ("pack", "train")
-SPLIT_FILES = [Path("data/splits", name) for name in ("train.csv", "val.csv", "test.csv", "classes.json")]
 
 
 def describe_run(params: Params, compute: dict) -> RunDescription:
@@ -28,7 +28,7 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}
-    raw = read_json(Path("data/raw.json"))
+    raw = read_json(RAW_RECORD)
     parts = [
         json.dumps(blocks, sort_keys=True),
         raw["sha256"],
@@ -50,13 +50,13 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
 
 def weights_digests() -> dict[str, str]:
     """`init_sha256` and `teacher_sha256` of the weights that a training starts from and learns from, where it does."""
-    named = read_json(Path("data/weights.json"))
+    named = read_json(WEIGHTS_RECORD)
     return {f"{role}_sha256": known["sha256"] for role, known in named.items() if known is not None}
 
 
 def code_of_a_training() -> list[Path]:
     """The Python files among the deps of the stages whose code can change the weights, sorted."""
-    stages = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
+    stages = YAML(typ="safe", pure=True).load(DVC_YAML)["stages"]
     deps = {dep for stage in STAGES_OF_A_TRAINING for dep in stages[stage]["deps"]}
     return [Path(dep) for dep in sorted(deps) if dep.endswith(".py")]
 
@@ -65,7 +65,9 @@ def _origin() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     tags = {
         "mlflow.source.git.commit": commit,
-        "git_dirty": str(bool(_git("status", "--porcelain", "--", "stages", "vit", "dvc.yaml", "params.yaml"))).lower(),
+        "git_dirty": str(
+            bool(_git("status", "--porcelain", "--", "stages", "vit", str(DVC_YAML), str(PARAMS)))
+        ).lower(),
         "vit_version": VERSION,
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc_exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),

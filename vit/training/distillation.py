@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vit.config.files import CONFIG, WEIGHTS
 from vit.config.model import family_named
 from vit.config.schema import ModelParams, TrainParams
 from vit.errors import UserError
-from vit.inference.classifier import CONFIG, WEIGHTS, Classifier
+from vit.inference.classifier import Classifier
 from vit.models.vision_transformer import set_fused_attention
 
 log = logging.getLogger("vit")

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vit.config.files import CONFIG, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json
-from vit.inference.classifier import CONFIG, WEIGHTS, Classifier
+from vit.inference.classifier import Classifier
 
 Weights = dict[str, Tensor]
 TOKENS = ("cls_token", "dist_token")  # before the patches, in this order

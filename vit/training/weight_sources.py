@@ -10,11 +10,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from vit.config.files import CONFIG, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of
 
 FOLDER = "weights"  # a dependency of the stage, so that DVC notices every change in it
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Where published checkpoints keep the weights, beside optimizer and epoch; as in timm, an average before the last step.
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 OF_OURS = {"classes", "image_size", "channels", "model"}  # in a config.json of this pipeline

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.config.files import AUDITED_IMAGES
 from vit.data.audit.findings import Findings
 from vit.data.audit.leakage import Leakage
 from vit.data.audit.pictures import pair_sheet, sample_sheet, torn_pairs
@@ -97,7 +98,7 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
         [{"group": number, "path": path} for number, path in grouped if members[number] > 1],
         ["group", "path"],
     )
-    write_table(folder / "images.csv", _image_rows(findings, parts))
+    write_table(folder / AUDITED_IMAGES, _image_rows(findings, parts))
     sample_sheet(folder / "samples.png", raw, findings.rows)
     if pairs := torn_pairs(findings, parts):
         pair_sheet(folder / "torn_near_duplicates.png", raw, pairs)
