@@ -12,12 +12,13 @@ from vit.errors import run_program
 from vit.evaluation.calibration import reliability_rows
 from vit.evaluation.explain_figures import explain_figures
 from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance_rows
-from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
+from vit.evaluation.metrics import headline
 from vit.evaluation.mistakes import mistakes_sheet
 from vit.evaluation.plots import confusion_figure, reliability_figure
 from vit.evaluation.predictions import Answers, ask
 from vit.evaluation.references import majority_accuracy, svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
+from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
 from vit.files import read_json, write_json, write_table
 from vit.inference.classifier import Classifier
 from vit.training.device import find_device
