@@ -7,6 +7,7 @@ import numpy as np
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
+from vit.data.majority import majority_accuracy
 from vit.data.manifest import PARTS, read_rows
 from vit.errors import run_program
 from vit.evaluation.calibration import reliability_rows
@@ -16,7 +17,7 @@ from vit.evaluation.metrics import headline
 from vit.evaluation.mistakes import mistakes_sheet
 from vit.evaluation.plots import confusion_figure, reliability_figure
 from vit.evaluation.predictions import Answers, ask
-from vit.evaluation.references import majority_accuracy, svc_accuracy
+from vit.evaluation.references import svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
 from vit.files import read_json, write_json, write_table

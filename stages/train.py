@@ -9,7 +9,6 @@ import torch
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.errors import run_program
-from vit.evaluation.calibration import temperature_on
 from vit.evaluation.plots import batch_grid, training_curves
 from vit.files import project_root, read_json, write_json, write_table
 from vit.inference.classifier import Classifier
@@ -24,6 +23,7 @@ from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
 from vit.training.loop import fit, rates_of
 from vit.training.step import TrainingStep
+from vit.training.temperature import temperature_on
 
 RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
 INIT = Path("data/weights/init")

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from vit.config.schema import EvaluateParams
 from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_totals, widened
-from vit.evaluation.calibration import bin_numbers
+from vit.evaluation.calibration import calibration_gaps, mean_gap
 from vit.evaluation.predictions import Answers
 
 log = logging.getLogger("vit")
@@ -80,10 +80,8 @@ def _mean(images: np.ndarray, column: np.ndarray) -> np.ndarray:
     return column.sum(axis=-1) / images[..., 0]
 
 
-def _mean_gap(images: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """The expected calibration error (ECE): the distance of confidence and accuracy in equally wide bins of
-    confidence, weighted by their images."""
-    return np.abs(gaps).sum(axis=-1) / images[..., 0]
+def _calibration_error(images: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    return mean_gap(gaps, images[..., 0])
 
 
 def _balanced_accuracy(correct: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -109,8 +107,8 @@ METRICS = (
     ),
     Metric("loss", Kind.ERROR, (_image_count, _log_loss), _mean),
     Metric("brier", Kind.ERROR, (_image_count, _brier), _mean),
-    Metric("ece", Kind.ERROR, (_image_count, _gaps), _mean_gap),
-    Metric("ece_uncalibrated", Kind.ERROR, (_image_count, _uncalibrated_gaps), _mean_gap),
+    Metric("ece", Kind.ERROR, (_image_count, _gaps), _calibration_error),
+    Metric("ece_uncalibrated", Kind.ERROR, (_image_count, _uncalibrated_gaps), _calibration_error),
 )
 
 
@@ -162,9 +160,9 @@ def _one_hot(places: np.ndarray, classes: int, values: np.ndarray | None = None)
 
 
 def _binned_gaps(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> csr_array:
-    """Confidence minus correctness of each answer, in the column of its bin of confidence."""
-    confidences = probabilities.max(axis=1).astype(np.float64)
-    return _one_hot(bin_numbers(confidences, bins), bins, confidences - (probabilities.argmax(axis=1) == labels))
+    """The calibration gap of each answer in the column of its bin of confidence."""
+    numbers, gaps = calibration_gaps(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+    return _one_hot(numbers, bins, gaps)
 
 
 def _rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
