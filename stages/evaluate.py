@@ -3,31 +3,34 @@
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
+from vit.data.majority import majority_accuracy
 from vit.data.manifest import PARTS, read_rows
 from vit.errors import run_program
 from vit.evaluation.calibration import reliability_rows
 from vit.evaluation.explain_figures import explain_figures
 from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance_rows
-from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
+from vit.evaluation.metrics import headline
 from vit.evaluation.mistakes import mistakes_sheet
-from vit.evaluation.plots import confusion_figure, reliability_figure
+from vit.evaluation.plots import batch_grid, confusion_figure, reliability_figure, training_curves
 from vit.evaluation.predictions import Answers, ask
-from vit.evaluation.references import majority_accuracy, svc_accuracy
+from vit.evaluation.references import svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
-from vit.files import read_json, write_json, write_table
+from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
+from vit.files import read_json, read_table, write_json, write_table
 from vit.inference.classifier import Classifier
 from vit.training.device import find_device
 
 RAW, TABLES, SPLITS, PACKED = Path("data/raw"), Path("data/tables"), Path("data/splits"), Path("data/packed")
-OUT = Path("evaluation")
+TRAINING, OUT = Path("training"), Path("evaluation")
 
 
 def main() -> None:
-    """Label val and test; write the metrics of test, the tables and figures behind them, and every prediction."""
+    """Label val and test; write the metrics of test, every prediction, and tables and figures of model and training."""
     params = load_params()
     settings = params.evaluate
     classifier = Classifier.load(Path("model"), find_device(settings.device))
@@ -55,6 +58,7 @@ def main() -> None:
     write_table(OUT / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
     write_table(OUT / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
     mistakes_sheet(OUT / "mistakes.png", answers, RAW, classifier.config)
+    draw_training(classifier.classes)
     explain_figures(OUT / "explain", classifier, test, answers.probabilities, settings.explain_images)
     print(summary(metrics | read_json(Path("metrics/split.json")), len(test)))
 
@@ -62,6 +66,16 @@ def main() -> None:
 def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:
     """Every image of a part in one array uint8 (N, H, W, C), without the margin of train images."""
     return np.concatenate([centre_crop(images, image_size).numpy() for images, _ in part.in_order(batch_size)])
+
+
+def draw_training(classes: list[str]) -> None:
+    """The curves and the first batch of the training, from the data that `train` left of them."""
+    history = [{name: float(value) for name, value in row.items()} for row in read_table(TRAINING / "history.csv")]
+    rates = [float(row["learning_rate"]) for row in read_table(TRAINING / "learning_rate.csv")]
+    best = read_json(Path("metrics/train.json"))["best_epoch"]
+    training_curves(OUT / "training_curves.png", history, best, rates)
+    batch = safetensors.numpy.load_file(TRAINING / "first_batch.safetensors")
+    batch_grid(OUT / "batch.png", batch["images"], batch["shares"], classes)
 
 
 def write_confusion(answers: Answers) -> None:

@@ -29,16 +29,17 @@ NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in t
 MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
     "": [Path("params.yaml")],
-    "training": [
-        Path("training", name) for name in ("history.csv", "learning_rate.csv", "training_curves.png", "batch.png")
-    ],
+    "training": [Path("training", name) for name in ("history.csv", "learning_rate.csv")],
     "evaluation": [
         *(EVALUATION / f"{name}.csv" for name in ("confusion_matrix", "confusion_rates", "per_class", "reliability")),
         *(
             EVALUATION / f"{name}.csv"
             for name in ("slices", "questions", "invariance", "predictions", "val_predictions")
         ),
-        *(EVALUATION / f"{name}.png" for name in ("confusion_matrix", "reliability", "mistakes")),
+        *(
+            EVALUATION / f"{name}.png"
+            for name in ("confusion_matrix", "reliability", "mistakes", "training_curves", "batch")
+        ),
     ],
 }
 

@@ -4,15 +4,14 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 from vit.config.files import ENVIRONMENT
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.errors import run_program
-from vit.evaluation.calibration import temperature_on
-from vit.evaluation.plots import batch_grid, training_curves
-from vit.files import project_root, read_json, write_json, write_table
+from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
 from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
@@ -25,6 +24,7 @@ from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
 from vit.training.loop import fit, rates_of
 from vit.training.step import TrainingStep
+from vit.training.temperature import temperature_on
 
 RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
 INIT = Path("data/weights/init")
@@ -83,13 +83,12 @@ def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part
 
 
 def write_outputs(progress: Progress, feed: Feed) -> None:
-    """Curves, the first batch as a picture, and the metrics of the best epoch."""
-    rates, classes = rates_of(progress, feed), feed.classifier.classes
+    """Curves and the first batch as data, which `evaluate` draws, and the metrics of the best epoch."""
+    rates = rates_of(progress, feed)
     write_table(OUT / "history.csv", progress.history)
     write_table(OUT / "learning_rate.csv", [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
-    x, shares = first_batch(feed)
-    batch_grid(OUT / "batch.png", x.numpy(), shares.numpy(), classes)
-    training_curves(OUT / "training_curves.png", progress.history, progress.best["epoch"], rates)
+    with replacing(OUT / "first_batch.safetensors") as temporary:
+        safetensors.torch.save_file(first_batch(feed), temporary)
     write_json(Path("metrics/train.json"), summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
 

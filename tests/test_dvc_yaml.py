@@ -121,6 +121,12 @@ def test_images_are_pillow_and_numpy_until_training(stage):
     assert not {name.split(".")[0] for name in everything_imported} & {"torch", "torchvision", "mlflow", "matplotlib"}
 
 
+def test_a_figure_that_is_drawn_otherwise_trains_nothing_again():
+    code = code_of("train", REPO)
+    assert not {path for path in code if path.startswith("vit/evaluation/")}
+    assert "matplotlib" not in {name.split(".")[0] for path in code for name in imports(path)}
+
+
 def test_the_model_imports_torch_alone():
     assert {name.split(".")[0] for name in imports("vit/models/vision_transformer.py")} <= {
         "torch",

@@ -44,3 +44,9 @@ def settings(**changes) -> EvaluateParams:
         "svc_baseline": False,
     }
     return EvaluateParams(**values | changes)
+
+
+# Truth and answer of eight images; as truth-answer: cat-cat 2, cat-dog 1, dog-dog 3, été-cat 1, été-dog 1.
+LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+PREDICTIONS = np.array([0, 0, 1, 1, 1, 1, 0, 1])
+EIGHT = answered(LABELS, sure(PREDICTIONS))

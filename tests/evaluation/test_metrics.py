@@ -1,21 +1,16 @@
 import logging
 import math
-import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, log_loss
 from sklearn.metrics import top_k_accuracy_score as sklearn_top_k
 
-from tests.evaluation.answered import CLASSES, answered, settings, sure
-from vit.data.manifest import Row
-from vit.evaluation.metrics import confusion, confusion_rows, headline, per_class, prediction_rows, rates
+from tests.evaluation.answered import EIGHT, LABELS, PREDICTIONS, answered, settings, sure
+from vit.evaluation.metrics import METRICS, Kind, Metric, headline
 from vit.evaluation.predictions import Answers
-
-# Truth and answer of eight images; as truth-answer: cat-cat 2, cat-dog 1, dog-dog 3, été-cat 1, été-dog 1.
-LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
-PREDICTIONS = np.array([0, 0, 1, 1, 1, 1, 0, 1])
-EIGHT = answered(LABELS, sure(PREDICTIONS))
+from vit.evaluation.tables import prediction_rows
 
 
 def random_answers(count: int = 400, classes: int = 6, seed: int = 0, sharpness: float = 2.0) -> Answers:
@@ -90,7 +85,7 @@ def test_top_k_of_all_classes_is_left_out():
 def test_every_headline_figure_lies_inside_its_interval_but_for_the_calibration_error():
     scores = headline(random_answers(), settings())
     names = [name.removesuffix("_low") for name in scores if name.endswith("_low")]
-    assert len(names) == 8
+    assert names == [f"test_{metric.name}" for metric in METRICS]
     for name in names:
         assert scores[f"{name}_low"] < scores[f"{name}_high"], name
         if not name.startswith("test_ece"):  # resamples add noise to each bin, and noise only adds to the error
@@ -148,84 +143,39 @@ def test_a_wrong_certainty_has_a_finite_loss():
     assert scores["test_loss"] == pytest.approx(-math.log(1e-12))
 
 
-def test_figures_of_each_class_are_those_counted_by_hand():
-    rows = per_class(EIGHT)
-    # cat: 2 of 3 answers right, 2 of 3 found. dog: 3 of 5 right, 3 of 3 found; F1 = 2 * 0.6 * 1 / 1.6.
-    assert rows[0] == pytest.approx({"class": "cat", "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "images": 3})
-    assert rows[1] == pytest.approx({"class": "dog", "precision": 0.6, "recall": 1.0, "f1": 0.75, "images": 3})
-    assert [row["class"] for row in rows] == CLASSES
-
-
-def test_a_class_that_is_never_answered_scores_0_without_a_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        rows = per_class(EIGHT)
-    assert rows[2] == {"class": "été", "precision": 0.0, "recall": 0.0, "f1": 0.0, "images": 2}
-
-
-def test_a_class_without_images_scores_0_without_a_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        rows = per_class(answered([0, 1], sure(np.array([0, 1]))))
-    assert rows[2] == {"class": "été", "precision": 0.0, "recall": 0.0, "f1": 0.0, "images": 0}
-
-
-def test_confusion_has_a_row_per_truth_and_a_column_per_answer():
-    assert confusion(EIGHT).tolist() == [[2, 1, 0], [0, 3, 0], [1, 1, 0]]
-
-
-def test_rates_are_shares_of_the_true_class_and_zeros_where_it_has_no_image():
-    assert rates(np.array([[3, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0, 0]]
-
-
-def test_confusion_rows_carry_the_names_on_both_sides():
-    assert confusion_rows(confusion(EIGHT), CLASSES) == [
-        {"": "cat", "cat": 2, "dog": 1, "été": 0},
-        {"": "dog", "cat": 0, "dog": 3, "été": 0},
-        {"": "été", "cat": 1, "dog": 1, "été": 0},
-    ]
-
-
-def test_a_class_called_true_does_not_displace_the_names_of_the_rows():
-    rows = confusion_rows(np.array([[7, 1], [2, 5]]), ["false", "true"])
-    assert [len(row) for row in rows] == [3, 3]
-    assert [list(row.values()) for row in rows] == [["false", 7, 1], ["true", 2, 5]]
-
-
-def test_a_row_of_predictions_tells_path_truth_group_answer_and_every_probability():
-    probabilities = np.array([[0.25, 0.5, 0.25], [0.75, 0.125, 0.125]], dtype=np.float32)
-    images = [Row("dog/1, old.png", "dog", "night"), Row("été/2.png", "été", "été/2.png")]
-    assert prediction_rows(Answers(images, np.array([1, 2]), probabilities, probabilities, CLASSES)) == [
-        {
-            "path": "dog/1, old.png",
-            "label": "dog",
-            "group": "night",
-            "prediction": "dog",
-            "confidence": 0.5,
-            "p_cat": 0.25,
-            "p_dog": 0.5,
-            "p_été": 0.25,
-        },
-        {
-            "path": "été/2.png",
-            "label": "été",
-            "group": "été/2.png",
-            "prediction": "cat",
-            "confidence": 0.75,
-            "p_cat": 0.75,
-            "p_dog": 0.125,
-            "p_été": 0.125,
-        },
-    ]
-
-
-def test_predictions_must_be_as_many_as_images():
-    probabilities = sure(np.array([0, 1]))
-    with pytest.raises(ValueError, match="zip"):
-        prediction_rows(Answers([Row("cat/a.png", "cat", "")], np.array([0]), probabilities, probabilities, CLASSES))
-
-
 def test_the_answer_of_a_row_is_the_one_that_the_accuracy_counts():
     answers = random_answers(count=50)
     right = sum(row["label"] == row["prediction"] for row in prediction_rows(answers))
     assert right / 50 == headline(answers, settings())["test_accuracy"]
+
+
+def error_rate(kind: Kind) -> Metric:
+    """A metric that the pipeline does not have, of columns that it does not have either."""
+    return Metric(
+        "error_rate",
+        kind,
+        (lambda answers, settings: csr_array(np.stack([~answers.correct, answers.labels >= 0], axis=1).astype(float)),),
+        lambda sums: sums[..., 0] / sums[..., 1],
+    )
+
+
+def test_an_entry_of_its_own_gives_a_metric_its_figure_and_its_interval():
+    scores = headline(EIGHT, settings(), (*METRICS, error_rate(Kind.SHARE)))
+    assert scores["test_error_rate"] == 3 / 8
+    assert scores["test_error_rate_low"] == pytest.approx(1 - scores["test_accuracy_high"])
+    assert scores["test_error_rate_high"] == pytest.approx(1 - scores["test_accuracy_low"])
+    assert {name: score for name, score in scores.items() if "error_rate" not in name} == headline(EIGHT, settings())
+
+
+def test_the_kind_of_a_metric_decides_whether_the_interval_of_a_faultless_model_is_widened():
+    faultless = answered(np.zeros(40, dtype=int), sure(np.zeros(40, dtype=int)))
+    share, error = (headline(faultless, settings(), (error_rate(kind),)) for kind in (Kind.SHARE, Kind.ERROR))
+    assert error["test_error_rate_high"] == 0.0
+    assert share["test_error_rate_high"] == pytest.approx(1.959964**2 / (40 + 1.959964**2), rel=1e-6)
+
+
+def test_a_metric_cannot_be_declared_without_its_kind():
+    with pytest.raises(TypeError, match="kind"):
+        Metric(name="error_rate", columns=(), value=np.sum)
+    assert all(isinstance(metric.kind, Kind) for metric in METRICS)
+    assert len({metric.name for metric in METRICS}) == len(METRICS)

@@ -70,7 +70,7 @@ def test_a_class_without_images_is_an_empty_row(tmp_path):
 
 
 def grid(path, count, channels=3, height=16, width=28, classes=("cat", "dog")):
-    images = np.random.default_rng(0).random((count, channels, height, width), dtype=np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (count, height, width, channels), dtype=np.uint8)
     shares = np.eye(len(classes), dtype=np.float32)[np.arange(count) % len(classes)]
     batch_grid(path, images, shares, list(classes))
     return path.read_bytes()
@@ -84,13 +84,24 @@ def test_equal_batches_draw_equal_bytes_and_others_do_not(tmp_path, channels):
     assert first != grid(tmp_path / "d.png", 3, channels, classes=("cat", "$_$"))
 
 
-def test_a_grid_shows_at_most_32_images(tmp_path):
-    assert grid(tmp_path / "a.png", 32) == grid(tmp_path / "b.png", 40)
-    assert Image.open(tmp_path / "a.png").width == 8 * 160
+@pytest.mark.parametrize(("count", "columns", "rows"), [(3, 3, 1), (8, 8, 1), (9, 8, 2)])
+def test_a_grid_has_at_most_eight_images_a_row(tmp_path, count, columns, rows):
+    grid(tmp_path / "a.png", count)
+    assert Image.open(tmp_path / "a.png").size == (160 * columns, int(100 * rows * (1.6 * 16 / 28 + 0.3)))
+
+
+@pytest.mark.parametrize(("channels", "colour"), [(1, 200), (1, 100), (3, (255, 0, 0))])
+def test_a_grid_shows_the_pixels_themselves(tmp_path, channels, colour):
+    images = np.zeros((1, 8, 8, channels), dtype=np.uint8)
+    images[:, :4] = colour
+    batch_grid(tmp_path / "a.png", images, np.ones((1, 1), dtype=np.float32), ["cat"])
+    drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    upper, black = ((drawn == one).all(axis=2).sum() for one in (colour, 0))
+    assert upper > 5000 and black == pytest.approx(upper, rel=0.1)
 
 
 def test_a_mixed_image_is_named_by_its_shares_the_larger_first(tmp_path):
-    image = np.zeros((1, 3, 8, 8), dtype=np.float32)
+    image = np.zeros((1, 8, 8, 3), dtype=np.uint8)
     names = ["cat", "dog", "cow"]
 
     def drawn(*shares: float) -> bytes:

@@ -10,17 +10,7 @@ from vit.config.schema import DataParams
 from vit.data.images import load_image
 from vit.data.manifest import list_images
 from vit.data.sources.digits import fetch_digits
-from vit.evaluation.references import majority_accuracy, svc_accuracy
-
-
-def test_the_majority_is_counted_on_train_and_judged_on_test():
-    # Class 2 leads in train, 4 of 7; in test it is 1 of 5, where class 0 would have 3.
-    train, test = np.array([0, 1, 2, 2, 2, 2, 1]), np.array([0, 0, 0, 2, 1])
-    assert majority_accuracy(train, test) == 0.2
-
-
-def test_a_majority_that_test_lacks_scores_nothing():
-    assert majority_accuracy(np.array([3, 3, 0]), np.array([0, 0])) == 0.0
+from vit.evaluation.references import svc_accuracy
 
 
 def blobs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

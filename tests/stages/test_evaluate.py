@@ -1,11 +1,13 @@
-"""The evaluate stage on the shapes, after the real stages before it and a model that was never trained."""
+"""The evaluate stage on the shapes, after the real stages before it and a training of two epochs."""
 
 import csv
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from mlflow.utils.validation import _validate_metric_name
 
@@ -14,9 +16,12 @@ import stages.evaluate
 import stages.pack
 import stages.register
 import stages.split
+import stages.train
 from tests.presets import write_preset
+from tests.shapes import Training
 from vit.config.params_file import load_params
-from vit.files import read_json, read_table, sha256_of
+from vit.data.decoded import load_part
+from vit.files import read_json, read_table, sha256_of, write_json
 from vit.inference.classifier import Classifier
 from vit.training.device import choose
 from vit.training.distributed import World
@@ -24,13 +29,15 @@ from vit.training.distributed import World
 CHANGES = {
     "data.shapes_per_class": 30,
     "split.strategy": "random",
+    "train.device": "cpu",
+    "train.epochs": 2,
+    "train.warmup_epochs": 0,
     "evaluate.device": "cpu",
     "evaluate.slices": ["label", "light", "hard.csv"],
     "evaluate.questions": {"bars": ["horizontal_bars", "vertical_bars"], "../odd": ["checkerboard"]},
     "evaluate.explain_images": 1,
     "evaluate.invariance": ["hflip", "brightness", "shift", "jpeg"],
 }
-TEMPERATURE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +58,15 @@ def evaluated(tmp_path_factory) -> Path:
         config = read_json(folder / "data/packed/preprocessing.json") | {
             "model": params.model.model_dump(),
             "compute": asdict(choose(params.train, params.model, params.pack.image_size, World())[0]),
-            "temperature": TEMPERATURE,
         }
         torch.manual_seed(0)
         classifier = Classifier.new(config, torch.device("cpu"))
-        classifier.save(folder / "model", classifier.model.state_dict())
+        train, val = (
+            load_part(stages.train.PACKED, part, stages.train.RAW, stages.train.SPLITS) for part in ("train", "val")
+        )
+        training = Training(params, (train, val), folder / "checkpoints", classifier).run()
+        stages.train.save_calibrated(config, classifier.device, training.progress.best_weights, val, 16)
+        stages.train.write_outputs(training.progress, training.feed)
         stages.evaluate.main()
     return folder
 
@@ -108,6 +119,30 @@ def test_register_finds_all_that_it_publishes_and_every_metric_has_a_name_that_m
         _validate_metric_name(name)
     assert {"test_f1/checkerboard", "test_slice/hard.csv/listed", "test_question/bars/accuracy"} <= details.keys()
     assert {"test_change/hflip/accuracy", "test_question/_odd/f1"} <= details.keys()
+
+
+def test_the_curves_mark_the_best_epoch_and_the_grid_shows_the_first_batch(evaluated, tmp_path, monkeypatch):
+    shutil.copytree(evaluated / "training", tmp_path / "training")
+    monkeypatch.chdir(tmp_path)
+    best = read_json(evaluated / "metrics/train.json")["best_epoch"]
+    classes = read_json(evaluated / "model/config.json")["classes"]
+
+    def drawn(best_epoch: int) -> list[str]:
+        write_json(Path("metrics/train.json"), {"best_epoch": best_epoch})
+        stages.evaluate.draw_training(classes)
+        return [sha256_of(Path("evaluation", name)) for name in ("training_curves.png", "batch.png")]
+
+    curves, grid = drawn(best)
+    assert [curves, grid] == [
+        sha256_of(evaluated / "evaluation" / name) for name in ("training_curves.png", "batch.png")
+    ]
+    other_curves, same_grid = drawn(3 - best)
+    assert other_curves != curves and same_grid == grid
+    batch = safetensors.numpy.load_file("training/first_batch.safetensors")
+    negative = batch | {"images": 255 - batch["images"]}
+    safetensors.numpy.save_file(negative, "training/first_batch.safetensors")
+    same_curves, other_grid = drawn(best)
+    assert same_curves == curves and other_grid != grid
 
 
 def test_judging_again_gives_the_same_bytes(evaluated, monkeypatch):

@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import pytest
 from mlflow.utils.validation import _validate_tag_name
 from ruamel.yaml import YAML
 
 from stages.register import md5_tags
+from tests.conftest import REPO
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,9 @@ def test_whatever_the_source_is_called_mlflow_takes_the_tag_with_its_md5(tmp_pat
     monkeypatch.chdir(tmp_path)
     assert md5_tags() == {tag: "abc", "md5/data": "def"}
     _validate_tag_name(tag)
+
+
+def test_a_publication_starts_without_torch():
+    program = "import sys, stages.register; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

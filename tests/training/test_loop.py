@@ -198,12 +198,11 @@ def test_muon_learns(tmp_path, parts):
 def test_the_first_batch_is_the_same_before_and_after_training(tmp_path, parts):
     params = params_for(tmp_path, **{"train.augment.cutmix": 1.0, "train.epochs": 1})
     training = Training(params, parts, tmp_path / "a")
-    x, shares = first_batch(training.feed)
+    first = first_batch(training.feed)
     training.run()
-    again = first_batch(training.feed)
-    assert torch.equal(x, again[0]) and torch.equal(shares, again[1])
-    assert x.shape == (16, 1, 8, 8) and shares.shape == (16, 4)
-    assert x.min() >= -1e-6 and x.max() <= 1 + 1e-6
+    assert same(first, first_batch(training.feed))
+    assert first["images"].shape == (16, 8, 8, 1) and first["images"].dtype == torch.uint8
+    assert first["shares"].shape == (16, 4) and first["shares"].dtype == torch.float32
 
 
 def test_the_first_batch_is_what_the_model_is_first_trained_on(tmp_path, parts):
@@ -212,10 +211,22 @@ def test_the_first_batch_is_what_the_model_is_first_trained_on(tmp_path, parts):
     seen = []
     training.classifier.model.register_forward_pre_hook(lambda model, inputs: seen.append(inputs[0].clone()))
     training.run()
-    x, shares = first_batch(training.feed)
+    first = first_batch(training.feed)
     mean, std = (torch.tensor(values) for values in (training.classifier.mean, training.classifier.std))
-    torch.testing.assert_close(seen[0] * std + mean, x)
-    assert torch.equal(shares.sum(dim=1), torch.ones(16))
+    trained_on = 255 * (seen[0] * std + mean).clamp(0, 1).permute(0, 2, 3, 1)
+    torch.testing.assert_close(first["images"].float(), trained_on, rtol=0, atol=0.501)  # whole numbers of 255
+    assert torch.equal(first["shares"].sum(dim=1), torch.ones(16))
+
+
+def test_of_a_large_first_batch_32_images_are_kept(tmp_path, parts):
+    first = {
+        size: first_batch(
+            Training(params_for(tmp_path, **{"train.batch_size": size}), parts, tmp_path / str(size)).feed
+        )
+        for size in (32, 40)
+    }
+    assert first[40]["images"].shape == (32, 8, 8, 1) and first[40]["shares"].shape == (32, 4)
+    assert torch.equal(first[40]["shares"], first[32]["shares"])  # the first of them: both have one order
 
 
 def test_equal_seeds_train_alike_and_others_do_not(tmp_path, parts):

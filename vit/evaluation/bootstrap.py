@@ -5,7 +5,7 @@ With few groups plain percentiles are too narrow; they are taken further out, as
 Know About the Bootstrap") expands them: by Student's t in place of the normal, and by the root of n / (n - 1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -29,7 +29,7 @@ def resampled_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Ite
         yield np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).astype(np.float64)
 
 
-def resampled_totals(sums: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+def resampled_totals(sums: dict[Hashable, np.ndarray], seed: int) -> dict[Hashable, np.ndarray]:
     """Totals of columns per resample, each (resamples, k), from their sums per group (groups, k), dense or sparse."""
     groups = next(iter(sums.values())).shape[0]
     chunks = [{name: drawn @ table for name, table in sums.items()} for drawn in resampled_weights(groups, seed)]

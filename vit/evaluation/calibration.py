@@ -1,53 +1,31 @@
-"""Whether 80 % confidence means 80 % right answers: one temperature for all logits (Guo et al. 2017), and the check."""
+"""Whether predictions of 80 % confidence are right 80 % of the time. Numpy alone: the gate needs it without torch."""
 
 import numpy as np
-import torch
-
-from vit.data.decoded import Part
-from vit.inference.classifier import Classifier
-
-TEMPERATURES = (0.2, 5.0)  # where a val part that is all right, or hopeless, would send it to 0 or to infinity
-GOLDEN = (5**0.5 - 1) / 2
-PRECISION = 1e-6  # of the temperature's logarithm
-
-
-def temperature_on(part: Part, classifier: Classifier, batch_size: int) -> float:
-    """The temperature that fits the logits of `classifier` to the labels of `part`, the val part."""
-    logits = torch.cat([classifier.logits(images) for images, _ in part.in_order(batch_size)])
-    return fit_temperature(logits.numpy(), part.labels.numpy())
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature in TEMPERATURES with the least cross-entropy of softmax(logits / temperature); logits (N, K).
-
-    By golden section over its logarithm, in float64: cross-entropy is convex in 1 / temperature, so it has one valley.
-    """
-    scores = logits.astype(np.float64)
-
-    def loss(log_temperature: float) -> float:
-        scaled = scores / np.exp(log_temperature)
-        highest = scaled.max(axis=1)
-        log_sums = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
-        return float((log_sums - scaled[np.arange(len(labels)), labels]).mean())
-
-    low, high = np.log(TEMPERATURES)
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    loss_left, loss_right = loss(left), loss(right)
-    while high - low > PRECISION:
-        if loss_left <= loss_right:
-            high, right, loss_right = right, left, loss_left
-            left = high - GOLDEN * (high - low)
-            loss_left = loss(left)
-        else:
-            low, left, loss_left = left, right, loss_right
-            right = low + GOLDEN * (high - low)
-            loss_right = loss(right)
-    return round(float(np.exp((low + high) / 2)), 5)
 
 
 def bin_numbers(confidences: np.ndarray, bins: int) -> np.ndarray:
     """Which of `bins` equally wide bins of (0, 1], closed above, each confidence lies in, from 0."""
     return np.ceil(confidences.astype(np.float64) * bins).astype(np.int64).clip(1, bins) - 1
+
+
+def calibration_gaps(confidences: np.ndarray, correct: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """The bin of each prediction, int64 (N,), and its confidence minus 1 if it is right, else its confidence (N,)."""
+    confidences = confidences.astype(np.float64)
+    return bin_numbers(confidences, bins), confidences - correct
+
+
+def mean_gap(gaps: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The expected calibration error (...) of gaps that are summed by bin (..., bins), and the number of images (...).
+
+    That is the distance of confidence and accuracy, averaged over the bins by their images.
+    """
+    return np.abs(gaps).sum(axis=-1) / images
+
+
+def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray, bins: int) -> float:
+    """The error in [0, 1] of predictions with confidences (N,), of which `correct` (N,) are right."""
+    numbers, gaps = calibration_gaps(confidences, correct, bins)
+    return float(mean_gap(np.bincount(numbers, weights=gaps, minlength=bins), len(gaps)))
 
 
 def reliability_rows(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> list[dict]:

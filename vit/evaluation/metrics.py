@@ -1,91 +1,142 @@
-"""What a list of answers is worth: headline figures with their intervals, and figures per class and image."""
+"""Headline metrics with their intervals, one entry of METRICS each."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from vit.config.schema import EvaluateParams
 from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_totals, widened
-from vit.evaluation.calibration import bin_numbers
+from vit.evaluation.calibration import calibration_gaps, mean_gap
 from vit.evaluation.predictions import Answers
 
 log = logging.getLogger("vit")
 
-SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "top_k_accuracy")
+Column = Callable[[Answers, EvaluateParams], csr_array]  # a row per image, (N, k)
 
 
-def headline(answers: Answers, settings: EvaluateParams) -> dict[str, float]:
-    """Each figure of `figures` as `test_<name>`, with `test_<name>_low` and `_high`, the interval by groups of images.
+class Kind(Enum):
+    SHARE = "share"  # in [0, 1]; an interval of nothing but 0 or 1 is widened, as no test set proves either
+    ERROR = "error"  # a loss or a distance, 0 at best; its interval is that of the resamples
 
-    `test_groups` says how many groups there are; where all images are of one, each counts as its own. Log loss and
-    Brier score (1950: summed over the classes, at most 2) are means over images.
+
+@dataclass(frozen=True)
+class Metric:
+    """A headline metric: `value` computes it (...) from the sums over images (..., k) of each of its `columns`.
+
+    `applies` tells from the number of classes and the settings whether it is reported at all.
     """
-    columns = _columns(answers, settings.top_k, settings.ece_bins)
+
+    name: str
+    kind: Kind
+    columns: tuple[Column, ...]
+    value: Callable[..., np.ndarray]
+    applies: Callable[[int, EvaluateParams], bool] = lambda classes, settings: True
+
+
+def _image_count(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _single(np.ones(len(answers.labels)))
+
+
+def _true_class(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _one_hot(answers.labels, len(answers.classes))
+
+
+def _predicted_class(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _one_hot(answers.predictions, len(answers.classes))
+
+
+def _correct_class(answers: Answers, settings: EvaluateParams) -> csr_array:
+    """The class of each image that is predicted right, else nothing."""
+    return _one_hot(answers.labels, len(answers.classes), answers.correct)
+
+
+def _in_top_k(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _single(_rank(answers.probabilities, answers.labels) < settings.top_k)
+
+
+def _log_loss(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _single(-np.log(_of_truth(answers).clip(1e-12)))
+
+
+def _brier(answers: Answers, settings: EvaluateParams) -> csr_array:
+    """Squared distance of the probabilities from the truth, summed over the classes: at most 2 (Brier 1950)."""
+    squares = np.square(answers.probabilities, dtype=np.float64).sum(axis=1)
+    return _single(squares - 2 * _of_truth(answers) + 1)
+
+
+def _gaps(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _binned_gaps(answers.labels, answers.probabilities, settings.ece_bins)
+
+
+def _uncalibrated_gaps(answers: Answers, settings: EvaluateParams) -> csr_array:
+    return _binned_gaps(answers.labels, answers.uncalibrated, settings.ece_bins)
+
+
+def _mean(images: np.ndarray, column: np.ndarray) -> np.ndarray:
+    return column.sum(axis=-1) / images[..., 0]
+
+
+def _calibration_error(images: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    return mean_gap(gaps, images[..., 0])
+
+
+def _balanced_accuracy(correct: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The mean over the classes that occur, as in scikit-learn."""
+    return _mean_over(correct, truth)
+
+
+def _macro_f1(correct: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """The mean over the classes that occur or are predicted, as in scikit-learn."""
+    return _mean_over(2 * correct, truth + predicted)
+
+
+METRICS = (
+    Metric("accuracy", Kind.SHARE, (_image_count, _correct_class), _mean),
+    Metric("balanced_accuracy", Kind.SHARE, (_correct_class, _true_class), _balanced_accuracy),
+    Metric("macro_f1", Kind.SHARE, (_correct_class, _true_class, _predicted_class), _macro_f1),
+    Metric(
+        "top_k_accuracy",
+        Kind.SHARE,
+        (_image_count, _in_top_k),
+        _mean,
+        applies=lambda classes, settings: settings.top_k < classes,
+    ),
+    Metric("loss", Kind.ERROR, (_image_count, _log_loss), _mean),
+    Metric("brier", Kind.ERROR, (_image_count, _brier), _mean),
+    Metric("ece", Kind.ERROR, (_image_count, _gaps), _calibration_error),
+    Metric("ece_uncalibrated", Kind.ERROR, (_image_count, _uncalibrated_gaps), _calibration_error),
+)
+
+
+def headline(answers: Answers, settings: EvaluateParams, metrics: tuple[Metric, ...] = METRICS) -> dict[str, float]:
+    """Each metric that applies as `test_<name>`, with `test_<name>_low` and `_high`, the interval by groups of images.
+
+    `test_groups` says how many groups there are; where all images are of one, each counts as its own.
+    """
+    chosen = [metric for metric in metrics if metric.applies(len(answers.classes), settings)]
+    columns = {column: column(answers, settings) for metric in chosen for column in metric.columns}
     numbers = group_numbers(answers.groups)
     if numbers.max() == 0:
         log.warning("warning: all test images are of one group; the intervals are those of single images, too narrow")
         numbers = np.arange(len(numbers))
     groups = int(numbers.max()) + 1
     members = csr_array((np.ones(len(numbers)), (numbers, np.arange(len(numbers)))))
-    sums = {name: members @ column for name, column in columns.items()}
-    values = figures({name: column.sum(axis=0) for name, column in columns.items()})
-    replicates = figures(resampled_totals(sums, settings.seed))
-    metrics: dict[str, float] = {}
-    for name, value in values.items():
-        low, high = (float(end) for end in percentiles(replicates[name], groups, settings.confidence_level))
-        if name in SHARES:
-            low, high = widened(float(value), low, high, groups, settings.confidence_level)
-        metrics |= {f"test_{name}": float(value), f"test_{name}_low": low, f"test_{name}_high": high}
-    return metrics | {"test_groups": groups}
-
-
-def _columns(answers: Answers, top_k: int, bins: int) -> dict[str, csr_array]:
-    """What the figures are sums of, a line per image."""
-    labels, probabilities, predictions = answers.labels, answers.probabilities, answers.predictions
-    classes = len(answers.classes)
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    truth = _one_hot(labels, classes)
-    plain = {
-        "images": np.ones(len(labels)),
-        "loss": -np.log(of_truth.clip(1e-12)),
-        "brier": np.square(probabilities, dtype=np.float64).sum(axis=1) - 2 * of_truth + 1,
-    }
-    if top_k < classes:
-        plain["among_top_k"] = _rank(probabilities, labels) < top_k
-    return {
-        **{name: csr_array(values[:, None].astype(np.float64)) for name, values in plain.items()},
-        "truth": truth,
-        "answers": _one_hot(predictions, classes),
-        "hits": _one_hot(labels, classes, answers.correct),
-        "gaps": _gaps(labels, probabilities, bins),
-        "uncalibrated_gaps": _gaps(labels, answers.uncalibrated, bins),
-    }
-
-
-def figures(totals: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Headline figures (...) from the sums over images of the columns (..., k) that they are made of.
-
-    Balanced accuracy is the mean over the classes that occur, macro F1 that over classes that occur or were answered,
-    as in scikit-learn. The expected calibration error (ECE) is the mean distance of confidence and accuracy in equally
-    wide bins, weighted by their images.
-    """
-    images = totals["images"][..., 0]
-    truth, answered, hits = totals["truth"], totals["answers"], totals["hits"]
-    known = {
-        "accuracy": hits.sum(axis=-1) / images,
-        "balanced_accuracy": _mean_over(hits, truth),
-        "macro_f1": _mean_over(2 * hits, truth + answered),
-    }
-    if "among_top_k" in totals:
-        known["top_k_accuracy"] = totals["among_top_k"][..., 0] / images
-    return known | {
-        "loss": totals["loss"][..., 0] / images,
-        "brier": totals["brier"][..., 0] / images,
-        "ece": np.abs(totals["gaps"]).sum(axis=-1) / images,
-        "ece_uncalibrated": np.abs(totals["uncalibrated_gaps"]).sum(axis=-1) / images,
-    }
+    totals = {column: values.sum(axis=0) for column, values in columns.items()}
+    resampled = resampled_totals({column: members @ values for column, values in columns.items()}, settings.seed)
+    scores: dict[str, float] = {}
+    for metric in chosen:
+        value = float(metric.value(*(totals[column] for column in metric.columns)))
+        replicates = metric.value(*(resampled[column] for column in metric.columns))
+        low, high = (float(end) for end in percentiles(replicates, groups, settings.confidence_level))
+        if metric.kind is Kind.SHARE:
+            low, high = widened(value, low, high, groups, settings.confidence_level)
+        name = f"test_{metric.name}"
+        scores |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return scores | {"test_groups": groups}
 
 
 def _mean_over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -94,15 +145,24 @@ def _mean_over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return shares.sum(axis=-1) / (below > 0).sum(axis=-1)
 
 
+def _single(values: np.ndarray) -> csr_array:
+    return csr_array(values[:, None].astype(np.float64))
+
+
+def _of_truth(answers: Answers) -> np.ndarray:
+    """The probability (N,) of each true class."""
+    return answers.probabilities[np.arange(len(answers.labels)), answers.labels].astype(np.float64)
+
+
 def _one_hot(places: np.ndarray, classes: int, values: np.ndarray | None = None) -> csr_array:
     values = np.ones(len(places)) if values is None else values.astype(np.float64)
     return csr_array((values, (np.arange(len(places)), places)), shape=(len(places), classes))
 
 
-def _gaps(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> csr_array:
-    """Confidence minus correctness of each answer, in the column of its bin of confidence."""
-    confidences = probabilities.max(axis=1).astype(np.float64)
-    return _one_hot(bin_numbers(confidences, bins), bins, confidences - (probabilities.argmax(axis=1) == labels))
+def _binned_gaps(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> csr_array:
+    """The calibration gap of each answer in the column of its bin of confidence."""
+    numbers, gaps = calibration_gaps(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+    return _one_hot(numbers, bins, gaps)
 
 
 def _rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -110,41 +170,3 @@ def _rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     of_truth = probabilities[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(probabilities.shape[1]) < labels[:, None]
     return ((probabilities > of_truth) | ((probabilities == of_truth) & earlier)).sum(axis=1)
-
-
-def per_class(answers: Answers) -> list[dict]:
-    """Precision, recall, F1 in [0, 1] and the number of images of each class."""
-    wanted = range(len(answers.classes))
-    columns = precision_recall_fscore_support(answers.labels, answers.predictions, labels=wanted, zero_division=0)
-    names = ("precision", "recall", "f1", "images")
-    return [
-        {"class": name, **dict(zip(names, map(float, row[:3]), strict=False)), "images": int(row[3])}
-        for name, row in zip(answers.classes, np.stack(columns, axis=1), strict=True)
-    ]
-
-
-def confusion(answers: Answers) -> np.ndarray:
-    """Counts (K, K): a row per true class, a column per predicted one."""
-    return confusion_matrix(answers.labels, answers.predictions, labels=range(len(answers.classes)))
-
-
-def rates(counts: np.ndarray) -> np.ndarray:
-    """The counts (K, K) as shares of their true class; a class without images has a row of zeros."""
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-
-def confusion_rows(matrix: np.ndarray, classes: list[str]) -> list[dict]:
-    """A matrix (K, K) as a table: a row per true class, its name in a column without one; a column per answer."""
-    rows = zip(classes, matrix.tolist(), strict=True)
-    return [{"": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
-
-
-def prediction_rows(answers: Answers) -> list[dict]:
-    """A line per image of a split: path, label, group, prediction, confidence, and the probability of every class."""
-    lines = []
-    for row, shares in zip(answers.rows, answers.probabilities.tolist(), strict=True):
-        best = int(np.argmax(shares))
-        answer = {"prediction": answers.classes[best], "confidence": shares[best]}
-        named = zip(answers.classes, shares, strict=True)
-        lines.append(row._asdict() | answer | {f"p_{name}": value for name, value in named})
-    return lines

@@ -85,18 +85,16 @@ def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
 
 
 def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list[str]) -> None:
-    """At most 32 images (B, C, H, W) in [0, 1] in rows of 8, each under the names of the classes (B, K) it has a share
-    of."""
-    images, shares = images[:32], shares[:32]
+    """Images uint8 (B, H, W, C) in rows of 8, each under the names of the classes of which it has a share (B, K)."""
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
-    height, width = images.shape[2:]
+    height, width = images.shape[1:3]
     figure = Figure(figsize=(1.6 * columns, rows * (1.6 * height / width + 0.3)), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()
     for axes, image, share in zip(panels, images, shares, strict=False):
-        axes.imshow(image.transpose(1, 2, 0).clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(_caption(share, classes), fontsize=8, parse_math=False)
     save_figure(figure, path)
 

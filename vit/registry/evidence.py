@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from vit.config.files import AUDITED_IMAGES, CONFIG, VAL_PREDICTIONS
 from vit.config.schema import RegisterParams
 from vit.errors import UserError
+from vit.evaluation.calibration import expected_calibration_error
 from vit.evaluation.paired import mcnemar, paired_bootstrap
 from vit.files import read_json, read_table
 from vit.inference.complexity import cost_of
@@ -55,7 +56,8 @@ def figures_of(candidacy: Candidacy) -> Figures:
     rows = read_table(candidacy.predictions)
     correct = np.array([row["prediction"] == row["label"] for row in rows])
     confidence = np.array([float(row["confidence"]) for row in rows])
-    return Figures(float(correct.mean()), calibration_error(confidence, correct, candidacy.ece_bins), candidacy.leakage)
+    error = expected_calibration_error(confidence, correct, candidacy.ece_bins)
+    return Figures(float(correct.mean()), error, candidacy.leakage)
 
 
 def compare(
@@ -105,13 +107,6 @@ def compare(
         cost=cost_of(own_config),
         champion_cost=champion_cost,
     )
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    """The expected calibration error in [0, 1]: confidence against accuracy in equally wide bins."""
-    numbers = np.ceil(confidence * bins).astype(int).clip(1, bins)
-    gaps = np.bincount(numbers, weights=confidence) - np.bincount(numbers, weights=correct)
-    return float(np.abs(gaps).sum() / len(correct))
 
 
 def unseen(rows: list[dict], known: list[dict]) -> list[dict]:

@@ -18,6 +18,8 @@ from vit.data.decoded import Part
 from vit.inference.classifier import Classifier
 from vit.training.distributed import World
 
+SHOWN = 32  # images of the first batch
+
 
 @dataclass
 class Feed:
@@ -90,12 +92,14 @@ class Feed:
         return int.from_bytes(digest[:8])
 
 
-def first_batch(feed: Feed) -> tuple[Tensor, Tensor]:
-    """What the model is first trained on, for a person to look at: (B, C, H, W) in [0, 1], and shares (B, K)."""
+def first_batch(feed: Feed) -> dict[str, Tensor]:
+    """What the model is first trained on, for a person to look at: `images` uint8 (B, H, W, C) and `shares`, float32
+    (B, K), of the classes in each; at most SHOWN of them."""
     _, pieces = next(feed.epoch(0))
-    x, targets = next(pieces)
+    x, targets = (values[:SHOWN] for values in next(pieces))
     classifier = feed.classifier
     x = x * x.new_tensor(classifier.std)[:, None, None] + x.new_tensor(classifier.mean)[:, None, None]
     if targets.ndim == 1:
-        targets = F.one_hot(targets, len(classifier.classes)).float()
-    return x.cpu(), targets.cpu()
+        targets = F.one_hot(targets, len(classifier.classes))
+    pixels = (255 * x).round().clamp(0, 255).to(torch.uint8)
+    return {"images": pixels.permute(0, 2, 3, 1).contiguous().cpu(), "shares": targets.float().contiguous().cpu()}

@@ -6,6 +6,7 @@ import numpy as np
 
 from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings
+from vit.data.majority import majority_accuracy
 from vit.data.manifest import Row
 
 ROWS_AT_ONCE = 256
@@ -46,10 +47,9 @@ def measure(findings: Findings, parts: dict[str, list[Row]]) -> Leakage:
     position = {row.path: index for index, row in enumerate(findings.rows)}
     train, test = (np.array([position[row.path] for row in parts[part]]) for part in ("train", "test"))
     labels = np.array([row.label for row in findings.rows])
-    names, counts = np.unique(labels[train], return_counts=True)
     nearest = nearest_neighbours(findings.scan.thumbnails, train, test)
     return Leakage(
-        majority_accuracy=float((labels[test] == names[counts.argmax()]).mean()),
+        majority_accuracy=majority_accuracy(labels[train], labels[test]),
         near_duplicate_share=float(np.isin(findings.groups[test], findings.groups[train]).mean()),
         nearest_neighbour_accuracy=float((labels[nearest] == labels[test]).mean()),
         nearest_frame_accuracy=_nearest_frame(findings.frames, labels, train, test),

@@ -1,0 +1,44 @@
+"""Tables of a split's predictions: per class, per pair of classes, and per image."""
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from vit.evaluation.predictions import Answers
+
+
+def per_class(answers: Answers) -> list[dict]:
+    """Precision, recall, F1 in [0, 1] and the number of images of each class."""
+    wanted = range(len(answers.classes))
+    columns = precision_recall_fscore_support(answers.labels, answers.predictions, labels=wanted, zero_division=0)
+    names = ("precision", "recall", "f1", "images")
+    return [
+        {"class": name, **dict(zip(names, map(float, row[:3]), strict=False)), "images": int(row[3])}
+        for name, row in zip(answers.classes, np.stack(columns, axis=1), strict=True)
+    ]
+
+
+def confusion(answers: Answers) -> np.ndarray:
+    """Counts (K, K): a row per true class, a column per predicted one."""
+    return confusion_matrix(answers.labels, answers.predictions, labels=range(len(answers.classes)))
+
+
+def rates(counts: np.ndarray) -> np.ndarray:
+    """The counts (K, K) as shares of their true class; a class without images has a row of zeros."""
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def confusion_rows(matrix: np.ndarray, classes: list[str]) -> list[dict]:
+    """A matrix (K, K) as a table: a row per true class, its name in a column without one; a column per answer."""
+    rows = zip(classes, matrix.tolist(), strict=True)
+    return [{"": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
+
+
+def prediction_rows(answers: Answers) -> list[dict]:
+    """A line per image of a split: path, label, group, prediction, confidence, and the probability of every class."""
+    lines = []
+    for row, shares in zip(answers.rows, answers.probabilities.tolist(), strict=True):
+        best = int(np.argmax(shares))
+        answer = {"prediction": answers.classes[best], "confidence": shares[best]}
+        named = zip(answers.classes, shares, strict=True)
+        lines.append(row._asdict() | answer | {f"p_{name}": value for name, value in named})
+    return lines
