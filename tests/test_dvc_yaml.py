@@ -103,6 +103,35 @@ def test_vit_knows_nothing_of_stages_or_dvc():
             assert not {name.split(".")[0] for name in imports(path)} & {"stages", "dvc"}, path
 
 
+OLD_NAMES = {f"vit/{name}.py" for name in ("compare", "data_hunger", "export", "folds", "predict")} | {
+    "vit/registry/__main__.py"
+}
+STARTED_BY_PYTHON = OLD_NAMES | {"vit/__main__.py"}
+
+
+def test_only_what_python_starts_knows_the_command_line():
+    for path in everything():
+        if not path.startswith("vit/cli/") and path not in STARTED_BY_PYTHON:
+            assert not {name for name in imports(path) if f"{name}.".startswith("vit.cli.")}, path
+
+
+def test_the_library_holds_no_main_and_parses_no_arguments():
+    for path in everything():
+        if path.startswith("vit/") and not path.startswith("vit/cli/") and path not in STARTED_BY_PYTHON:
+            tree = ast.parse((REPO / path).read_text(encoding="utf-8"))
+            named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+            assert "main" not in defined and ("__name__" not in named or path == "vit/pipeline.py"), path
+            assert not {name.split(".")[0] for name in imports(path)} & {"argparse", "click"}, path
+
+
+def test_a_command_is_a_file_and_the_only_main_is_that_of_the_program():
+    for path in everything():
+        if path.startswith("vit/cli/"):
+            text = (REPO / path).read_text(encoding="utf-8")
+            assert "__name__" not in text and ("def main(" in text) is (path == "vit/cli/main.py"), path
+
+
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [

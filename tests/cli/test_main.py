@@ -111,13 +111,14 @@ def test_help_imports_nothing_that_takes_long_and_leaves_nothing_behind(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_answers_at_once(tmp_path):
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        assert run(tmp_path, "--help")[0] == 0
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 0.5
+def seconds_of_help(folder: Path) -> float:
+    began = time.perf_counter()
+    assert run(folder, "--help")[0] == 0
+    return time.perf_counter() - began
+
+
+def test_help_answers_within_half_a_second_at_the_best_of_five_times(tmp_path):
+    assert any(seconds_of_help(tmp_path) < 0.5 for _ in range(5))
 
 
 @pytest.mark.parametrize(

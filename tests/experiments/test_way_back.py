@@ -86,6 +86,20 @@ def test_verify_rebuilds_the_state_evaluates_the_published_weights_and_touches_n
     assert what_is_the_users(later) == before
 
 
+def test_verify_prints_one_object_for_a_program_and_its_steps_on_stderr(later):
+    done = later.run(f"vit registry verify {MODEL} --json")
+    assert json.loads(done.stdout) == {
+        "model": MODEL,
+        "version": 1,
+        "retrained": False,
+        "verified": True,
+        "reason": None,
+        "predictions": 80,
+        "largest_difference": pytest.approx(0, abs=1e-5),
+    }
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["model", "commit", "code", "data", "predictions"]
+
+
 def test_an_interrupted_verify_leaves_no_worktree_and_no_process(later):
     before = what_is_the_users(later)
     verify = subprocess.Popen(
@@ -116,11 +130,20 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
     weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     try:
         failed = later.run(f"vit registry verify {MODEL}", succeeds=False)
+        as_json = later.run(f"vit registry verify {MODEL} --json", succeeds=False)
     finally:
         weights.write_bytes(kept)
-    assert failed.stderr == (
-        "error: version 1 of 'vit' is not verified: its weights in MLflow are not those that were published\n"
-    )
+    reason = "version 1 of 'vit' is not verified: its weights in MLflow are not those that were published"
+    assert failed.stderr == as_json.stderr == f"error: {reason}\n"
+    assert json.loads(as_json.stdout) == {
+        "model": MODEL,
+        "version": 1,
+        "retrained": False,
+        "verified": False,
+        "reason": reason,
+        "predictions": None,
+        "largest_difference": None,
+    }
 
 
 @pytest.mark.parametrize(
