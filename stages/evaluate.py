@@ -5,6 +5,18 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from vit.config.files import (, HISTORY, LEARNING_RATE, TRAINING, TRAIN_METRICS
+    EVALUATION,
+    MODEL,
+    PACKED,
+    PREDICTIONS,
+    RAW,
+    SPLIT_METRICS,
+    SPLITS,
+    TABLES,
+    TEST_METRICS,
+    VAL_PREDICTIONS,
+)
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.data.images import centre_crop
@@ -25,15 +37,12 @@ from vit.files import read_json, read_table, write_json, write_table
 from vit.inference.classifier import Classifier
 from vit.training.device import find_device
 
-RAW, TABLES, SPLITS, PACKED = Path("data/raw"), Path("data/tables"), Path("data/splits"), Path("data/packed")
-TRAINING, OUT = Path("training"), Path("evaluation")
-
 
 def main() -> None:
     """Label val and test; write the metrics of test, every prediction, and tables and figures of model and training."""
     params = load_params()
     settings = params.evaluate
-    classifier = Classifier.load(Path("model"), find_device(settings.device))
+    classifier = Classifier.load(MODEL, find_device(settings.device))
     train, val, test = (load_part(PACKED, part, RAW, SPLITS) for part in PARTS)
     rows = {part: read_rows(SPLITS / f"{part}.csv") for part in PARTS}
     answers, changed = ask(classifier, test, rows["test"], settings.batch_size, changes_of(settings.invariance))
@@ -45,22 +54,22 @@ def main() -> None:
         size = classifier.config["image_size"]
         arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
         metrics["svc_accuracy"] = svc_accuracy(*arrays)
-    write_json(Path("metrics/test.json"), metrics)
+    write_json(TEST_METRICS, metrics)
 
-    write_table(OUT / "predictions.csv", prediction_rows(answers))
-    write_table(OUT / "val_predictions.csv", prediction_rows(of_val))
-    write_table(OUT / "per_class.csv", per_class(answers))
+    write_table(EVALUATION / PREDICTIONS, prediction_rows(answers))
+    write_table(EVALUATION / VAL_PREDICTIONS, prediction_rows(of_val))
+    write_table(EVALUATION / "per_class.csv", per_class(answers))
     write_confusion(answers)
     write_reliability(answers, settings.ece_bins)
     images = [row for part in PARTS for row in rows[part]]
     slices = {name: slice_values(name, rows["test"], images, TABLES) for name in settings.slices}
-    write_table(OUT / "slices.csv", slice_rows(answers, slices, settings), SLICE_COLUMNS)
-    write_table(OUT / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
-    write_table(OUT / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
-    mistakes_sheet(OUT / "mistakes.png", answers, RAW, classifier.config)
+    write_table(EVALUATION / "slices.csv", slice_rows(answers, slices, settings), SLICE_COLUMNS)
+    write_table(EVALUATION / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
+    write_table(EVALUATION / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
+    mistakes_sheet(EVALUATION / "mistakes.png", answers, RAW, classifier.config)
     draw_training(classifier.classes)
-    explain_figures(OUT / "explain", classifier, test, answers.probabilities, settings.explain_images)
-    print(summary(metrics | read_json(Path("metrics/split.json")), len(test)))
+    explain_figures(EVALUATION / "explain", classifier, test, answers.probabilities, settings.explain_images)
+    print(summary(metrics | read_json(SPLIT_METRICS), len(test)))
 
 
 def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:
@@ -70,27 +79,27 @@ def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:
 
 def draw_training(classes: list[str]) -> None:
     """The curves and the first batch of the training, from the data that `train` left of them."""
-    history = [{name: float(value) for name, value in row.items()} for row in read_table(TRAINING / "history.csv")]
-    rates = [float(row["learning_rate"]) for row in read_table(TRAINING / "learning_rate.csv")]
-    best = read_json(Path("metrics/train.json"))["best_epoch"]
-    training_curves(OUT / "training_curves.png", history, best, rates)
+    history = [{name: float(value) for name, value in row.items()} for row in read_table(TRAINING / HISTORY)]
+    rates = [float(row["learning_rate"]) for row in read_table(TRAINING / LEARNING_RATE)]
+    best = read_json(TRAIN_METRICS)["best_epoch"]
+    training_curves(EVALUATION / "training_curves.png", history, best, rates)
     batch = safetensors.numpy.load_file(TRAINING / "first_batch.safetensors")
-    batch_grid(OUT / "batch.png", batch["images"], batch["shares"], classes)
+    batch_grid(EVALUATION / "batch.png", batch["images"], batch["shares"], classes)
 
 
 def write_confusion(answers: Answers) -> None:
     counts = confusion(answers)
-    confusion_figure(OUT / "confusion_matrix.png", counts, answers.classes)
-    write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, answers.classes))
-    write_table(OUT / "confusion_rates.csv", confusion_rows(rates(counts), answers.classes))
+    confusion_figure(EVALUATION / "confusion_matrix.png", counts, answers.classes)
+    write_table(EVALUATION / "confusion_matrix.csv", confusion_rows(counts, answers.classes))
+    write_table(EVALUATION / "confusion_rates.csv", confusion_rows(rates(counts), answers.classes))
 
 
 def write_reliability(answers: Answers, bins: int) -> None:
     said = {"temperature 1": answers.uncalibrated, "fitted temperature": answers.probabilities}
     tables = {name: reliability_rows(answers.labels, probabilities, bins) for name, probabilities in said.items()}
-    reliability_figure(OUT / "reliability.png", tables)
+    reliability_figure(EVALUATION / "reliability.png", tables)
     lines = [{"answers": name} | row for name, table in tables.items() for row in table]
-    write_table(OUT / "reliability.csv", lines)
+    write_table(EVALUATION / "reliability.csv", lines)
 
 
 def summary(metrics: dict[str, float], images: int) -> str:

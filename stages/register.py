@@ -10,7 +10,28 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from vit.config.files import ENVIRONMENT
+from vit.config.files import (
+    AUDIT,
+    AUDITED_IMAGES,
+    CHECKPOINTS,
+    CONFIG,
+    DVC_LOCK,
+    ENVIRONMENT,
+    EVALUATION,
+    HISTORY,
+    LEARNING_RATE,
+    MODEL,
+    PARAMS,
+    RAW,
+    RAW_RECORD,
+    SPLIT_METRICS,
+    SPLITS,
+    TEST_METRICS,
+    TRAIN_METRICS,
+    TRAINING,
+    VAL_PREDICTIONS,
+    WEIGHTS,
+)
 from vit.config.model import family_named
 from vit.config.params_file import load_params
 from vit.config.schema import Params
@@ -23,13 +44,12 @@ from vit.registry.publish import Content, publish
 from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests
 from vit.tracking.run import training_points
 
-MODEL, WEIGHTS, CONFIG = Path("model"), "model.safetensors", "config.json"
-AUDIT, EVALUATION, EXPLAIN = Path("data/audit"), Path("evaluation"), Path("evaluation/explain")
+EXPLAIN = EVALUATION / "explain"
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
 MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
-    "": [Path("params.yaml")],
-    "training": [Path("training", name) for name in ("history.csv", "learning_rate.csv")],
+    "": [PARAMS],
+    "training": [TRAINING / name for name in (HISTORY, LEARNING_RATE)],
     "evaluation": [
         *(EVALUATION / f"{name}.csv" for name in ("confusion_matrix", "confusion_rates", "per_class", "reliability")),
         *(
@@ -57,22 +77,22 @@ def main() -> None:
 
 def checkpoints_of(content_key: str) -> Path:
     """Where the training of this content kept its state, and what it ran on."""
-    return project_root() / "checkpoints" / content_key
+    return project_root() / CHECKPOINTS / content_key
 
 
 def gather(params: Params, temporary: Path) -> Content:
     """All there is to publish, read from the outputs of the stages before; `temporary` takes what is made for it."""
     config = read_json(MODEL / CONFIG)
-    history = [{key: float(value) for key, value in row.items()} for row in read_table(Path("training/history.csv"))]
+    history = [{key: float(value) for key, value in row.items()} for row in read_table(TRAINING / HISTORY)]
     history = [row | {"epoch": int(row["epoch"])} for row in history]
-    rates = [float(row["learning_rate"]) for row in read_table(Path("training/learning_rate.csv"))]
-    metrics = [Path("metrics", f"{stage}.json") for stage in ("split", "train", "test")]
+    rates = [float(row["learning_rate"]) for row in read_table(TRAINING / LEARNING_RATE)]
+    metrics = [SPLIT_METRICS, TRAIN_METRICS, TEST_METRICS]
     summary = {name: value for path in metrics for name, value in read_json(path).items()}
     audit = sorted(AUDIT.iterdir())
     explain = sorted(EXPLAIN.glob("*"))  # none if evaluate.explain_images is 0
     shown = [*audit, *explain, *(file for files in RUN_FILES.values() for file in files)]
     files = [MODEL / WEIGHTS, MODEL / CONFIG, *shown]
-    raw = read_json(Path("data/raw.json"))
+    raw = read_json(RAW_RECORD)
     description = describe_run(params, config["compute"])
     version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
     parts = {f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")}
@@ -99,10 +119,10 @@ def gather(params: Params, temporary: Path) -> Content:
         candidacy=Candidacy(
             rules=params.register_,
             may_lead=params.split.subset_per_class is None and params.split.folds is None,
-            images=AUDIT / "images.csv",
-            predictions=Path("evaluation/val_predictions.csv"),
+            images=AUDIT / AUDITED_IMAGES,
+            predictions=EVALUATION / VAL_PREDICTIONS,
             model=MODEL,
-            raw=Path("data/raw"),
+            raw=RAW,
             leakage=summary["leakage"],
             ece_bins=params.evaluate.ece_bins,
         ),
@@ -134,13 +154,13 @@ def _segment(text: str) -> str:
 
 def part_digest(raw: dict, part: str) -> str:
     """Which images a part of the split holds: the digest of all images, and the names of those in the part."""
-    names = Path("data/splits", f"{part}.csv").read_bytes()
+    names = (SPLITS / f"{part}.csv").read_bytes()
     return hashlib.sha256(raw["sha256"].encode() + names).hexdigest()
 
 
 def md5_tags() -> dict[str, str]:
     """The md5 of every dep and out of every stage, as dvc.lock holds them; a dep outside the repo is `data.path`."""
-    stages = YAML(typ="safe", pure=True).load(Path("dvc.lock"))["stages"]
+    stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"]
     entries = [entry for stage in stages.values() for entry in stage.get("deps", []) + stage.get("outs", [])]
     return {f"md5/{_named(entry['path'])}": entry["md5"] for entry in entries}
 

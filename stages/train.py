@@ -2,12 +2,24 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 
 import safetensors.torch
 import torch
 
-from vit.config.files import ENVIRONMENT
+from vit.config.files import (
+    CHECKPOINTS,
+    ENVIRONMENT,
+    HISTORY,
+    LEARNING_RATE,
+    MODEL,
+    PACKED,
+    PREPROCESSING,
+    RAW,
+    SPLITS,
+    TRAIN_METRICS,
+    TRAINING,
+    WEIGHTS_BROUGHT,
+)
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
 from vit.errors import run_program
@@ -26,16 +38,13 @@ from vit.training.loop import fit, rates_of
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
-RAW, SPLITS, PACKED = Path("data/raw"), Path("data/splits"), Path("data/packed")
-INIT = Path("data/weights/init")
-TEACHER = Path("data/weights/teacher")
-OUT = Path("training")
+INIT, TEACHER = WEIGHTS_BROUGHT / "init", WEIGHTS_BROUGHT / "teacher"
 
 
 def main() -> None:
     """Train, or go on where a training was cut off, alone or as one of several processes; the first one writes."""
     params, world = load_params(), World.from_environment()
-    preprocessing = read_json(PACKED / "preprocessing.json")
+    preprocessing = read_json(PACKED / PREPROCESSING)
     compute, why = choose(params.train, params.model, preprocessing["image_size"], world)
     apply(compute)
     config = {**preprocessing, "model": student_settings(params.model, params.train), "compute": asdict(compute)}
@@ -47,7 +56,7 @@ def main() -> None:
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     feed = Feed(classifier, train.near(device), params.train, world)
     description = describe_run(params, asdict(compute))
-    checkpoints = Checkpoints(project_root() / "checkpoints" / description.content_key)
+    checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 
     with ExitStack() as stack:
         if world.is_first:
@@ -79,17 +88,17 @@ def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part
     classifier = Classifier.new(config, device)  # the one that was trained may be divided among processes
     classifier.model.load_state_dict(weights)
     config["temperature"] = temperature_on(val, classifier, 4 * batch_size)
-    classifier.save(Path("model"), weights)
+    classifier.save(MODEL, weights)
 
 
 def write_outputs(progress: Progress, feed: Feed) -> None:
     """Curves and the first batch as data, which `evaluate` draws, and the metrics of the best epoch."""
     rates = rates_of(progress, feed)
-    write_table(OUT / "history.csv", progress.history)
-    write_table(OUT / "learning_rate.csv", [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
-    with replacing(OUT / "first_batch.safetensors") as temporary:
+    write_table(TRAINING / HISTORY, progress.history)
+    write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
+    with replacing(TRAINING / "first_batch.safetensors") as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
-    write_json(Path("metrics/train.json"), summary(progress.best))
+    write_json(TRAIN_METRICS, summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
 
 
