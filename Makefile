@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps reference test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -27,11 +27,8 @@ push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC
 pull: .venv/run.stamp  ## Bring them back from there
 	dvc pull --run-cache
 
-deps: .venv/run.stamp  ## Write the code dependencies of dvc.yaml from what the stages import
+deps: .venv/run.stamp  ## Write what follows from the code: dependencies in dvc.yaml, docs/parameters.md
 	python -m vit.pipeline
-
-reference: .venv/run.stamp  ## Write docs/parameters.md from the schema
-	python -m vit.config.document
 
 test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
 	ruff check .

@@ -1,12 +1,13 @@
 """evaluate: judge the trained model on the untouched test part, beside what programs without a network reach."""
 
-from pathlib import Path
-
 import numpy as np
 import safetensors.numpy
 
-from vit.config.files import (, HISTORY, LEARNING_RATE, TRAINING, TRAIN_METRICS
+from vit.config.files import (
     EVALUATION,
+    FIRST_BATCH,
+    HISTORY,
+    LEARNING_RATE,
     MODEL,
     PACKED,
     PREDICTIONS,
@@ -15,6 +16,8 @@ from vit.config.files import (, HISTORY, LEARNING_RATE, TRAINING, TRAIN_METRICS
     SPLITS,
     TABLES,
     TEST_METRICS,
+    TRAIN_METRICS,
+    TRAINING,
     VAL_PREDICTIONS,
 )
 from vit.config.params_file import load_params
@@ -83,7 +86,7 @@ def draw_training(classes: list[str]) -> None:
     rates = [float(row["learning_rate"]) for row in read_table(TRAINING / LEARNING_RATE)]
     best = read_json(TRAIN_METRICS)["best_epoch"]
     training_curves(EVALUATION / "training_curves.png", history, best, rates)
-    batch = safetensors.numpy.load_file(TRAINING / "first_batch.safetensors")
+    batch = safetensors.numpy.load_file(TRAINING / FIRST_BATCH)
     batch_grid(EVALUATION / "batch.png", batch["images"], batch["shares"], classes)
 
 

@@ -9,6 +9,7 @@ import torch
 from vit.config.files import (
     CHECKPOINTS,
     ENVIRONMENT,
+    FIRST_BATCH,
     HISTORY,
     LEARNING_RATE,
     MODEL,
@@ -96,7 +97,7 @@ def write_outputs(progress: Progress, feed: Feed) -> None:
     rates = rates_of(progress, feed)
     write_table(TRAINING / HISTORY, progress.history)
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
-    with replacing(TRAINING / "first_batch.safetensors") as temporary:
+    with replacing(TRAINING / FIRST_BATCH) as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
     write_json(TRAIN_METRICS, summary(progress.best))
     print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")

@@ -1,10 +1,12 @@
-"""dvc.yaml as this project writes it: what its stages depend on follows from what their code imports."""
+"""What `make deps` writes from the code: dependencies in dvc.yaml from imports, docs/parameters.md from the schema."""
 
 import re
 from pathlib import Path
 
+from vit.config.document import reference
 from vit.config.files import DVC_YAML
 from vit.data.sources.fetch import SOURCES
+from vit.files import write_text
 from vit.source_code import import_closure
 
 # They change nothing in a stage's outputs: DVC watches parameters by block, and MLflow is a publication.
@@ -33,4 +35,5 @@ def with_code_dependencies(pipeline: str, root: Path = Path()) -> str:
 
 
 if __name__ == "__main__":
-    DVC_YAML.write_text(with_code_dependencies(DVC_YAML.read_text(encoding="utf-8")), encoding="utf-8")
+    write_text(DVC_YAML, with_code_dependencies(DVC_YAML.read_text(encoding="utf-8")))
+    write_text(Path("docs/parameters.md"), reference())

@@ -195,15 +195,15 @@ def test_a_champion_with_other_classes_or_of_other_origin_is_not_compared(publis
     assert "not comparable: champion 3 is no model of this pipeline" in verdict(publisher.content(4, right=100))
 
 
-def test_a_champion_of_another_release_is_not_compared_and_the_keys_that_it_lacks_are_named(publisher, client):
+def test_a_champion_of_a_newer_release_is_not_compared_and_the_key_that_is_unknown_here_is_named(publisher, client):
     first = publisher.content(1, right=0)
     config = first.model_folder / "config.json"
     values = json.loads(config.read_text())
-    del values["model"]["stem"]
+    values["model"]["registers"] = 4
     config.write_text(json.dumps(values))
     verdict(first)
     said = verdict(publisher.content(2, right=100))
-    assert "not comparable: champion 1 cannot be run" in said and "config.json lacks model.stem" in said
+    assert "not comparable: champion 1 cannot be run" in said and "model.registers in its config.json" in said
 
 
 def test_a_new_card_keeps_how_the_version_fared(publisher, client):

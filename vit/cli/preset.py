@@ -6,7 +6,7 @@ from vit.cli.command import command, json_option, print_json
 from vit.config.files import PARAMS
 
 
-@command("vit preset --list\n  vit preset shapes")
+@command("vit preset shapes")
 @click.argument("name", required=False)
 @click.option("--list", "is_list", is_flag=True, help="Say what each preset is, its data, device, time and score.")
 @json_option("with --list: an object by name: title, data, device, time, score")

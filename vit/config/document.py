@@ -4,7 +4,6 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,7 +12,6 @@ from pydantic.fields import FieldInfo
 
 from vit.config.fields import Section
 from vit.config.schema import Params
-from vit.files import write_text
 
 COMMENT_COLUMN, WIDTH = 31, 120
 PLAIN = re.compile(r"[A-Za-z_./][\w./:@ +-]*")  # what YAML takes for text without quotes,
@@ -102,7 +100,7 @@ def reference() -> str:
     lines = [
         "# Parameters",
         "",
-        "Every key of `params.yaml`, written by `make reference` from the schema in `vit/config`. The default is the",
+        "Every key of `params.yaml`, written by `make deps` from the schema in `vit/config`. The default is the",
         "value that a preset starts from; `params.yaml` itself always holds every key. Change one with",
         "`dvc exp run -S section.key=value`.",
     ]
@@ -154,7 +152,3 @@ def _bounds(metadata: list[Any]) -> Iterator[str]:
             if type(bound) in BOUNDS:
                 sign, name = BOUNDS[type(bound)]
                 yield f"{sign} {getattr(bound, name)}"
-
-
-if __name__ == "__main__":
-    write_text(Path("docs/parameters.md"), reference())
