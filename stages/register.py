@@ -30,7 +30,8 @@ MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
     "": [Path("params.yaml")],
     "training": [
-        Path("training", name) for name in ("history.csv", "learning_rate.csv", "training_curves.png", "batch.png")
+        Path("training", name)
+        for name in ("history.csv", "learning_rate.csv", "training_curves.png", "batch.png", "model_summary.txt")
     ],
     "evaluation": [
         *(EVALUATION / f"{name}.csv" for name in ("confusion_matrix", "confusion_rates", "per_class", "reliability")),
