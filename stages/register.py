@@ -21,6 +21,7 @@ from vit.config.files import (
     HISTORY,
     LEARNING_RATE,
     MODEL,
+    MODEL_SUMMARY,
     PARAMS,
     RAW,
     RAW_RECORD,
@@ -49,7 +50,7 @@ NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in t
 MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
     "": [PARAMS],
-    "training": [TRAINING / name for name in (HISTORY, LEARNING_RATE)],
+    "training": [TRAINING / name for name in (HISTORY, LEARNING_RATE, MODEL_SUMMARY)],
     "evaluation": [
         *(EVALUATION / f"{name}.csv" for name in ("confusion_matrix", "confusion_rates", "per_class", "reliability")),
         *(

@@ -90,8 +90,8 @@ def test_the_version_is_that_of_the_release(vit):
 
 
 def test_a_misspelt_command_is_wrong_usage_and_the_nearest_is_named(vit):
-    status, out, err = vit("predct")
-    assert (status, out) == (2, "") and "Did you mean 'predict'?" in err
+    status, out, err = vit("comparre")
+    assert (status, out) == (2, "") and "Did you mean 'compare'?" in err
 
 
 def test_help_imports_nothing_that_takes_long_and_leaves_nothing_behind(tmp_path):

@@ -116,6 +116,7 @@ def test_the_launcher_of_the_parameters_is_what_dvc_runs(packed):
     write_preset(packed.folder / "params.yaml", "shapes", PARAMS | {"train.epochs": 2, "train.warmup_epochs": 1})
     done = packed.run(from_readme("dvc exp run -S 'train.launcher"))
     assert f"> {TORCHRUN} -m stages.train" in done.stdout and "2 processes on cpu" in done.stdout
+    assert done.stdout.count("multiply-adds") == 1  # the first process alone prints the table of layers
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from vit.files import read_json, read_table
 from vit.inference.classifier import Classifier
 from vit.inference.complexity import cost_of
 from vit.inference.export import TOLERANCE, check_parity, to_torch
+from vit.inference.summary import model_summary
 from vit.registry.served import save_served
 from vit.serving.refusal import Refusal
 
@@ -80,7 +81,7 @@ def test_it_is_trained_and_judged_as_the_vision_transformer_is(packed, name):
 
 def test_it_is_without_figures_of_attention_and_register_misses_none(packed, name):
     assert not Path("evaluation/explain").exists() and not list(stages.register.EXPLAIN.glob("*"))
-    assert all(file.exists() for file in stages.register.RUN_FILES["evaluation"])
+    assert all(file.exists() for folder in ("training", "evaluation") for file in stages.register.RUN_FILES[folder])
     with pytest.raises(UserError, match=f"model.name is {name}, which has no attention"):
         require_attention(Classifier.load(Path("model")))
 
@@ -116,6 +117,7 @@ def test_its_cost_is_counted(packed, name):
     config = read_json(Path("model/config.json"))
     cost = cost_of(config)
     assert cost.parameters == Classifier.load(Path("model")).parameter_count
+    assert Path("training/model_summary.txt").read_text(encoding="utf-8") == model_summary(config)
     if name == "cnn":
         # 8x8 places for the first convolution, then 4x4, 2x2 and one; the head.
         by_hand = 9 * (64 * 1 * 32 + 16 * 32 * 64 + 4 * 64 * 128 + 1 * 128 * 256) + 256 * 4

@@ -8,21 +8,9 @@ Not worse and cheaper: the low end lies at or above -`margin`, and the model cos
 from dataclasses import dataclass
 
 from vit.config.schema import RegisterParams
+from vit.inference.complexity import Cost
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one model takes: its parameters, and multiply-adds for one image; both are counted, not timed."""
-
-    parameters: int
-    multiply_adds: int
-
-    def less_than(self, other: "Cost") -> bool:
-        """Less of one and no more of the other."""
-        no_more = self.parameters <= other.parameters and self.multiply_adds <= other.multiply_adds
-        return no_more and self != other
 
 
 @dataclass(frozen=True)
