@@ -9,6 +9,7 @@ from vit.config.files import (
     HISTORY,
     LEARNING_RATE,
     MODEL,
+    MODEL_SUMMARY,
     PACKED,
     PREDICTIONS,
     RAW,
@@ -36,8 +37,9 @@ from vit.evaluation.predictions import Answers, ask
 from vit.evaluation.references import svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
-from vit.files import read_json, read_table, write_json, write_table
+from vit.files import read_json, read_table, write_json, write_table, write_text
 from vit.inference.classifier import Classifier
+from vit.inference.summary import model_summary
 from vit.training.device import find_device
 
 
@@ -58,6 +60,7 @@ def main() -> None:
         arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
         metrics["svc_accuracy"] = svc_accuracy(*arrays)
     write_json(TEST_METRICS, metrics)
+    write_text(EVALUATION / MODEL_SUMMARY, model_summary(classifier.config))
 
     write_table(EVALUATION / PREDICTIONS, prediction_rows(answers))
     write_table(EVALUATION / VAL_PREDICTIONS, prediction_rows(of_val))

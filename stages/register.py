@@ -50,8 +50,9 @@ NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in t
 MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
 RUN_FILES = {
     "": [PARAMS],
-    "training": [TRAINING / name for name in (HISTORY, LEARNING_RATE, MODEL_SUMMARY)],
+    "training": [TRAINING / name for name in (HISTORY, LEARNING_RATE)],
     "evaluation": [
+        EVALUATION / MODEL_SUMMARY,
         *(EVALUATION / f"{name}.csv" for name in ("confusion_matrix", "confusion_rates", "per_class", "reliability")),
         *(
             EVALUATION / f"{name}.csv"

@@ -13,7 +13,6 @@ from vit.config.files import (
     HISTORY,
     LEARNING_RATE,
     MODEL,
-    MODEL_SUMMARY,
     PACKED,
     PREPROCESSING,
     RAW,
@@ -27,9 +26,9 @@ from vit.data.decoded import Part, load_part
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
-from vit.inference.summary import model_summary
 from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
+from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
@@ -85,14 +84,6 @@ def main() -> None:
         if world.is_first:
             save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
             write_outputs(progress, feed)
-
-
-def show_layers(config: dict) -> None:
-    """Print the table of the model's layers, and write it beside the curves."""
-    layers = model_summary(config)
-    print(layers, end="")
-    with replacing(OUT / MODEL_SUMMARY) as temporary:
-        temporary.write_text(layers, encoding="utf-8")
 
 
 def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:

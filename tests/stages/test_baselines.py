@@ -117,7 +117,7 @@ def test_its_cost_is_counted(packed, name):
     config = read_json(Path("model/config.json"))
     cost = cost_of(config)
     assert cost.parameters == Classifier.load(Path("model")).parameter_count
-    assert Path("training/model_summary.txt").read_text(encoding="utf-8") == model_summary(config)
+    assert Path("evaluation/model_summary.txt").read_text(encoding="utf-8") == model_summary(config)
     if name == "cnn":
         # 8x8 places for the first convolution, then 4x4, 2x2 and one; the head.
         by_hand = 9 * (64 * 1 * 32 + 16 * 32 * 64 + 4 * 64 * 128 + 1 * 128 * 256) + 256 * 4

@@ -18,8 +18,9 @@ AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and di
 PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of what is packed
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a model
 HISTORY, LEARNING_RATE = "history.csv", "learning_rate.csv"  # of the training
-FIRST_BATCH, MODEL_SUMMARY = "first_batch.safetensors", "model_summary.txt"  # likewise
+FIRST_BATCH = "first_batch.safetensors"
 PREDICTIONS, VAL_PREDICTIONS = "predictions.csv", "val_predictions.csv"  # of the evaluation
+MODEL_SUMMARY = "model_summary.txt"
 ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and with a version
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
