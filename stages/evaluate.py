@@ -1,4 +1,4 @@
-"""evaluate: judge the trained model on the untouched test part, beside what programs without a network reach."""
+"""evaluate: judge the trained model on the untouched test split, beside what programs without a network reach."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance
 from vit.evaluation.metrics import headline
 from vit.evaluation.mistakes import mistakes_sheet
 from vit.evaluation.plots import batch_grid, confusion_figure, reliability_figure, training_curves
-from vit.evaluation.predictions import Answers, ask
+from vit.evaluation.predictions import Predictions, predict
 from vit.evaluation.references import svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
@@ -36,30 +36,30 @@ def main() -> None:
     classifier = Classifier.load(Path("model"), find_device(settings.device))
     train, val, test = (load_part(PACKED, part, RAW, SPLITS) for part in PARTS)
     rows = {part: read_rows(SPLITS / f"{part}.csv") for part in PARTS}
-    answers, changed = ask(classifier, test, rows["test"], settings.batch_size, changes_of(settings.invariance))
-    of_val, _ = ask(classifier, val, rows["val"], settings.batch_size)
+    predictions, changed = predict(classifier, test, rows["test"], settings.batch_size, changes_of(settings.invariance))
+    val_predictions, _ = predict(classifier, val, rows["val"], settings.batch_size)
 
-    metrics = headline(answers, settings)
-    metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), answers.labels)
+    metrics = headline(predictions, settings)
+    metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), predictions.labels)
     if settings.svc_baseline:
         size = classifier.config["image_size"]
         arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
         metrics["svc_accuracy"] = svc_accuracy(*arrays)
     write_json(Path("metrics/test.json"), metrics)
 
-    write_table(OUT / "predictions.csv", prediction_rows(answers))
-    write_table(OUT / "val_predictions.csv", prediction_rows(of_val))
-    write_table(OUT / "per_class.csv", per_class(answers))
-    write_confusion(answers)
-    write_reliability(answers, settings.ece_bins)
+    write_table(OUT / "predictions.csv", prediction_rows(predictions))
+    write_table(OUT / "val_predictions.csv", prediction_rows(val_predictions))
+    write_table(OUT / "per_class.csv", per_class(predictions))
+    write_confusion(predictions)
+    write_reliability(predictions, settings.ece_bins)
     images = [row for part in PARTS for row in rows[part]]
     slices = {name: slice_values(name, rows["test"], images, TABLES) for name in settings.slices}
-    write_table(OUT / "slices.csv", slice_rows(answers, slices, settings), SLICE_COLUMNS)
-    write_table(OUT / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
-    write_table(OUT / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
-    mistakes_sheet(OUT / "mistakes.png", answers, RAW, classifier.config)
+    write_table(OUT / "slices.csv", slice_rows(predictions, slices, settings), SLICE_COLUMNS)
+    write_table(OUT / "questions.csv", question_rows(predictions, settings), QUESTION_COLUMNS)
+    write_table(OUT / "invariance.csv", invariance_rows(predictions, changed, settings), INVARIANCE_COLUMNS)
+    mistakes_sheet(OUT / "mistakes.png", predictions, RAW, classifier.config)
     draw_training(classifier.classes)
-    explain_figures(OUT / "explain", classifier, test, answers.probabilities, settings.explain_images)
+    explain_figures(OUT / "explain", classifier, test, predictions.probabilities, settings.explain_images)
     print(summary(metrics | read_json(Path("metrics/split.json")), len(test)))
 
 
@@ -78,16 +78,16 @@ def draw_training(classes: list[str]) -> None:
     batch_grid(OUT / "batch.png", batch["images"], batch["shares"], classes)
 
 
-def write_confusion(answers: Answers) -> None:
-    counts = confusion(answers)
-    confusion_figure(OUT / "confusion_matrix.png", counts, answers.classes)
-    write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, answers.classes))
-    write_table(OUT / "confusion_rates.csv", confusion_rows(rates(counts), answers.classes))
+def write_confusion(predictions: Predictions) -> None:
+    counts = confusion(predictions)
+    confusion_figure(OUT / "confusion_matrix.png", counts, predictions.classes)
+    write_table(OUT / "confusion_matrix.csv", confusion_rows(counts, predictions.classes))
+    write_table(OUT / "confusion_rates.csv", confusion_rows(rates(counts), predictions.classes))
 
 
-def write_reliability(answers: Answers, bins: int) -> None:
-    said = {"temperature 1": answers.uncalibrated, "fitted temperature": answers.probabilities}
-    tables = {name: reliability_rows(answers.labels, probabilities, bins) for name, probabilities in said.items()}
+def write_reliability(predictions: Predictions, bins: int) -> None:
+    kinds = {"temperature 1": predictions.uncalibrated, "fitted temperature": predictions.probabilities}
+    tables = {name: reliability_rows(predictions.labels, probabilities, bins) for name, probabilities in kinds.items()}
     reliability_figure(OUT / "reliability.png", tables)
     lines = [{"answers": name} | row for name, table in tables.items() for row in table]
     write_table(OUT / "reliability.csv", lines)
