@@ -1,4 +1,4 @@
-"""evaluate: judge the trained model on the untouched test part, beside what programs without a network reach."""
+"""evaluate: judge the trained model on the untouched test split, beside what programs without a network reach."""
 
 import numpy as np
 import safetensors.numpy
@@ -33,7 +33,7 @@ from vit.evaluation.invariance import INVARIANCE_COLUMNS, changes_of, invariance
 from vit.evaluation.metrics import headline
 from vit.evaluation.mistakes import mistakes_sheet
 from vit.evaluation.plots import batch_grid, confusion_figure, reliability_figure, training_curves
-from vit.evaluation.predictions import Answers, ask
+from vit.evaluation.predictions import Predictions, predict
 from vit.evaluation.references import svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
@@ -50,11 +50,11 @@ def main() -> None:
     classifier = Classifier.load(MODEL, find_device(settings.device))
     train, val, test = (load_part(PACKED, part, RAW, SPLITS) for part in PARTS)
     rows = {part: read_rows(SPLITS / f"{part}.csv") for part in PARTS}
-    answers, changed = ask(classifier, test, rows["test"], settings.batch_size, changes_of(settings.invariance))
-    of_val, _ = ask(classifier, val, rows["val"], settings.batch_size)
+    predictions, changed = predict(classifier, test, rows["test"], settings.batch_size, changes_of(settings.invariance))
+    val_predictions, _ = predict(classifier, val, rows["val"], settings.batch_size)
 
-    metrics = headline(answers, settings)
-    metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), answers.labels)
+    metrics = headline(predictions, settings)
+    metrics["majority_accuracy"] = majority_accuracy(train.labels.numpy(), predictions.labels)
     if settings.svc_baseline:
         size = classifier.config["image_size"]
         arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
@@ -62,19 +62,19 @@ def main() -> None:
     write_json(TEST_METRICS, metrics)
     write_text(EVALUATION / MODEL_SUMMARY, model_summary(classifier.config))
 
-    write_table(EVALUATION / PREDICTIONS, prediction_rows(answers))
-    write_table(EVALUATION / VAL_PREDICTIONS, prediction_rows(of_val))
-    write_table(EVALUATION / "per_class.csv", per_class(answers))
-    write_confusion(answers)
-    write_reliability(answers, settings.ece_bins)
+    write_table(EVALUATION / PREDICTIONS, prediction_rows(predictions))
+    write_table(EVALUATION / VAL_PREDICTIONS, prediction_rows(val_predictions))
+    write_table(EVALUATION / "per_class.csv", per_class(predictions))
+    write_confusion(predictions)
+    write_reliability(predictions, settings.ece_bins)
     images = [row for part in PARTS for row in rows[part]]
     slices = {name: slice_values(name, rows["test"], images, TABLES) for name in settings.slices}
-    write_table(EVALUATION / "slices.csv", slice_rows(answers, slices, settings), SLICE_COLUMNS)
-    write_table(EVALUATION / "questions.csv", question_rows(answers, settings), QUESTION_COLUMNS)
-    write_table(EVALUATION / "invariance.csv", invariance_rows(answers, changed, settings), INVARIANCE_COLUMNS)
-    mistakes_sheet(EVALUATION / "mistakes.png", answers, RAW, classifier.config)
+    write_table(EVALUATION / "slices.csv", slice_rows(predictions, slices, settings), SLICE_COLUMNS)
+    write_table(EVALUATION / "questions.csv", question_rows(predictions, settings), QUESTION_COLUMNS)
+    write_table(EVALUATION / "invariance.csv", invariance_rows(predictions, changed, settings), INVARIANCE_COLUMNS)
+    mistakes_sheet(EVALUATION / "mistakes.png", predictions, RAW, classifier.config)
     draw_training(classifier.classes)
-    explain_figures(EVALUATION / "explain", classifier, test, answers.probabilities, settings.explain_images)
+    explain_figures(EVALUATION / "explain", classifier, test, predictions.probabilities, settings.explain_images)
     print(summary(metrics | read_json(SPLIT_METRICS), len(test)))
 
 
@@ -93,16 +93,16 @@ def draw_training(classes: list[str]) -> None:
     batch_grid(EVALUATION / "batch.png", batch["images"], batch["shares"], classes)
 
 
-def write_confusion(answers: Answers) -> None:
-    counts = confusion(answers)
-    confusion_figure(EVALUATION / "confusion_matrix.png", counts, answers.classes)
-    write_table(EVALUATION / "confusion_matrix.csv", confusion_rows(counts, answers.classes))
-    write_table(EVALUATION / "confusion_rates.csv", confusion_rows(rates(counts), answers.classes))
+def write_confusion(predictions: Predictions) -> None:
+    counts = confusion(predictions)
+    confusion_figure(EVALUATION / "confusion_matrix.png", counts, predictions.classes)
+    write_table(EVALUATION / "confusion_matrix.csv", confusion_rows(counts, predictions.classes))
+    write_table(EVALUATION / "confusion_rates.csv", confusion_rows(rates(counts), predictions.classes))
 
 
-def write_reliability(answers: Answers, bins: int) -> None:
-    said = {"temperature 1": answers.uncalibrated, "fitted temperature": answers.probabilities}
-    tables = {name: reliability_rows(answers.labels, probabilities, bins) for name, probabilities in said.items()}
+def write_reliability(predictions: Predictions, bins: int) -> None:
+    kinds = {"temperature 1": predictions.uncalibrated, "fitted temperature": predictions.probabilities}
+    tables = {name: reliability_rows(predictions.labels, probabilities, bins) for name, probabilities in kinds.items()}
     reliability_figure(EVALUATION / "reliability.png", tables)
     lines = [{"answers": name} | row for name, table in tables.items() for row in table]
     write_table(EVALUATION / "reliability.csv", lines)

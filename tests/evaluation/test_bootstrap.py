@@ -69,7 +69,7 @@ def test_the_share_of_one_group_has_no_interval():
 
 @pytest.mark.parametrize(("groups", "size"), [(7, 150), (100, 1)])
 def test_nine_of_ten_intervals_hold_the_true_share(groups, size):
-    # A group's share of right answers is drawn about 0.6: within a group images are alike.
+    # A group's share of right predictions is drawn about 0.6: within a group images are alike.
     generator = np.random.default_rng(3)
     names = np.repeat(np.arange(groups), size)
     held, trials = 0, 300

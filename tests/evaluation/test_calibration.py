@@ -8,7 +8,7 @@ def test_bins_are_closed_above_and_confidence_0_lies_in_the_first():
     assert bin_numbers(np.array([0.0, 0.05, 0.1, 0.1001, 0.95, 1.0]), 10).tolist() == [0, 0, 0, 1, 9, 9]
 
 
-def test_a_row_per_bin_tells_how_sure_and_how_right_its_answers_are():
+def test_a_row_per_bin_tells_how_confident_and_how_right_its_predictions_are():
     probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.2, 0.8], [0.05, 0.95]])
     rows = reliability_rows(np.array([0, 1, 1, 1]), probabilities, 4)
     assert rows[:2] == [

@@ -43,8 +43,8 @@ def classifier_of(
 
 
 def drawn(folder, classifier: Classifier, part: Packed, probabilities=None, count: int = 3) -> dict[str, bytes]:
-    answers = classifier.probabilities(part.images) if probabilities is None else probabilities
-    explain_figures(folder, classifier, part, answers, count)
+    predicted = classifier.probabilities(part.images) if probabilities is None else probabilities
+    explain_figures(folder, classifier, part, predicted, count)
     return {path.name: path.read_bytes() for path in folder.glob("*")}
 
 
@@ -90,7 +90,7 @@ def test_a_count_of_zero_draws_nothing(tmp_path, part):
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_where_all_answers_are_right_or_all_wrong_only_those_are_shown(tmp_path, part, right):
+def test_where_all_predictions_are_right_or_all_wrong_only_those_are_shown(tmp_path, part, right):
     certain = np.eye(4, dtype=np.float32)[part.labels if right else (part.labels + 1) % 4]
     files = drawn(tmp_path / "a", classifier_of(tmp_path, part), part, certain)
     both = drawn(tmp_path / "b", classifier_of(tmp_path, part), part)
@@ -98,7 +98,7 @@ def test_where_all_answers_are_right_or_all_wrong_only_those_are_shown(tmp_path,
     assert set(files) == set(both) and heights[0] < heights[1]
 
 
-def test_right_answers_are_spread_over_the_classes_and_wrong_ones_start_with_the_surest():
+def test_right_predictions_are_spread_over_the_classes_and_wrong_ones_start_with_the_most_confident():
     labels = np.array([0, 0, 0, 1, 1, 2, 2, 2])
     sure = np.array([0.9, 0.8, 0.7, 0.6, 0.9, 0.5, 0.8, 0.9])
     predicted = np.array([0, 0, 1, 1, 2, 2, 0, 0])  # wrong: 2, 4, 6, 7
@@ -108,7 +108,7 @@ def test_right_answers_are_spread_over_the_classes_and_wrong_ones_start_with_the
     assert chosen(labels, probabilities, 100) == ([0, 1, 3, 5], [4, 7, 6, 2])
 
 
-def test_captions_name_the_answer_its_probability_and_the_truth_where_it_is_another(part):
+def test_captions_name_the_prediction_its_probability_and_the_truth_where_it_is_another(part):
     probabilities = np.array([[0.1, 0.7, 0.2, 0.0], [0.1, 0.7, 0.2, 0.0]])
     examples = Examples(part.images[:2], np.array([1, 2]), probabilities)
     assert captions(["a", "b", "c", "d"], examples) == ["b (70%)", "b (70%)\nis c"]
@@ -116,15 +116,15 @@ def test_captions_name_the_answer_its_probability_and_the_truth_where_it_is_anot
     assert long.startswith("bbb") and all(len(line) <= 20 for line in long.splitlines())
 
 
-def test_wrong_answers_have_a_row_more_the_relevance_for_the_truth(tmp_path, part):
+def test_wrong_predictions_have_a_row_more_the_relevance_for_the_truth(tmp_path, part):
     classifier = classifier_of(tmp_path, part, pool="avg")
     certain = np.eye(4, dtype=np.float32)
     right = maps_panel(classifier, "Right", Examples(part.images[:4], np.arange(4), certain))
     wrong = maps_panel(classifier, "Wrong", Examples(part.images[:4], np.arange(4), certain[::-1]))
-    assert list(right.rows) == ["image", "rollout", "relevance\nfor answer"]
+    assert list(right.rows) == ["image", "rollout", "relevance\nfor prediction"]
     assert list(wrong.rows) == [*right.rows, "relevance\nfor truth"]
-    # What speaks for a class is the same whether the class is the answer or the truth.
-    pairs = zip(wrong.rows["relevance\nfor truth"], right.rows["relevance\nfor answer"], strict=True)
+    # What speaks for a class is the same whether the class is the prediction or the truth.
+    pairs = zip(wrong.rows["relevance\nfor truth"], right.rows["relevance\nfor prediction"], strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 

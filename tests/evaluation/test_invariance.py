@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from tests.drawn import noise
-from tests.evaluation.answered import answered, settings, sure
+from tests.evaluation.predicted import predicted, settings, sure
 from tests.presets import preset
 from tests.shapes import shapes, untrained
 from vit.data.manifest import Row
 from vit.evaluation.invariance import changes_of, invariance_rows
-from vit.evaluation.predictions import ask
+from vit.evaluation.predictions import predict
 
 EVERY = changes_of(["hflip", "brightness", "shift", "jpeg"])
 
@@ -64,10 +64,10 @@ def test_jpeg_is_pillows_at_quality_30():
     assert np.array_equal(EVERY["jpeg_30"](images)[0], np.asarray(Image.open(buffer)))
 
 
-def test_a_row_tells_what_a_change_does_to_the_accuracy_and_to_the_answers():
-    answers = answered([0] * 6 + [1] * 6, sure(np.array([0] * 5 + [1] * 7)))  # 11 of 12 right
-    changed = {"same": answers.predictions, "worse": np.array([1] * 3 + [0] * 3 + [1] * 6)}
-    same, worse = invariance_rows(answers, changed, settings())
+def test_a_row_tells_what_a_change_does_to_accuracy_and_predictions():
+    predictions = predicted([0] * 6 + [1] * 6, sure(np.array([0] * 5 + [1] * 7)))  # 11 of 12 right
+    changed = {"same": predictions.predicted_labels, "worse": np.array([1] * 3 + [0] * 3 + [1] * 6)}
+    same, worse = invariance_rows(predictions, changed, settings())
     nothing = {"change": "same", "accuracy": 11 / 12, "difference": 0.0, "low": 0.0, "high": 0.0, "same_answer": 1.0}
     assert same == nothing
     # Images 0, 1 and 2 are lost, image 5 is gained.
@@ -76,12 +76,14 @@ def test_a_row_tells_what_a_change_does_to_the_accuracy_and_to_the_answers():
     assert worse["low"] < worse["difference"] < worse["high"]
 
 
-def test_the_model_is_asked_about_each_changed_image_in_the_order_of_the_part(tmp_path):
+def test_each_changed_image_is_predicted_in_the_order_of_its_part(tmp_path):
     part = shapes(tmp_path, 5)
     classifier = untrained(preset(tmp_path, "shapes", {"train.device": "cpu"}), part)
     rows = [Row(str(index), classifier.classes[label], "") for index, label in enumerate(part.labels)]
-    answers, changed = ask(classifier, part, rows, 7, {"negative": lambda images: 255 - images} | changes_of(["hflip"]))
-    np.testing.assert_allclose(answers.probabilities, classifier.probabilities(part.images), atol=1e-6)
-    assert answers.labels.tolist() == part.labels.tolist() and list(changed) == ["negative", "hflip"]
+    predictions, changed = predict(
+        classifier, part, rows, 7, {"negative": lambda images: 255 - images} | changes_of(["hflip"])
+    )
+    np.testing.assert_allclose(predictions.probabilities, classifier.probabilities(part.images), atol=1e-6)
+    assert predictions.labels.tolist() == part.labels.tolist() and list(changed) == ["negative", "hflip"]
     expected = classifier.probabilities(255 - part.images)
     assert changed["negative"].tolist() == expected.argmax(axis=1).tolist()

@@ -73,7 +73,7 @@ def test_models_that_are_right_on_the_same_images_do_not_differ():
 
 @pytest.mark.parametrize("groups", [8, 100])
 def test_nine_of_ten_intervals_hold_the_true_difference_also_with_few_groups_of_correlated_images(groups):
-    # Per group, each model's share of right answers is drawn about 0.6 and 0.7: the true difference is 0.1.
+    # Per group, each model's share of right predictions is drawn about 0.6 and 0.7: the true difference is 0.1.
     generator = np.random.default_rng(5)
     held, trials = 0, 300
     for trial in range(trials):

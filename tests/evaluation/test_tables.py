@@ -3,21 +3,21 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.evaluation.answered import CLASSES, EIGHT, answered, sure
+from tests.evaluation.predicted import CLASSES, EIGHT, predicted, sure
 from vit.data.manifest import Row
-from vit.evaluation.predictions import Answers
+from vit.evaluation.predictions import Predictions
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
 
 
 def test_figures_of_each_class_are_those_counted_by_hand():
     rows = per_class(EIGHT)
-    # cat: 2 of 3 answers right, 2 of 3 found. dog: 3 of 5 right, 3 of 3 found; F1 = 2 * 0.6 * 1 / 1.6.
+    # cat: 2 of 3 predictions right, 2 of 3 found. dog: 3 of 5 right, 3 of 3 found; F1 = 2 * 0.6 * 1 / 1.6.
     assert rows[0] == pytest.approx({"class": "cat", "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "images": 3})
     assert rows[1] == pytest.approx({"class": "dog", "precision": 0.6, "recall": 1.0, "f1": 0.75, "images": 3})
     assert [row["class"] for row in rows] == CLASSES
 
 
-def test_a_class_that_is_never_answered_scores_0_without_a_warning():
+def test_a_class_that_is_never_predicted_scores_0_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows = per_class(EIGHT)
@@ -27,11 +27,11 @@ def test_a_class_that_is_never_answered_scores_0_without_a_warning():
 def test_a_class_without_images_scores_0_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rows = per_class(answered([0, 1], sure(np.array([0, 1]))))
+        rows = per_class(predicted([0, 1], sure(np.array([0, 1]))))
     assert rows[2] == {"class": "été", "precision": 0.0, "recall": 0.0, "f1": 0.0, "images": 0}
 
 
-def test_confusion_has_a_row_per_truth_and_a_column_per_answer():
+def test_confusion_has_a_row_per_true_class_and_a_column_per_predicted_one():
     assert confusion(EIGHT).tolist() == [[2, 1, 0], [0, 3, 0], [1, 1, 0]]
 
 
@@ -53,10 +53,10 @@ def test_a_class_called_true_does_not_displace_the_names_of_the_rows():
     assert [list(row.values()) for row in rows] == [["false", 7, 1], ["true", 2, 5]]
 
 
-def test_a_row_of_predictions_tells_path_truth_group_answer_and_every_probability():
+def test_a_row_of_predictions_tells_path_truth_group_prediction_and_every_probability():
     probabilities = np.array([[0.25, 0.5, 0.25], [0.75, 0.125, 0.125]], dtype=np.float32)
     images = [Row("dog/1, old.png", "dog", "night"), Row("été/2.png", "été", "été/2.png")]
-    assert prediction_rows(Answers(images, np.array([1, 2]), probabilities, probabilities, CLASSES)) == [
+    assert prediction_rows(Predictions(images, np.array([1, 2]), probabilities, probabilities, CLASSES)) == [
         {
             "path": "dog/1, old.png",
             "label": "dog",
@@ -83,4 +83,6 @@ def test_a_row_of_predictions_tells_path_truth_group_answer_and_every_probabilit
 def test_predictions_must_be_as_many_as_images():
     probabilities = sure(np.array([0, 1]))
     with pytest.raises(ValueError, match="zip"):
-        prediction_rows(Answers([Row("cat/a.png", "cat", "")], np.array([0]), probabilities, probabilities, CLASSES))
+        prediction_rows(
+            Predictions([Row("cat/a.png", "cat", "")], np.array([0]), probabilities, probabilities, CLASSES)
+        )

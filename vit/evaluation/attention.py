@@ -91,7 +91,7 @@ def gradient_relevance(model: VisionTransformer, x: Tensor, labels: Tensor) -> T
 def pooled(matrix: Tensor, model: VisionTransformer) -> Tensor:
     """The row of what the head reads, over the patches' columns: (..., N, N) to (..., patches).
 
-    Of a distilled model the mean of what both heads read, as its answer is the mean of theirs.
+    Of a distilled model the mean of what both heads read, as it predicts the mean of theirs.
     """
     patches = matrix[..., model.prefix :]
     read = patches[..., 0, :] if model.pool == "cls" else patches[..., model.prefix :, :].mean(dim=-2)

@@ -29,7 +29,7 @@ def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray, bin
 
 
 def reliability_rows(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> list[dict]:
-    """A line per bin of confidence: its ends, how many answers lie in it, their mean confidence and accuracy.
+    """A line per bin of confidence: its ends, how many predictions lie in it, their mean confidence and accuracy.
 
     The latter two are None in an empty bin.
     """

@@ -29,7 +29,9 @@ def require_attention(classifier: Classifier) -> None:
     """Raises UserError if there is none to draw maps of."""
     if not classifier.has_attention:
         name = classifier.config["model"]["name"]
-        raise UserError(f"model.name is {name}, which has no attention to explain an answer by; ask without")
+        raise UserError(
+            f"model.name is {name}, which has no attention to explain a prediction by; leave the explanation out"
+        )
 
 
 def grid_of(classifier: Classifier) -> tuple[int, int]:
@@ -53,8 +55,8 @@ def relevance_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np
 
 
 def explanation_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
-    """The map to show beside an answer: with a class token its rollout, whatever the label; with average pooling
-    `relevance_maps` of the label, as a rollout has no token there that stands for the answer."""
+    """The map to show beside a prediction: with a class token its rollout, whatever the label; with average pooling
+    `relevance_maps` of the label, as a rollout has no token there that stands for the label."""
     if classifier.config["model"]["pool"] == "cls":
         return rollout_maps(classifier, images)
     return relevance_maps(classifier, images, labels)

@@ -33,7 +33,7 @@ AT_ONCE = 16  # images: attention is quadratic in the patches
 
 @dataclass(frozen=True)
 class Examples:
-    """Images uint8 (B, H, W, C) with their labels (B,) and the answers' probabilities (B, classes)."""
+    """Images uint8 (B, H, W, C) with their labels (B,) and the predicted probabilities (B, classes)."""
 
     images: Tensor
     labels: np.ndarray
@@ -41,9 +41,9 @@ class Examples:
 
 
 def explain_figures(folder: Path, classifier: Classifier, part: Part, probabilities: np.ndarray, count: int) -> None:
-    """Write the figures of `folder` over at most `count` right and as many wrong answers, and the mean attention
+    """Write the figures of `folder` over at most `count` right and as many wrong predictions, and the mean attention
     distances as a table too; nothing with `count` 0, or of a model without attention. `probabilities` (N, classes) are
-    the answers to `part`.
+    those predicted for `part`.
     """
     if count == 0:
         return
@@ -76,8 +76,8 @@ def explain_figures(folder: Path, classifier: Classifier, part: Part, probabilit
 
 
 def chosen(labels: np.ndarray, probabilities: np.ndarray, count: int) -> tuple[list[int], list[int]]:
-    """Indices of at most `count` right answers, spread over the classes, and of as many wrong ones, the most confident
-    first."""
+    """Indices of at most `count` right predictions, spread over the classes, and of as many wrong ones, the most
+    confident first."""
     predictions = probabilities.argmax(axis=1)
     right, wrong = np.flatnonzero(predictions == labels), np.flatnonzero(predictions != labels)
     right = right[np.argsort(labels[right], kind="stable")]
@@ -87,16 +87,16 @@ def chosen(labels: np.ndarray, probabilities: np.ndarray, count: int) -> tuple[l
 
 
 def maps_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
-    """Each image above its rollout and its relevance for the answer and, where that is wrong, for the truth."""
-    images, answers = examples.images, examples.probabilities.argmax(axis=1)
+    """Each image above its rollout and its relevance for the prediction and, where that is wrong, for the truth."""
+    images, predicted = examples.images, examples.probabilities.argmax(axis=1)
     maps = {"rollout": rollout_maps(classifier, images)}
-    maps["relevance\nfor answer"] = relevance_maps(classifier, images, torch.tensor(answers))
-    if (answers != examples.labels).any():
+    maps["relevance\nfor prediction"] = relevance_maps(classifier, images, torch.tensor(predicted))
+    if (predicted != examples.labels).any():
         maps["relevance\nfor truth"] = relevance_maps(classifier, images, torch.tensor(examples.labels))
     rows = {"image": [enlarged(image, TILE).convert("RGB") for image in images.numpy()]}
     for name, stack in maps.items():
         rows[name] = [overlay(image, values, TILE) for image, values in zip(images.numpy(), stack, strict=True)]
-    return Panel(f"{title} answers, test", captions(classifier.classes, examples), rows)
+    return Panel(f"{title} predictions, test", captions(classifier.classes, examples), rows)
 
 
 def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
@@ -112,8 +112,8 @@ def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel
     names = ["all heads", *(f"head {index}" for index in range(1, maps.shape[1]))]
     whose = "of the class token" if model.pool == "cls" else "of all patches"
     whose += " and the distillation token" if model.distilled else ""
-    answer = captions(classifier.classes, examples)[0].replace("\n", ", ")
-    return Panel(f"{title}: {answer}\nattention {whose}", names, rows)
+    caption = captions(classifier.classes, examples)[0].replace("\n", ", ")
+    return Panel(f"{title}: {caption}\nattention {whose}", names, rows)
 
 
 def captions(classes: list[str], examples: Examples) -> list[str]:

@@ -1,4 +1,4 @@
-"""Changes of an image that change no class: how many answers they change all the same."""
+"""Changes of an image that leave its class the same: how many predictions they change all the same."""
 
 from functools import partial
 from io import BytesIO
@@ -8,7 +8,7 @@ from PIL import Image
 
 from vit.config.schema import EvaluateParams
 from vit.evaluation.paired import paired_bootstrap
-from vit.evaluation.predictions import Answers, Change
+from vit.evaluation.predictions import Change, Predictions
 
 BRIGHTNESS = {"darker": 0.8, "brighter": 1.2}
 JPEG_QUALITY = 30
@@ -30,14 +30,15 @@ def changes_of(names: list[str]) -> dict[str, Change]:
     return {change: function for name in names for change, function in known[name].items()}
 
 
-def invariance_rows(answers: Answers, changed: dict[str, np.ndarray], settings: EvaluateParams) -> list[dict]:
+def invariance_rows(predictions: Predictions, changed: dict[str, np.ndarray], settings: EvaluateParams) -> list[dict]:
     """A line per change: accuracy after it, what that adds to the accuracy, with its interval, and the share of images
-    that are answered as before."""
+    for which the same label is predicted as before. `changed` are the predicted labels (N,) after each change."""
     rows = []
-    for change, predictions in changed.items():
-        correct = predictions == answers.labels
-        gain = paired_bootstrap(answers.correct, correct, answers.groups, settings.confidence_level, settings.seed)
-        alike = float((predictions == answers.predictions).mean())
+    before, level, seed = predictions.correct, settings.confidence_level, settings.seed
+    for change, labels in changed.items():
+        correct = labels == predictions.labels
+        gain = paired_bootstrap(before, correct, predictions.groups, level, seed)
+        alike = float((labels == predictions.predicted_labels).mean())
         rows.append(dict(zip(INVARIANCE_COLUMNS, (change, float(correct.mean()), *gain, alike), strict=True)))
     return rows
 

@@ -11,11 +11,11 @@ from scipy.sparse import csr_array
 from vit.config.schema import EvaluateParams
 from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_totals, widened
 from vit.evaluation.calibration import calibration_gaps, mean_gap
-from vit.evaluation.predictions import Answers
+from vit.evaluation.predictions import Predictions
 
 log = logging.getLogger("vit")
 
-Column = Callable[[Answers, EvaluateParams], csr_array]  # a row per image, (N, k)
+Column = Callable[[Predictions, EvaluateParams], csr_array]  # a row per image, (N, k)
 
 
 class Kind(Enum):
@@ -37,43 +37,43 @@ class Metric:
     applies: Callable[[int, EvaluateParams], bool] = lambda classes, settings: True
 
 
-def _image_count(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _single(np.ones(len(answers.labels)))
+def _image_count(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _single(np.ones(len(predictions.labels)))
 
 
-def _true_class(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _one_hot(answers.labels, len(answers.classes))
+def _true_class(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _one_hot(predictions.labels, len(predictions.classes))
 
 
-def _predicted_class(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _one_hot(answers.predictions, len(answers.classes))
+def _predicted_class(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _one_hot(predictions.predicted_labels, len(predictions.classes))
 
 
-def _correct_class(answers: Answers, settings: EvaluateParams) -> csr_array:
+def _correct_class(predictions: Predictions, settings: EvaluateParams) -> csr_array:
     """The class of each image that is predicted right, else nothing."""
-    return _one_hot(answers.labels, len(answers.classes), answers.correct)
+    return _one_hot(predictions.labels, len(predictions.classes), predictions.correct)
 
 
-def _in_top_k(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _single(_rank(answers.probabilities, answers.labels) < settings.top_k)
+def _in_top_k(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _single(_rank(predictions.probabilities, predictions.labels) < settings.top_k)
 
 
-def _log_loss(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _single(-np.log(_of_truth(answers).clip(1e-12)))
+def _log_loss(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _single(-np.log(_of_truth(predictions).clip(1e-12)))
 
 
-def _brier(answers: Answers, settings: EvaluateParams) -> csr_array:
+def _brier(predictions: Predictions, settings: EvaluateParams) -> csr_array:
     """Squared distance of the probabilities from the truth, summed over the classes: at most 2 (Brier 1950)."""
-    squares = np.square(answers.probabilities, dtype=np.float64).sum(axis=1)
-    return _single(squares - 2 * _of_truth(answers) + 1)
+    squares = np.square(predictions.probabilities, dtype=np.float64).sum(axis=1)
+    return _single(squares - 2 * _of_truth(predictions) + 1)
 
 
-def _gaps(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _binned_gaps(answers.labels, answers.probabilities, settings.ece_bins)
+def _gaps(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _binned_gaps(predictions.labels, predictions.probabilities, settings.ece_bins)
 
 
-def _uncalibrated_gaps(answers: Answers, settings: EvaluateParams) -> csr_array:
-    return _binned_gaps(answers.labels, answers.uncalibrated, settings.ece_bins)
+def _uncalibrated_gaps(predictions: Predictions, settings: EvaluateParams) -> csr_array:
+    return _binned_gaps(predictions.labels, predictions.uncalibrated, settings.ece_bins)
 
 
 def _mean(images: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -112,14 +112,16 @@ METRICS = (
 )
 
 
-def headline(answers: Answers, settings: EvaluateParams, metrics: tuple[Metric, ...] = METRICS) -> dict[str, float]:
+def headline(
+    predictions: Predictions, settings: EvaluateParams, metrics: tuple[Metric, ...] = METRICS
+) -> dict[str, float]:
     """Each metric that applies as `test_<name>`, with `test_<name>_low` and `_high`, the interval by groups of images.
 
     `test_groups` says how many groups there are; where all images are of one, each counts as its own.
     """
-    chosen = [metric for metric in metrics if metric.applies(len(answers.classes), settings)]
-    columns = {column: column(answers, settings) for metric in chosen for column in metric.columns}
-    numbers = group_numbers(answers.groups)
+    chosen = [metric for metric in metrics if metric.applies(len(predictions.classes), settings)]
+    columns = {column: column(predictions, settings) for metric in chosen for column in metric.columns}
+    numbers = group_numbers(predictions.groups)
     if numbers.max() == 0:
         log.warning("warning: all test images are of one group; the intervals are those of single images, too narrow")
         numbers = np.arange(len(numbers))
@@ -149,9 +151,9 @@ def _single(values: np.ndarray) -> csr_array:
     return csr_array(values[:, None].astype(np.float64))
 
 
-def _of_truth(answers: Answers) -> np.ndarray:
+def _of_truth(predictions: Predictions) -> np.ndarray:
     """The probability (N,) of each true class."""
-    return answers.probabilities[np.arange(len(answers.labels)), answers.labels].astype(np.float64)
+    return predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels].astype(np.float64)
 
 
 def _one_hot(places: np.ndarray, classes: int, values: np.ndarray | None = None) -> csr_array:
@@ -160,7 +162,7 @@ def _one_hot(places: np.ndarray, classes: int, values: np.ndarray | None = None)
 
 
 def _binned_gaps(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> csr_array:
-    """The calibration gap of each answer in the column of its bin of confidence."""
+    """The calibration gap of each prediction in the column of its bin of confidence."""
     numbers, gaps = calibration_gaps(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
     return _one_hot(numbers, bins, gaps)
 

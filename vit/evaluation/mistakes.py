@@ -1,4 +1,4 @@
-"""The images that the model got wrong while it was surest, on one sheet."""
+"""The mistakes of which the model was most confident, on one sheet."""
 
 from pathlib import Path
 
@@ -6,25 +6,25 @@ import numpy as np
 
 from vit.data.images import SETTINGS, load_image
 from vit.evaluation.plots import contact_sheet
-from vit.evaluation.predictions import Answers
+from vit.evaluation.predictions import Predictions
 
 SHOWN = 32
 
 
-def most_confident_mistakes(answers: Answers) -> np.ndarray:
-    """At most SHOWN indices of images with a wrong answer, the surest first, equally sure ones in their order."""
-    wrong = np.flatnonzero(~answers.correct)
-    return wrong[np.argsort(-answers.confidences[wrong], kind="stable")][:SHOWN]
+def most_confident_mistakes(predictions: Predictions) -> np.ndarray:
+    """At most SHOWN indices of images predicted wrong, the most confident first, equal ones in their order."""
+    wrong = np.flatnonzero(~predictions.correct)
+    return wrong[np.argsort(-predictions.confidences[wrong], kind="stable")][:SHOWN]
 
 
-def mistakes_sheet(path: Path, answers: Answers, raw: Path, config: dict) -> None:
-    """Draw them as the model of `config` sees them, from files below `raw`: true class, answer and its confidence."""
-    chosen = most_confident_mistakes(answers)
+def mistakes_sheet(path: Path, predictions: Predictions, raw: Path, config: dict) -> None:
+    """Draw them from files below `raw` as the model of `config` sees them, with class, prediction and confidence."""
+    chosen = most_confident_mistakes(predictions)
     settings = {name: config[name] for name in SETTINGS}
-    images = np.array([load_image(raw / answers.rows[index].path, **settings) for index in chosen]) / 255
+    images = np.array([load_image(raw / predictions.rows[index].path, **settings) for index in chosen]) / 255
     captions = [
-        f"{answers.rows[index].label}\nas {answers.classes[answers.predictions[index]]} "
-        f"({answers.confidences[index]:.0%})"
+        f"{predictions.rows[index].label}\nas {predictions.classes[predictions.predicted_labels[index]]} "
+        f"({predictions.confidences[index]:.0%})"
         for index in chosen
     ]
     contact_sheet(path, images, captions)

@@ -50,7 +50,7 @@ def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
     """Accuracy against confidence per bin, a line per named table of `reliability_rows`; a dot's area is its images."""
     figure = Figure(figsize=(6, 5.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect calibration")
     for color, (name, rows) in zip(("tab:orange", "tab:blue"), tables.items(), strict=True):
         filled = [row for row in rows if row["images"]]
         confidence, accuracy = ([row[column] for row in filled] for column in ("confidence", "accuracy"))

@@ -1,4 +1,4 @@
-"""What a model says to the images of a part of the split, as they are and changed."""
+"""What a model predicts for the images of a split, as they are and changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Change = Callable[[np.ndarray], np.ndarray]  # of images uint8 (N, H, W, C)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Images of a part in the order of the split, their true classes (N,) and the model's probabilities (N, K)."""
+class Predictions:
+    """Images of train, val or test in their order, their true classes (N,) and the model's probabilities (N, K)."""
 
     rows: list[Row]
     labels: np.ndarray
@@ -24,12 +24,12 @@ class Answers:
     classes: list[str]
 
     @property
-    def predictions(self) -> np.ndarray:
+    def predicted_labels(self) -> np.ndarray:
         return self.probabilities.argmax(axis=1)
 
     @property
     def correct(self) -> np.ndarray:
-        return self.predictions == self.labels
+        return self.predicted_labels == self.labels
 
     @property
     def confidences(self) -> np.ndarray:
@@ -40,22 +40,22 @@ class Answers:
         return np.array([row.group for row in self.rows])
 
 
-def ask(
+def predict(
     classifier: Classifier, part: Part, rows: list[Row], batch_size: int, changes: dict[str, Change] | None = None
-) -> tuple[Answers, dict[str, np.ndarray]]:
-    """The answers to the images of `part`, which `rows` lists, and the predictions (N,) after each change of them."""
+) -> tuple[Predictions, dict[str, np.ndarray]]:
+    """Predictions for the images of `part`, which `rows` lists, and the predicted labels (N,) after each change."""
     logits, changed = [], {name: [] for name in changes or {}}
     for images, _ in part.in_order(batch_size):
         logits.append(classifier.logits(images))
-        for name, predictions in changed.items():
+        for name, labels in changed.items():
             pixels = torch.from_numpy(np.ascontiguousarray(changes[name](images.numpy())))
-            predictions.append(classifier.logits(pixels).argmax(dim=1).numpy())
-    said = torch.cat(logits)
-    answers = Answers(
+            labels.append(classifier.logits(pixels).argmax(dim=1).numpy())
+    all_logits = torch.cat(logits)
+    predictions = Predictions(
         rows=rows,
         labels=part.labels.numpy(),
-        probabilities=classifier.calibrated(said),
-        uncalibrated=said.softmax(dim=1).numpy(),
+        probabilities=classifier.calibrated(all_logits),
+        uncalibrated=all_logits.softmax(dim=1).numpy(),
         classes=classifier.classes,
     )
-    return answers, {name: np.concatenate(predictions) for name, predictions in changed.items()}
+    return predictions, {name: np.concatenate(labels) for name, labels in changed.items()}

@@ -10,9 +10,9 @@ from vit.data.manifest import Row
 from vit.data.tables import column_values, listed
 from vit.errors import UserError
 from vit.evaluation.bootstrap import share_interval
-from vit.evaluation.predictions import Answers
+from vit.evaluation.predictions import Predictions
 
-KNOB = "evaluate.slices"
+PARAMETER = "evaluate.slices"
 OF_THE_SPLIT = ("label", "group")
 SLICE_COLUMNS = ["slice", "value", "images", "accuracy", "low", "high"]
 QUESTION_COLUMNS = ["question", "images", "yes", "majority", "accuracy", "low", "high", "precision", "recall", "f1"]
@@ -28,18 +28,20 @@ def slice_values(name: str, rows: list[Row], known: list[Row], tables: Path) -> 
     if name in OF_THE_SPLIT:
         return [getattr(row, name) for row in rows]
     if name.endswith(".csv"):
-        values = ["listed" if there else "not listed" for there in listed(known, tables, name, KNOB)]
+        values = ["listed" if there else "not listed" for there in listed(known, tables, name, PARAMETER)]
     else:
-        found = column_values(known, tables, name, KNOB)
+        found = column_values(known, tables, name, PARAMETER)
         for row, of_row in zip(known, found, strict=True):
             if len(of_row) > 1:
-                raise UserError(f"{KNOB} '{name}': the table has {sorted(of_row)} for '{row.path}'; leave one of them")
+                raise UserError(
+                    f"{PARAMETER} '{name}': the table has {sorted(of_row)} for '{row.path}'; leave one of them"
+                )
         values = [next(iter(of_row), "") for of_row in found]
     by_path = {row.path: value for row, value in zip(known, values, strict=True)}
     return [by_path[row.path] for row in rows]
 
 
-def slice_rows(answers: Answers, slices: dict[str, list[str]], settings: EvaluateParams) -> list[dict]:
+def slice_rows(predictions: Predictions, slices: dict[str, list[str]], settings: EvaluateParams) -> list[dict]:
     """A line per value of each slice: its images, their accuracy and the interval, None where they are of one group."""
     lines = []
     for name, values in slices.items():
@@ -47,32 +49,30 @@ def slice_rows(answers: Answers, slices: dict[str, list[str]], settings: Evaluat
         for index, value in enumerate(values):
             members[value].append(index)
         for value, indices in sorted(members.items()):
-            correct = answers.correct[indices]
-            low, high = share_interval(correct, answers.groups[indices], settings.confidence_level, settings.seed)
+            correct = predictions.correct[indices]
+            low, high = share_interval(correct, predictions.groups[indices], settings.confidence_level, settings.seed)
             figures = (name, value, len(indices), float(correct.mean()), low, high)
             lines.append(dict(zip(SLICE_COLUMNS, figures, strict=True)))
     return lines
 
 
-def question_rows(answers: Answers, settings: EvaluateParams) -> list[dict]:
-    """A line per question of `evaluate.questions`; yes is answered where its classes' probabilities sum to 0.5 or more.
+def question_rows(predictions: Predictions, settings: EvaluateParams) -> list[dict]:
+    """A line per question of `evaluate.questions`; yes is predicted where its classes sum to a probability >= 0.5.
 
-    Tells how many images there are, the share of those whose answer is yes, the accuracy of always giving the more
-    frequent answer, the accuracy and its interval, and precision, recall and F1 of yes. Raises UserError if a class is
-    none of the model's.
+    Columns: the number of images, the share of them that are a yes, the accuracy of always predicting the more frequent
+    of yes and no, accuracy and its interval, precision, recall and F1 of yes. Raises UserError if a class is unknown.
     """
-    lines = []
+    lines, classes = [], predictions.classes
     for question, meaning_yes in (settings.questions or {}).items():
-        unknown = sorted(set(meaning_yes) - set(answers.classes))
-        if unknown:
+        if unknown := sorted(set(meaning_yes) - set(classes)):
             raise UserError(
-                f"evaluate.questions: '{question}' names '{unknown[0]}', which is none of the classes {answers.classes}"
+                f"evaluate.questions: '{question}' names '{unknown[0]}', which is none of the classes {classes}"
             )
-        places = [answers.classes.index(name) for name in meaning_yes]
-        truth = np.isin(answers.labels, places)
-        said = answers.probabilities[:, places].sum(axis=1, dtype=np.float64) >= 0.5
+        places = [classes.index(name) for name in meaning_yes]
+        truth = np.isin(predictions.labels, places)
+        said = predictions.probabilities[:, places].sum(axis=1, dtype=np.float64) >= 0.5
         hits, yes = int((truth & said).sum()), float(truth.mean())
-        low, high = share_interval(truth == said, answers.groups, settings.confidence_level, settings.seed)
+        low, high = share_interval(truth == said, predictions.groups, settings.confidence_level, settings.seed)
         lines.append(
             {
                 "question": question,

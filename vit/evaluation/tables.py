@@ -3,23 +3,25 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from vit.evaluation.predictions import Answers
+from vit.evaluation.predictions import Predictions
 
 
-def per_class(answers: Answers) -> list[dict]:
+def per_class(predictions: Predictions) -> list[dict]:
     """Precision, recall, F1 in [0, 1] and the number of images of each class."""
-    wanted = range(len(answers.classes))
-    columns = precision_recall_fscore_support(answers.labels, answers.predictions, labels=wanted, zero_division=0)
+    wanted = range(len(predictions.classes))
+    columns = precision_recall_fscore_support(
+        predictions.labels, predictions.predicted_labels, labels=wanted, zero_division=0
+    )
     names = ("precision", "recall", "f1", "images")
     return [
         {"class": name, **dict(zip(names, map(float, row[:3]), strict=False)), "images": int(row[3])}
-        for name, row in zip(answers.classes, np.stack(columns, axis=1), strict=True)
+        for name, row in zip(predictions.classes, np.stack(columns, axis=1), strict=True)
     ]
 
 
-def confusion(answers: Answers) -> np.ndarray:
+def confusion(predictions: Predictions) -> np.ndarray:
     """Counts (K, K): a row per true class, a column per predicted one."""
-    return confusion_matrix(answers.labels, answers.predictions, labels=range(len(answers.classes)))
+    return confusion_matrix(predictions.labels, predictions.predicted_labels, labels=range(len(predictions.classes)))
 
 
 def rates(counts: np.ndarray) -> np.ndarray:
@@ -28,17 +30,17 @@ def rates(counts: np.ndarray) -> np.ndarray:
 
 
 def confusion_rows(matrix: np.ndarray, classes: list[str]) -> list[dict]:
-    """A matrix (K, K) as a table: a row per true class, its name in a column without one; a column per answer."""
+    """A matrix (K, K) as a table: a row per true class, its name in a column without one; a column per prediction."""
     rows = zip(classes, matrix.tolist(), strict=True)
     return [{"": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
 
 
-def prediction_rows(answers: Answers) -> list[dict]:
+def prediction_rows(predictions: Predictions) -> list[dict]:
     """A line per image of a split: path, label, group, prediction, confidence, and the probability of every class."""
     lines = []
-    for row, shares in zip(answers.rows, answers.probabilities.tolist(), strict=True):
+    for row, shares in zip(predictions.rows, predictions.probabilities.tolist(), strict=True):
         best = int(np.argmax(shares))
-        answer = {"prediction": answers.classes[best], "confidence": shares[best]}
-        named = zip(answers.classes, shares, strict=True)
-        lines.append(row._asdict() | answer | {f"p_{name}": value for name, value in named})
+        predicted = {"prediction": predictions.classes[best], "confidence": shares[best]}
+        named = zip(predictions.classes, shares, strict=True)
+        lines.append(row._asdict() | predicted | {f"p_{name}": value for name, value in named})
     return lines

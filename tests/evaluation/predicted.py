@@ -1,10 +1,10 @@
-"""Answers to images that are not there, for figures that need none, and the settings of an evaluation."""
+"""Predictions for images that do not exist, for metrics that need none, and the settings of an evaluation."""
 
 import numpy as np
 
 from vit.config.schema import EvaluateParams
 from vit.data.manifest import Row
-from vit.evaluation.predictions import Answers
+from vit.evaluation.predictions import Predictions
 
 CLASSES = ["cat", "dog", "été"]
 
@@ -16,9 +16,9 @@ def sure(predictions: np.ndarray, confidence: float = 0.8, classes: int = 3) -> 
     return probabilities
 
 
-def answered(
+def predicted(
     labels, probabilities: np.ndarray, groups=None, classes: list[str] = CLASSES, uncalibrated=None
-) -> Answers:
+) -> Predictions:
     """Images `0.png`, `1.png` ..., each its own group if none are given."""
     labels = np.asarray(labels)
     names = [f"{index}.png" for index in range(len(labels))]
@@ -26,7 +26,7 @@ def answered(
         Row(name, classes[label], str(group))
         for name, label, group in zip(names, labels, names if groups is None else groups, strict=True)
     ]
-    return Answers(rows, labels, probabilities, probabilities if uncalibrated is None else uncalibrated, classes)
+    return Predictions(rows, labels, probabilities, probabilities if uncalibrated is None else uncalibrated, classes)
 
 
 def settings(**changes) -> EvaluateParams:
@@ -46,7 +46,7 @@ def settings(**changes) -> EvaluateParams:
     return EvaluateParams(**values | changes)
 
 
-# Truth and answer of eight images; as truth-answer: cat-cat 2, cat-dog 1, dog-dog 3, été-cat 1, été-dog 1.
+# True and predicted class of eight images; as true-predicted: cat-cat 2, cat-dog 1, dog-dog 3, été-cat 1, été-dog 1.
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
 PREDICTIONS = np.array([0, 0, 1, 1, 1, 1, 0, 1])
-EIGHT = answered(LABELS, sure(PREDICTIONS))
+EIGHT = predicted(LABELS, sure(PREDICTIONS))
