@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from vit.data.batches import Packed
 from vit.data.images import load_image
 from vit.data.manifest import Row
 from vit.data.pack import pack_images
+from vit.data.seeds import seeded
 from vit.files import write_table
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -127,8 +129,9 @@ def ours(part: Packed, settings: AugmentParams, load: Workload) -> Callable[[], 
     def work() -> Iterator[None]:
         generator, x = torch.Generator().manual_seed(0), None
         orders = [torch.randperm(len(part), generator=generator) for _ in range(batches * load.batch // len(part) + 1)]
-        for images, _ in part.batches(torch.cat(orders)[: batches * load.batch].split(load.batch)):
-            changes = draw_changes(load.batch, load.packed, load.size, settings, generator)
+        loaded = part.batches(torch.cat(orders)[: batches * load.batch].split(load.batch))
+        for step, (images, _) in enumerate(loaded):
+            changes = draw_changes(load.batch, settings, partial(seeded, step))
             x = augment(images, changes, load.size, MEAN, STD, out=x)
             yield
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from tests.conftest import free_port
-from tests.data.augmentation.test_augment import EVERYTHING, noisy, only, seeded
+from tests.data.augmentation.common import EVERYTHING, draws_of, noisy, only
 from tests.presets import REPO
 from tests.shapes import Training, shapes
 from tests.training.common import RICH, params_for, same
-from vit.data.augmentation.apply import augment, mix
+from vit.data.augmentation.apply import augment
 from vit.data.augmentation.changes import draw_changes
+from vit.data.augmentation.mixing import mix
 from vit.evaluation.explain import explanation_maps
 from vit.inference.classifier import Classifier
 from vit.tracking.environment import environment
@@ -207,12 +208,12 @@ def test_no_step_waits_for_the_device(tmp_path, parts, is_near, optimizer, monke
 @pytest.mark.parametrize("changes", [{"hflip": 0.5}, EVERYTHING, {"mixup": 0.5}, {"cutmix": 1.0}], ids=str)
 def test_images_are_varied_and_mixed_on_the_device_as_on_the_cpu(packed, channels, changes):
     images, settings, made = noisy(64, *packed, channels), only(**changes), []
-    drawn = draw_changes(64, packed, (48, 64), settings, seeded())
+    drawn = draw_changes(64, settings, draws_of())
     for device in ("cpu", "cuda"):
         x = augment(images.to(device), drawn, (48, 64), [0.4] * channels, [0.2] * channels)
         targets = torch.arange(64, device=device) % 4
         if settings.mixup or settings.cutmix:
-            x, targets = mix(x, targets, 4, settings, seeded(1))
+            x, targets = mix(x, targets, 4, settings, draws_of(1))
         made.append((x.cpu(), targets.cpu()))
     (x, targets), (moved_x, moved_targets) = made
     torch.testing.assert_close(targets, moved_targets)

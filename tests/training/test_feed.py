@@ -72,6 +72,13 @@ def test_pieces_and_processes_together_have_the_very_images_of_one_process(tmp_p
         assert torch.equal(together[0], x) and torch.equal(together[1], labels)
 
 
+def test_the_pieces_of_a_step_are_mixed_each_by_shares_of_its_own(tmp_path, part):
+    changes = {"train.augment.mixup": 0.5, "train.grad_accum_steps": 2}
+    _, pieces = batches(feed_of(params_for(tmp_path, **changes), part), 0)[0]
+    highest = [targets.amax(dim=1) for _, targets in pieces]
+    assert len(highest) == 2 and not torch.isclose(*highest).any()
+
+
 def test_processes_drop_different_weights(tmp_path, part):
     params, drawn = params_for(tmp_path), []
     for rank in range(2):

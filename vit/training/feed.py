@@ -1,9 +1,9 @@
 """Batches for one process of a training: every random draw is a function of the seed, the epoch and the step."""
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit.config.schema import TrainParams
-from vit.data.augmentation.apply import augment, mix
+from vit.data.augmentation.apply import augment
 from vit.data.augmentation.changes import draw_changes
+from vit.data.augmentation.mixing import mix
 from vit.data.batches import to_device
 from vit.data.decoded import Part
+from vit.data.seeds import seed_of, seeded
 from vit.inference.classifier import Classifier
 from vit.training.distributed import World
 
@@ -42,7 +44,7 @@ class Feed:
         A piece is normalized (b, C, H, W), and labels (b,) or, where images are mixed, probabilities (b, K); its memory
         is used again for the next.
         """
-        order = torch.randperm(len(self.part), generator=self._seeded("order", epoch))
+        order = torch.randperm(len(self.part), generator=seeded(self.train.seed, "order", epoch))
         batches = order.split(self.train.batch_size)[done:]
         pieces = [piece for batch in batches for piece in self._pieces(batch)]
         loaded = self.part.batches(pieces)
@@ -50,7 +52,7 @@ class Feed:
         for step, batch in enumerate(batches, start=done):
             # torch.manual_seed also seeds every accelerator, which takes as long on a machine that has none.
             seed_all = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
-            seed_all(self._seed("dropout", epoch, step, self.world.rank))
+            seed_all(seed_of(self.train.seed, "dropout", epoch, step, self.world.rank))
             of_this_batch = islice(loaded, self.train.grad_accum_steps)
             yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
 
@@ -59,21 +61,17 @@ class Feed:
 
     def _varied(self, loaded: Iterator, count: int, epoch: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """What is drawn is drawn for the `count` images of the whole batch, of which `loaded` are this process's."""
-        classifier, settings = self.classifier, self.train.augment
+        classifier, settings, seed = self.classifier, self.train.augment, self.train.seed
         size, device = tuple(classifier.config["image_size"]), classifier.device
-        draws = self._seeded("changes", epoch, step)
-        mixing = self._seeded("mixing", epoch, step, self.world.rank)
-        changes, start = None, self.world.bounds(count).start
-        for images, labels in loaded:
-            changes = changes or draw_changes(count, tuple(images.shape[1:3]), size, settings, draws)
+        changes = draw_changes(count, settings, partial(seeded, seed, "changes", epoch, step))
+        start = self.world.bounds(count).start
+        for number, (images, labels) in enumerate(loaded):
             images, labels = to_device(images, device), to_device(labels, device)
             mine = changes.of(slice(start, start + len(images)))
             start += len(images)
             x = self._memory = augment(images, mine, size, classifier.mean, classifier.std, out=self._memory)
-            if settings.mixup or settings.cutmix:
-                yield mix(x, labels, len(classifier.classes), settings, mixing)
-            else:
-                yield x, labels
+            draws = partial(seeded, seed, "mixing", epoch, step, self.world.rank, number)
+            yield mix(x, labels, len(classifier.classes), settings, draws)
 
     def _timed(self, items: Iterator) -> Iterator:
         while True:
@@ -83,13 +81,6 @@ class Feed:
             if item is None:
                 return
             yield item
-
-    def _seeded(self, *what: object) -> torch.Generator:
-        return torch.Generator().manual_seed(self._seed(*what))
-
-    def _seed(self, *what: object) -> int:
-        digest = hashlib.sha256("/".join(str(one) for one in (self.train.seed, *what)).encode()).digest()
-        return int.from_bytes(digest[:8])
 
 
 def first_batch(feed: Feed) -> dict[str, Tensor]:

@@ -1,147 +1,112 @@
-"""TrivialAugment, mixup and cutmix: what is drawn, and what it makes of labels."""
+"""What is drawn: each operation by itself, whatever else is switched on or added."""
 
 import pytest
 import torch
 
-from tests.data.augmentation.test_augment import NOTHING, noisy, only, seeded, varied
-from vit.data.augmentation.apply import mix
-from vit.data.augmentation.changes import COLOURS, GEOMETRIC, TRIVIAL, draw_changes, draw_shares
+from tests.data.augmentation.common import EVERYTHING, NOTHING, draws_of, noisy, only, varied
+from vit.config.schema import AugmentParams
+from vit.data.augmentation.changes import OPERATIONS, Changes, draw_changes
+from vit.data.augmentation.colour import Colour
+from vit.data.augmentation.crop import Flip
+from vit.data.augmentation.erasing import Covering
+from vit.data.augmentation.geometric import Geometric
+from vit.data.augmentation.mixing import MIXINGS
+from vit.data.augmentation.operation import sometimes
+from vit.data.augmentation.pixelwise import Pixelwise
 from vit.data.batches import to_unit
 
-SIZE = (18, 32)
+
+class More(AugmentParams):
+    new: float
 
 
-def kinds_of(changes) -> torch.Tensor:
-    """(B, 6) which of geometry, brightness, contrast, saturation, posterize and solarize each image gets."""
-    return torch.cat(
-        [changes.moved[:, None], changes.factors != 1, changes.bits[:, None] < 8, changes.threshold[:, None] < 1], dim=1
-    )
+def left_half(probability, count, generator):
+    return torch.tensor([0.0, 0.0, 1.0, 0.5]) * sometimes(probability, count, generator)[:, None]
 
 
-def parts_of(affine: torch.Tensor) -> torch.Tensor:
-    """(B, 5) whether an affine of a crop of SIZE has each of: a turn, x by y, y by x, a shift along x, along y."""
-    aspect = SIZE[1] / SIZE[0]
-    across, down = affine[:, 0, 1] * aspect, affine[:, 1, 0] / aspect
-    turn = (across + down).abs() < 1e-5
-    off = torch.stack([across.abs() > 1e-6, down.abs() > 1e-6, affine[:, 0, 2] != 0, affine[:, 1, 2] != 0], dim=1)
-    return torch.cat([(turn & off[:, 0])[:, None], off & ~(turn & off[:, 0])[:, None]], dim=1)
+def swap(amounts, eye, grey):
+    matrix = torch.where(amounts != 0, eye.flip(0), eye)
+    return matrix, matrix
 
 
-def test_a_certain_trivial_change_is_one_per_image_drawn_evenly_from_all():
-    changes = draw_changes(3000, SIZE, SIZE, only(trivial=1.0), seeded())
-    kinds = kinds_of(changes)
-    assert (kinds.sum(dim=1) == 1).all()
-    geometric = parts_of(changes.affine)
-    assert torch.equal(geometric.sum(dim=1), changes.moved.long())
-    counts = [*geometric.sum(dim=0).tolist(), *kinds[:, 1:].sum(dim=0).tolist()]
-    assert len(counts) == len(TRIVIAL) == len(GEOMETRIC) + len(COLOURS) + 2
-    assert all(235 < count < 365 for count in counts)  # 300 with a deviation of 16.4
+# One of each kind, which at 1 changes every image: the operation, and images (B, C, H, W) in [0, 1] after it.
+MADE_UP = [
+    (Flip("new", "new", 0, draw=sometimes), lambda x: x.flip(2)),
+    (Geometric("new", "new", lambda amounts, size: ((-1, 0, 0), (0, 1, 0))), lambda x: x.flip(3)),
+    (Colour("new", "new", swap), lambda x: x.flip(1)),
+    (Pixelwise("new", "new", lambda x, amount: 255 - x), lambda x: 1 - x),
+    (Covering("new", "new", draw=left_half), lambda x: torch.cat([x[..., :8] * 0 + 0.5, x[..., 8:]], dim=3)),
+]
+KINDS = [type(operation).__name__ for operation, _ in MADE_UP]
 
 
-def test_trivial_spares_images_at_its_probability():
-    changes = draw_changes(1000, SIZE, SIZE, only(trivial=0.3), seeded())
-    touched = kinds_of(changes).any(dim=1).sum().item()
-    assert 240 < touched < 360  # 300 with a deviation of 14.5
-    images = noisy(200, *SIZE, 3)
-    same = torch.isclose(varied(images, only(trivial=0.3)), to_unit(images), atol=1e-6).flatten(1).all(dim=1)
-    assert torch.equal(~same, kinds_of(draw_changes(200, SIZE, SIZE, only(trivial=0.3), seeded())).any(dim=1))
+def by_name(changes: Changes) -> dict[str, list[torch.Tensor]]:
+    drawn = {"crop": [changes.crop]}
+    for operation, values in changes.drawn:
+        drawn.setdefault(operation.name, []).append(values)
+    return drawn
 
 
-def test_trivial_strengths_are_uniform_over_their_whole_range():
-    changes = draw_changes(6000, SIZE, SIZE, only(trivial=1.0), seeded())
-    for factor in changes.factors.T:
-        chosen = factor[factor != 1]
-        assert 0.0099 < chosen.min() < 0.05 and 1.95 < chosen.max() < 1.9901
-        assert chosen.std().item() == pytest.approx(0.99 / 3**0.5, rel=0.1)
-    assert changes.bits.unique().tolist() == [2, 3, 4, 5, 6, 7, 8]
-    thresholds = changes.threshold[changes.threshold < 1]
-    assert thresholds.min() < 0.02 and thresholds.max() > 0.98
-    shift = changes.affine[:, 0, 2].abs().max().item() / 2  # [-1, 1] is two halves of the side
-    assert 0.13 < shift <= 1 / 7 + 1e-6
+def assert_holds(more: dict[str, list[torch.Tensor]], few: dict[str, list[torch.Tensor]]) -> None:
+    """`more` has whatever is drawn in `few`, to the byte."""
+    for name, drawn in few.items():
+        for one in drawn:
+            assert any(torch.equal(one, other) for other in more[name]), name
 
 
-def test_posterize_keeps_the_upper_bits_and_solarize_inverts_the_bright():
-    images = noisy(300, 6, 7, 3)
-    settings = only(trivial=1.0)
-    x, changes = (varied(images, settings) * 255).round().long(), draw_changes(300, (6, 7), (6, 7), settings, seeded())
-    before = images.permute(0, 3, 1, 2).long()
-    for i in (changes.bits < 8).nonzero()[:, 0]:
-        dropped = 8 - changes.bits[i]
-        assert torch.equal(x[i], before[i] >> dropped << dropped)
-    for i in (changes.threshold < 1).nonzero()[:, 0]:
-        bright = before[i] / 255 >= changes.threshold[i]
-        assert torch.equal(x[i], torch.where(bright, 255 - before[i], before[i]))
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_switching_an_operation_on_leaves_what_all_others_draw(name):
+    few = by_name(draw_changes(50, only(**EVERYTHING | {name: 0.0}), draws_of()))
+    more = by_name(draw_changes(50, only(**EVERYTHING), draws_of()))
+    assert_holds(more, few)
+    assert sum(map(len, more.values())) > sum(map(len, few.values()))
 
 
-def test_switching_a_change_on_leaves_the_draws_before_it_as_they_were():
-    few = draw_changes(20, (20, 36), SIZE, only(hflip=0.5, degrees=9.0), seeded())
-    more = draw_changes(20, (20, 36), SIZE, only(hflip=0.5, degrees=9.0, contrast=0.2, erasing=0.5), seeded())
-    assert torch.equal(few.corner, more.corner) and torch.equal(few.flip, more.flip)
-    assert torch.equal(few.affine, more.affine)
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_an_operation_draws_the_same_alone(name):
+    alone = by_name(draw_changes(50, only(**{name: EVERYTHING[name]}), draws_of()))
+    assert len(alone) > 1
+    assert_holds(by_name(draw_changes(50, only(**EVERYTHING), draws_of())), alone)
 
 
-# Mixup and cutmix
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("made_up", [operation for operation, _ in MADE_UP], ids=KINDS)
+def test_adding_an_operation_leaves_what_all_others_draw(made_up, place):
+    settings = More(**NOTHING.model_dump() | EVERYTHING, new=0.5)
+    operations = (made_up, *OPERATIONS) if place == "first" else (*OPERATIONS, made_up)
+    few, more = (by_name(draw_changes(50, settings, draws_of(), given)) for given in (OPERATIONS, operations))
+    assert more.pop("new")[0].any()
+    assert more.keys() == few.keys()
+    for name, drawn in few.items():
+        assert all(torch.equal(one, other) for one, other in zip(drawn, more[name], strict=True))
 
 
-def coloured(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (B, 1, H, W) filled with their index, and labels that are the index."""
-    labels = torch.arange(count)
-    return labels.float()[:, None, None, None].repeat(1, 1, *SIZE), labels
+@pytest.mark.parametrize(("made_up", "expected"), MADE_UP, ids=KINDS)
+def test_an_entry_is_all_that_an_operation_needs_to_change_images(made_up, expected):
+    images = noisy(6, 12, 16, 3)
+    x = varied(images, More(**NOTHING.model_dump(), new=1.0), operations=(*OPERATIONS, made_up))
+    torch.testing.assert_close(x, expected(to_unit(images)), atol=1e-5, rtol=0)
 
 
-def test_cutmix_gives_each_label_exactly_its_share_of_the_pixels():
-    x, labels = coloured(50)
-    mixed, shares = mix(x, labels, 50, only(cutmix=1.0), seeded())
-    counted = torch.stack([(mixed == label).sum(dim=(1, 2, 3)) for label in labels], dim=1) / (SIZE[0] * SIZE[1])
-    torch.testing.assert_close(shares, counted, atol=1e-6, rtol=0)
-    own = shares.diagonal()
-    assert own.min() < 0.4 and own.max() > 0.9 and len(own.unique()) > 30
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_is_drawn_is_a_function_of_the_seed(seed):
+    first, again, other = (by_name(draw_changes(50, only(**EVERYTHING), draws_of(s))) for s in (seed, seed, seed + 7))
+    assert_holds(first, again)
+    for name, drawn in first.items():
+        assert not any(torch.equal(one, another) for one, another in zip(drawn, other[name], strict=True))
 
 
-def test_cutmix_pastes_one_rectangle_of_the_neighbour():
-    x, labels = coloured(50)
-    mixed, _ = mix(x, labels, 50, only(cutmix=1.0), seeded())
-    pasted = mixed[:, 0] != labels[:, None, None]
-    rows, columns = pasted.any(dim=2), pasted.any(dim=1)
-    assert torch.equal(pasted, rows[:, :, None] & columns[:, None, :])
-    assert all((sides[:, 1:] != sides[:, :-1]).sum(dim=1).max() <= 2 for sides in (rows, columns))
+def test_no_two_operations_draw_the_same_numbers():
+    drawn = draw_changes(50, only(translate=0.1, scale=0.1, brightness=0.1, contrast=0.1), draws_of()).drawn
+    amounts = torch.stack([values for _, values in drawn])
+    assert len(amounts) == 5 and (torch.cdist(amounts, amounts) + torch.eye(5)).min() > 0.1
 
 
-def test_mixup_weighs_pixels_and_labels_alike():
-    x, labels = coloured(50)
-    mixed, shares = mix(x, labels, 50, only(mixup=1.0), seeded())
-    expected = (shares * labels).sum(dim=1)  # of images filled with their index, mixed by the labels' shares
-    torch.testing.assert_close(mixed.flatten(1), expected[:, None].expand(-1, SIZE[0] * SIZE[1]))
-    assert len(shares.diagonal().unique()) > 40
+def test_every_parameter_belongs_to_an_operation():
+    used = {operation.parameter for operation in (*OPERATIONS, *MIXINGS)}
+    assert used - {None} | {"trivial"} == set(AugmentParams.model_fields)
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_shares_sum_to_1_and_name_at_most_two_classes(name):
-    x = torch.rand(64, 3, *SIZE, generator=seeded())
-    labels = torch.randint(0, 4, (64,), generator=seeded())
-    _, shares = mix(x, labels, 4, only(**{name: 0.5}), seeded())
-    torch.testing.assert_close(shares.sum(dim=1), torch.ones(64))
-    assert shares.min() >= 0 and (shares > 0).sum(dim=1).max() == 2
-
-
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
-def test_shares_follow_the_beta_distribution_of_alpha(alpha):
-    _, shares = draw_shares(20_000, only(mixup=alpha), seeded())
-    # Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)).
-    assert shares.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert shares.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.05)
-
-
-def test_with_both_on_each_batch_gets_either_with_probability_one_half():
-    generator = seeded()
-    cuts = sum(draw_shares(4, only(mixup=0.8, cutmix=1.0), generator)[0] for _ in range(400))
-    assert 160 < cuts < 240  # 200 with a deviation of 10
-    assert not any(draw_shares(4, only(mixup=0.8), generator)[0] for _ in range(20))
-    assert all(draw_shares(4, only(cutmix=0.8), generator)[0] for _ in range(20))
-
-
-def test_equal_generators_mix_alike():
-    x, labels = coloured(20)
-    settings = NOTHING.model_copy(update={"mixup": 0.8, "cutmix": 1.0})
-    first, again = (mix(x.clone(), labels, 20, settings, seeded(3)) for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+def test_every_operation_has_a_name_of_its_own():
+    names = [operation.name for operation in (*OPERATIONS, *MIXINGS)]
+    assert len(set(names)) == len(names) and not {"crop", "trivial"} & set(names)
