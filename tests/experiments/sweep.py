@@ -15,6 +15,7 @@ PARAMS_OF_OTHER_IMAGES = "vit preset shapes --force && sed -i '0,/seed: 0/s//see
 def sweep(folder: Path) -> Project:
     """A clone that knew nothing before its sweep, on the quick preset."""
     project = clone(folder)
+    project.run(from_readme("vit preset --list"))
     project.run(f"{from_readme('vit preset shapes')} && git commit -qam shapes")
     project.run(from_readme("dvc exp run --queue -S 'train.lr"))
     work_through_the_queue(project)
