@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from vit.errors import UserError
 from vit.files import read_json
-from vit.registry.versions import resolve
+from vit.registry.versions import resolve, run_of
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 PARAMS, LOCK, CODE_DIFF = "params.yaml", "dvc.lock", "code.diff"
@@ -75,7 +75,7 @@ def provenance_of(model_uri: str) -> Iterator[Provenance]:
 
 def _run_of(client: MlflowClient, version: ModelVersion) -> Run:
     """The run with the content of the version's tags: a later training may have given the weights of an earlier one."""
-    home = client.get_run(version.run_id)
+    home = run_of(client, version)
     content_key = version.tags.get("content_key")
     if home.data.tags.get("content_key") == content_key:
         return home

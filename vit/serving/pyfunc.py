@@ -62,6 +62,7 @@ class ServedClassifier(PythonModel):
         if guard.inside_scoring_server():
             guard.install(self.limits, len(self.classifier.classes))
 
+    # pyrefly: ignore[bad-override]  # MLflow's method has no body, which reads as if it returned None
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
         """One answer per row: label, confidence in [0, 1], probabilities by class name, version of the model.
 

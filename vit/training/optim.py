@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -22,7 +22,7 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     Matrices decay; biases, norms, tokens and positions do not. Each group has an `lr_scale`, by which the learning rate
     shrinks from the head down to the patches: `layer_decay` to the power of the layers above (Clark et al. 2020).
     """
-    depth = len(model.blocks) if isinstance(model, VisionTransformer) else 0  # without blocks layer_decay is 1
+    depth = _depth(model)  # without blocks layer_decay is 1
     groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -32,10 +32,11 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
         scale = train.layer_decay ** (depth + 1 - layer_of(name, depth))
         key = (is_hidden and train.optimizer == "muon", train.weight_decay if is_matrix else 0.0, scale)
         groups.setdefault(key, []).append(parameter)
+    beta1, beta2 = train.betas
     hidden, others = [], []
     for (by_muon, decay, scale), parameters in groups.items():
         (hidden if by_muon else others).append({"params": parameters, "weight_decay": decay, "lr_scale": scale})
-    optimizers: list[Optimizer] = [torch.optim.AdamW(others, lr=train.lr, betas=tuple(train.betas), fused=True)]
+    optimizers: list[Optimizer] = [torch.optim.AdamW(others, lr=train.lr, betas=(beta1, beta2), fused=True)]
     if hidden:
         optimizers.append(StackedMuon(hidden, lr=train.lr))
     return optimizers
@@ -48,6 +49,10 @@ def layer_of(name: str, depth: int) -> int:
     return 0 if name.split(".")[0] in BELOW_BLOCKS else depth + 1
 
 
+def _depth(model: nn.Module) -> int:
+    return len(model.blocks) if isinstance(model, VisionTransformer) else 0
+
+
 def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
     """Keep the lowest `layers` as they are, counted as `layer_of` does: their parameters get no gradient.
 
@@ -56,7 +61,7 @@ def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
     """
     if layers == 0:
         return []
-    depth = len(model.blocks)
+    depth = _depth(model)
     for name, parameter in model.named_parameters():
         if layer_of(name, depth) < layers and name != "dist_token":
             parameter.requires_grad_(False)
@@ -96,10 +101,12 @@ def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
 def update_average(average: AveragedModel, model: nn.Module) -> None:
     """Let the weights of `model` count, as AveragedModel.update_parameters does: that would copy its counter to the
     device at every step after the first, and wait for all that was begun there."""
-    if average.n_averaged == 0:
+    if average.n_averaged == 0 or average.multi_avg_fn is None:
         average.update_parameters(model)
         return
-    average.multi_avg_fn(list(average.module.parameters()), list(model.parameters()), average.n_averaged)
-    for kept, current in zip(average.module.buffers(), model.buffers(), strict=True):
-        average.multi_avg_fn([kept], [current], average.n_averaged)
+    kept: list[Tensor] = [*average.module.parameters()]
+    current: list[Tensor] = [*model.parameters()]
+    average.multi_avg_fn(kept, current, average.n_averaged)
+    for kept_buffer, buffer in zip(average.module.buffers(), model.buffers(), strict=True):
+        average.multi_avg_fn([kept_buffer], [buffer], average.n_averaged)
     average.n_averaged += 1

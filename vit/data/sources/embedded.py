@@ -13,8 +13,8 @@ def write_digits(target: Path) -> str:
     import sklearn
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    for index, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+    images, labels = load_digits(return_X_y=True)
+    for index, (pixels, label) in enumerate(zip(images.reshape(-1, 8, 8), labels, strict=True)):
         _save(np.rint(pixels * (255 / 16)), target / str(label) / f"{index:04d}.png")
     return f"scikit-learn {sklearn.__version__}"
 
