@@ -30,9 +30,10 @@ pull: .venv/run.stamp  ## Bring them back from there
 deps: .venv/run.stamp  ## Write what follows from the code: dependencies in dvc.yaml, docs/parameters.md
 	python -m vit.pipeline
 
-test: .venv/test.stamp  ## Set up .venv, then lint and run the tests
+test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the tests
 	ruff check .
 	ruff format --check .
+	pyrefly check --summary=none
 	python -m pytest
 
 test-slow: .venv/test.stamp  ## Run the longer proofs: a store that is away, deleted runs, cleaning up

@@ -15,9 +15,10 @@ def main() -> None:
         # DVC warns of an empty folder at every turn.
         (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
     names = sorted(path.name for path in TABLES.glob("*.csv"))
-    record = {"source": params.data.source, **known, **describe(RAW), "tables": names}
+    described = describe(RAW)
+    record = {"source": params.data.source, **known, **described, "tables": names}
     write_json(RAW_RECORD, record)
-    parts = "".join(f", {count} {part}" for part, count in record.get("parts", {}).items())
+    parts = "".join(f", {count} {part}" for part, count in described.get("parts", {}).items())
     print(
         f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "
         f"({record['version']}){parts}"

@@ -70,13 +70,13 @@ class _Images(Dataset):
     def __init__(self, paths: list[Path], settings: dict):
         self.paths, self.settings = paths, settings
 
-    def __getitem__(self, indices: list[int]) -> Tensor | UserError:
-        if not indices:
+    def __getitem__(self, index: list[int]) -> Tensor | UserError:
+        if not index:
             margin = self.settings["margin"] if self.settings["keep_margin"] else 0.0
             size = packed_size(self.settings["image_size"], margin)
             return torch.empty(0, *size, self.settings["channels"], dtype=torch.uint8)
         try:
-            images = [load_image(self.paths[index], **self.settings) for index in indices]
+            images = [load_image(self.paths[one], **self.settings) for one in index]
         except UserError as error:
             return error  # raised here, its one line would drown in the trace that DataLoader adds
         return torch.from_numpy(np.stack(images))

@@ -36,13 +36,14 @@ def by_blocks(rows: list[Row], frames: Frames, block_size: int) -> list[Row]:
 def by_regex(rows: list[Row], pattern: str) -> list[Row]:
     """What the brackets of `pattern` match in the path is the group. Raises UserError naming a path without a match."""
     matches = [re.search(pattern, row.path) for row in rows]
-    strangers = [row.path for row, match in zip(rows, matches, strict=True) if match is None or not match.group(1)]
+    groups = [(match.group(1) if match else None) or "" for match in matches]
+    strangers = [row.path for row, group in zip(rows, groups, strict=True) if not group]
     if strangers:
         raise UserError(
             f"split.group_regex '{pattern}' finds no group in {len(strangers)} of {len(rows)} paths, "
             f"e.g. '{strangers[0]}'; make it match every path"
         )
-    return [row._replace(group=match.group(1)) for row, match in zip(rows, matches, strict=True)]
+    return [row._replace(group=group) for row, group in zip(rows, groups, strict=True)]
 
 
 def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:

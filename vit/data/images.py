@@ -72,7 +72,7 @@ def decode(source: Path | IO[bytes], mode: str, enough: int | None = None) -> tu
     `load_image` does.
     """
     with _opened(source) as image:
-        name = image.format
+        name = image.format or ""  # never empty of a file that was opened
         if enough is not None:
             image.draft(mode, (enough, enough))
         image.load()

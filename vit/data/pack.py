@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def _loader(pack: PackParams, part: str) -> partial:
 
 
 def _workers(asked: int | str, images: int) -> int:
-    if asked != "auto":
+    if isinstance(asked, int):
         return asked
     return (os.cpu_count() or 1) if images >= WORTH_A_POOL else 1
 
@@ -111,7 +111,7 @@ def measure_files(raw: Path, table: Path, pack: PackParams) -> dict[str, list[fl
     chosen = set(_evenly_spaced(sum(1 for _ in iterate_table(table))))
     paths = (raw / row["path"] for index, row in enumerate(iterate_table(table)) if index in chosen)
     count = partial(_count_chunk, load=_loader(pack, "train"))
-    return _statistics(sum(map_unordered(count, _chunks(paths), _workers(pack.workers, len(chosen)))))
+    return _statistics(_sum(map_unordered(count, _chunks(paths), _workers(pack.workers, len(chosen)))))
 
 
 def measure_packed(path: Path) -> dict[str, list[float]]:
@@ -136,7 +136,7 @@ def channel_statistics(images: Iterable[np.ndarray]) -> dict[str, list[float]]:
 
     A channel that never varies gets the deviation 1, so that normalizing it does not divide by zero.
     """
-    return _statistics(sum(map(_values, images)))
+    return _statistics(_sum(map(_values, images)))
 
 
 def _evenly_spaced(count: int) -> list[int]:
@@ -146,7 +146,11 @@ def _evenly_spaced(count: int) -> list[int]:
 
 
 def _count_chunk(chunk: tuple[int, list[Path]], load: partial) -> np.ndarray:
-    return sum(_values(load(path)) for path in chunk[1])
+    return _sum(_values(load(path)) for path in chunk[1])
+
+
+def _sum(counts: Iterable[np.ndarray]) -> np.ndarray:
+    return reduce(np.add, counts)
 
 
 def _values(image: np.ndarray) -> np.ndarray:

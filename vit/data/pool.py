@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from vit.errors import UserError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -45,7 +46,9 @@ def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers:
 def _live_no_longer_than_parent() -> None:
     """Ctrl-C is the parent's to handle; a parent that was killed can tell nobody, so a thread waits for its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_after, args=(multiprocessing.parent_process().sentinel,), daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a worker process has one
+    threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
 
 
 def _end_after(sentinel: int) -> None:

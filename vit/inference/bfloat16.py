@@ -20,12 +20,12 @@ class PackedLinear(nn.Linear):
         self.weight, self.bias, self.gelu = linear.weight, linear.bias, gelu
         self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            x = super().forward(x)
+            x = super().forward(input)
             return F.gelu(x) if self.gelu else x
         activation = ("gelu", [], "none") if self.gelu else ("none", [], "")
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *activation)
+        return torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, *activation)
 
 
 def convert(model: nn.Module) -> None:

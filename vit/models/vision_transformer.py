@@ -69,7 +69,7 @@ class Mlp(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, drop: float):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim)
-        self.act = nn.GELU()
+        self.act: nn.Module = nn.GELU()  # serving in bfloat16 puts another in its place
         self.fc2 = nn.Linear(hidden_dim, dim)
         self.drop = nn.Dropout(drop)
 
@@ -119,6 +119,10 @@ class VisionTransformer(nn.Module):
     (2, B, num_classes), labels' first, else their mean. Touvron et al. 2021, "Training data-efficient image
     transformers & distillation through attention", section 4.
     """
+
+    cls_token: Tensor  # (1, 1, D), or without one (1, 0, D)
+    dist_token: Tensor  # the same
+    pos_embed: Tensor  # (1, prefix + N, D)
 
     def __init__(
         self,

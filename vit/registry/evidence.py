@@ -17,7 +17,7 @@ from vit.evaluation.paired import mcnemar, paired_bootstrap
 from vit.files import read_json, read_table
 from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Figures, Verdict, too_few
-from vit.registry.versions import downloaded, read_config
+from vit.registry.versions import downloaded, read_config, run_of
 
 SEED = 0  # of the bootstrap: the verdict is a function of the pair
 AT_ONCE = 64  # images that the champion labels at a time
@@ -141,7 +141,7 @@ def _stored_answers(client: MlflowClient, champion: ModelVersion, known: list[di
     Versions with the same parameters share a run, which shows what was published last.
     """
     table = _fetch(client, champion, PREDICTIONS, folder)
-    if table is None or client.get_run(champion.run_id).data.tags.get("published") != champion.tags.get("published"):
+    if table is None or run_of(client, champion).data.tags.get("published") != champion.tags.get("published"):
         return {}
     bytes_of = {row["path"]: row["file_sha256"] for row in known}
     return {bytes_of[row["path"]]: row["prediction"] for row in read_table(table)}

@@ -37,8 +37,9 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: C
                 continue  # it judged this very pair
             if verdict is not None:
                 _keep(client, name, candidate, champion, verdict, numbers)
-            if unfinished or verdict.promoted:
-                crown(client, name, candidate, GATE, unfinished or verdict.reason)
+            reason = unfinished or (verdict.reason if verdict is not None and verdict.promoted else None)
+            if reason is not None:
+                crown(client, name, candidate, GATE, reason)
             return _sentence(champion, verdict) if verdict is not None else f"is champion: {unfinished}"
 
 
@@ -73,7 +74,7 @@ def _weigh(
 ) -> tuple[Verdict, dict[str, object]]:
     """The verdict, and the numbers that it rests on."""
     figures = figures_of(candidacy)
-    numbers = asdict(figures)
+    numbers: dict[str, object] = {**asdict(figures)}
     if champion is None or missed_floors(figures, candidacy.rules):
         return decide(figures, None, candidacy.rules), numbers
     try:

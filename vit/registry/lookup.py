@@ -1,6 +1,5 @@
 """Runs by what a person calls them, and the tables that were published with them."""
 
-import re
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from mlflow.entities import Run
 from vit.config.files import AUDITED_IMAGES, PREDICTIONS
 from vit.errors import UserError
 from vit.files import read_table
+from vit.registry.versions import run_of, split_uri
 from vit.tracking.run import finished_runs
 from vit.tracking.store import STORE_ERRORS, Store, first_line, open_store
 
@@ -33,13 +33,13 @@ def find_named_run(store: Store, reference: str) -> Run:
 
 
 def _run_below(store: Store, model_uri: str) -> Run:
-    name, separator, asked = re.fullmatch(r"models:/([^/@]*)([/@]?)(.*)", model_uri).groups()
+    name, separator, asked = split_uri(model_uri)
     try:
         if separator == "@":
             version = store.client.get_model_version_by_alias(name, asked)
         else:
             version = store.client.get_model_version(name, asked)
-        return store.client.get_run(version.run_id)
+        return run_of(store.client, version)
     except STORE_ERRORS as error:
         raise UserError(f"no model '{model_uri}' in the registry ({first_line(error)})") from error
 

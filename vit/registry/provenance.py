@@ -15,7 +15,7 @@ from vit.config.files import DVC_LOCK, ENVIRONMENT, PARAMS, PREDICTIONS
 from vit.errors import UserError
 from vit.files import read_json
 from vit.registry.origin import CODE_DIFF, ORIGIN
-from vit.registry.versions import resolve
+from vit.registry.versions import resolve, run_of
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
 FILES = (PARAMS.name, DVC_LOCK.name, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, where it is known
@@ -76,7 +76,7 @@ def provenance_of(model_uri: str) -> Iterator[Provenance]:
 
 def _run_of(client: MlflowClient, version: ModelVersion) -> Run:
     """The run with the content of the version's tags: a later training may have given the weights of an earlier one."""
-    home = client.get_run(version.run_id)
+    home = run_of(client, version)
     content_key = version.tags.get("content_key")
     if home.data.tags.get("content_key") == content_key:
         return home

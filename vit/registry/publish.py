@@ -65,9 +65,8 @@ def publish(content: Content, name: str) -> Published:
 def _publish_version(client: MlflowClient, run: Run, content: Content, name: str) -> tuple[ModelVersion, bool]:
     _create_registered_model(client, name)
     found = _find_versions(client, name, content.version_key)
-    homes = {version.version: _active_run(client, version.run_id) for version in found}
-    version = next((version for version in found if homes[version.version]), None)
-    home = homes[version.version] if version else run
+    homes = [(version, _active_run(client, version.run_id)) for version in found]
+    version, home = next(((version, home) for version, home in homes if home is not None), (None, run))
     changed = _log_model(client, home, content)
     if version is None:
         source = f"{home.info.artifact_uri}/{_folder(content.version_key)}"
@@ -108,7 +107,9 @@ def _find_versions(client: MlflowClient, name: str, version_key: str) -> list[Mo
     return sorted(found, key=lambda version: int(version.version))
 
 
-def _active_run(client: MlflowClient, run_id: str) -> Run | None:
+def _active_run(client: MlflowClient, run_id: str | None) -> Run | None:
+    if run_id is None:
+        return None
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
@@ -124,7 +125,7 @@ def _inherit(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersi
         client.set_model_version_tag(name, new.version, key, value)
     for alias in client.get_model_version(name, old.version).aliases:
         client.set_registered_model_alias(name, alias, new.version)
-    client.update_model_version(name, new.version, with_notes(new.description, old.description))
+    client.update_model_version(name, new.version, with_notes(new.description or "", old.description))
     client.delete_model_version(name, old.version)
 
 

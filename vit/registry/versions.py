@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from vit.config.files import CONFIG
@@ -78,9 +79,24 @@ def find_version(client: MlflowClient, name: str, asked: str) -> ModelVersion:
     return client.get_model_version(name, str(number))
 
 
+def run_of(client: MlflowClient, version: ModelVersion) -> Run:
+    """The run that a version lies below. Raises UserError if it was registered without one."""
+    if version.run_id is None:
+        raise UserError(f"version {version.version} of '{version.name}' belongs to no run; `dvc repro` publishes one")
+    return client.get_run(version.run_id)
+
+
+def split_uri(model_uri: str) -> tuple[str, str, str]:
+    """Name, separator (@, / or nothing) and alias or number of `models:/name@alias` or `models:/name/version`."""
+    match = re.fullmatch(r"models:/([^/@]*)([/@]?)(.*)", model_uri)
+    if match is None:
+        raise UserError(f"'{model_uri}' is no model of the registry; it can be models:/name@alias or models:/name/1")
+    return match[1], match[2], match[3]
+
+
 def pinned(model_uri: str) -> str:
     """`models:/name/version` for what `models:/name@alias` names now. Raises UserError if there is no such."""
-    name, asked = re.fullmatch(r"models:/([^/@]*)[/@]?(.*)", model_uri).groups()
+    name, _, asked = split_uri(model_uri)
     with registry() as client:
         return f"models:/{name}/{find_version(client, name, asked).version}"
 

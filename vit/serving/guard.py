@@ -18,7 +18,7 @@ from vit.serving.refusal import Refusal
 from vit.serving.requests import JSON, read_request
 from vit.serving.settings import Limits, Options
 
-SERVER, SERVER_APP = "mlflow.pyfunc.scoring_server", "mlflow.pyfunc.scoring_server.app"
+SERVER_APP = "mlflow.pyfunc.scoring_server.app"
 KNOWN = ["data", "content_type", "model", "input_schema"]
 log = logging.getLogger("vit.serving")
 
@@ -30,7 +30,8 @@ def inside_scoring_server() -> bool:
 
 def install(limits: Limits, classes: int) -> None:
     """Put `guarded` in front of the server's `invocations`. Raises MlflowException if the server is another one."""
-    server = sys.modules[SERVER]
+    from mlflow.pyfunc import scoring_server as server  # late: it is there already, and nowhere else needed
+
     if list(inspect.signature(server.invocations).parameters) != KNOWN:
         raise MlflowException(
             "this MLflow has a server that the model cannot guard; install the one of its requirements.txt"

@@ -63,6 +63,7 @@ class ServedClassifier(PythonModel):
         if guard.inside_scoring_server():
             guard.install(self.limits, len(self.classifier.classes))
 
+    # pyrefly: ignore[bad-override]  # MLflow's method has no body, which reads as if it returned None
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
         """One prediction per row: label, its index in the model's class order, confidence in [0, 1], probabilities
         by class name, version of the model.

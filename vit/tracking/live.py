@@ -4,6 +4,7 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Callable
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
@@ -51,11 +52,13 @@ class LiveRun:
     def _work(self) -> None:
         live: _Connection | None = None
         unsent: list[Metric] = []
-        status = None
+        status: str | None = None
         while status is None:
             state = self._states.get()
-            status = state if isinstance(state, str) else None
-            unsent += [] if status else state
+            if isinstance(state, str):
+                status = state
+            else:
+                unsent += state
             try:
                 live = live or _Connection(self._description)
                 if live.was_finished:
@@ -74,7 +77,9 @@ class _Connection:
     def __init__(self, description: RunDescription):
         self._client, run = _open_run(description)
         self._run_id = run.info.run_id
-        self._deliver = send_missing  # a resumed run has some points already
+        self._deliver: Callable[[MlflowClient, str, list[Metric]], object] = (
+            send_missing  # a resumed run has some points already
+        )
         self._monitor = None
         self.was_finished = run.info.status == "FINISHED"
         if self.was_finished:

@@ -88,7 +88,7 @@ def find_or_create_run(store: Store, description: RunDescription) -> Run:
     missing = [Param(key, str(value)) for key, value in description.params.items() if key not in run.data.params]
     for start in range(0, len(missing), 100):
         store.client.log_batch(run.info.run_id, params=missing[start : start + 100])
-    if not run.inputs.dataset_inputs:
+    if run.inputs is None or not run.inputs.dataset_inputs:
         dataset = Dataset(description.dataset_source, description.dataset_digest[:36], "local", "data/raw")
         store.client.log_inputs(run.info.run_id, [DatasetInput(dataset)])
     return store.client.get_run(run.info.run_id)

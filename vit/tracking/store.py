@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -95,7 +96,7 @@ def _create_database(path: Path) -> None:
         MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
 
-def _experiment(client: MlflowClient, name: str, location: str | None):
+def _experiment(client: MlflowClient, name: str, location: str | None) -> Experiment:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -104,6 +105,8 @@ def _experiment(client: MlflowClient, name: str, location: str | None):
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise
         experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            raise MlflowException(f"it does not show the experiment '{name}' that was just created")
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return experiment

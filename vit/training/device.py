@@ -83,9 +83,7 @@ def find_device(asked: str, local_rank: int = 0) -> torch.device:
     Process `local_rank` of this machine gets the accelerator of that number. Raises UserError if there is none.
     """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if asked == "auto" and accelerator is None:
-        return torch.device("cpu")
-    device = accelerator if asked == "auto" else torch.device(asked)
+    device = (accelerator or torch.device("cpu")) if asked == "auto" else torch.device(asked)
     if device.type == "cpu":
         return device
     if accelerator is None or accelerator.type != device.type:
@@ -111,7 +109,7 @@ def choose(train: TrainParams, model: ModelParams, image_size: ImageSize, world:
         precision=rule.precision if train.precision == "auto" else train.precision,
         attention=attention if has_attention else "none",
         compile=train.compile,
-        threads=world.threads if train.threads == "auto" else train.threads,
+        threads=train.threads if isinstance(train.threads, int) else world.threads,
         processes=world.size,
         torch=str(torch.__version__),
     )
@@ -127,4 +125,5 @@ def apply(compute: Compute) -> None:
     is_strict = compute.device_type == "cuda" and compute.attention == "fused"
     torch.use_deterministic_algorithms(True, warn_only=not is_strict)
     # Else every new tensor is filled before it is written to, a tenth of a step on a CPU.
+    # pyrefly: ignore[missing-attribute]  # the module replaces its own class by one with this property
     torch.utils.deterministic.fill_uninitialized_memory = False

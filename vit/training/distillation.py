@@ -55,9 +55,11 @@ class Teacher:
             for theirs, ours in ((teacher.mean, student.mean), (teacher.std, student.std))
         )
         scale, shift = deviations[1] / deviations[0], (means[1] - means[0]) / deviations[0]
+        scale, shift = (values.float().to(student.device)[:, None, None] for values in (scale, shift))
         return cls(
             teacher.model.eval().requires_grad_(False),
-            *(values.float().to(student.device)[:, None, None] for values in (scale, shift)),
+            scale,
+            shift,
             torch.tensor([teacher.classes.index(name) for name in student.classes], device=student.device),
         )
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from vit.errors import UserError
 
+Value = TypeVar("Value")
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}
 
 
@@ -62,7 +64,7 @@ class World:
         dist.all_gather(gathered, values)
         return torch.stack(gathered)
 
-    def broadcast(self, value: object) -> object:
+    def broadcast(self, value: Value) -> Value:
         """What the first process holds."""
         if not self.is_group:
             return value

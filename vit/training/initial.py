@@ -40,7 +40,7 @@ def initialize(classifier: Classifier, folder: Path) -> list[str]:
         _require_same_settings(config["model"], classifier.config["model"])
     said = _fit_channels(weights, own)
     if "pos_embed" in weights and "pos_embed" in own:
-        said += _fit_positions(weights, own, _grid(config), _grid(classifier.config))
+        said += _fit_positions(weights, own, None if config is None else _grid(config), _grid(classifier.config))
     said += _fit_tokens(weights, own)
     said += _fit_norm(weights, own)
     said += _fit_head(weights, own, config["classes"] if config else None, classifier.classes)
@@ -58,9 +58,7 @@ def resample_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, 
     return grid.flatten(2)[0].T.to(positions.dtype)
 
 
-def _grid(config: dict | None) -> tuple[int, int] | None:
-    if config is None:
-        return None
+def _grid(config: dict) -> tuple[int, int]:
     height, width = config["image_size"]
     return height // config["model"]["patch_size"], width // config["model"]["patch_size"]
 

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM end a training between two steps, with its state on disk."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -11,7 +12,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "Interruption":
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}

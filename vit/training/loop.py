@@ -105,17 +105,17 @@ def train_one_epoch(
         bar.update()
         is_last = progress.steps == (epoch + 1) * per_epoch
         is_kept = train.checkpoint_steps is not None and progress.steps % train.checkpoint_steps == 0
-        is_stopped = interruption.received is not None
-        if (is_last or is_kept or is_stopped or progress.steps % check == 0) and not sums.isfinite().all():
+        received = interruption.received
+        if (is_last or is_kept or received or progress.steps % check == 0) and not sums.isfinite().all():
             raise diverged(f"the train loss is {sums[0].item()}", progress, feed, checkpoints)
-        if (is_kept and not is_last) or (is_stopped and not world.is_group):
+        if (is_kept and not is_last) or (received and not world.is_group):
             progress.unfinished = world.gather(sums).cpu()
             checkpoints.save(progress, step)
-        if is_stopped:
+        if received:
             raise Interrupted(
-                f"stopped by {interruption.received.name} after step {progress.steps} of {train.epochs * per_epoch}; "
+                f"stopped by {received.name} after step {progress.steps} of {train.epochs * per_epoch}; "
                 "start it again, and it goes on from its last checkpoint",
-                128 + interruption.received,
+                128 + received,
             )
     return world.sum(sums).tolist()
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -17,8 +17,8 @@ class StackedMuon(torch.optim.Muon):
     Updates are as long as AdamW's whatever `adjust_lr_fn` says (Liu et al. 2025, "Muon is Scalable for LLM Training").
     """
 
-    def __init__(self, params: Iterable, **settings: object):
-        super().__init__(params, **settings)
+    def __init__(self, params: Iterable, lr: float, weight_decay: float = 0.1, momentum: float = 0.95):
+        super().__init__(params, lr, weight_decay, momentum)
         self.recorded: dict[int, Recorded] = {}  # the iteration of a group, on CUDA
 
     @torch.no_grad()
@@ -49,7 +49,7 @@ class StackedMuon(torch.optim.Muon):
         return self.recorded.setdefault(index, Recorded(iterate))
 
 
-def orthogonalized(matrices: list[Tensor], iterate: Callable[[Tensor], Tensor]) -> list[Tensor]:
+def orthogonalized(matrices: Sequence[Tensor], iterate: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """Each matrix (m, n) with its singular values brought near 1, as `iterate` does it for stacks (B, m, n), m <= n.
 
     In float32 on a CPU, where small products in bfloat16 are slow.

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -32,10 +32,11 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
         scale = train.layer_decay ** (max(layers.values()) - layers[name])
         key = (is_hidden and train.optimizer == "muon", train.weight_decay if is_matrix else 0.0, scale)
         groups.setdefault(key, []).append(parameter)
+    beta1, beta2 = train.betas
     hidden, others = [], []
     for (by_muon, decay, scale), parameters in groups.items():
         (hidden if by_muon else others).append({"params": parameters, "weight_decay": decay, "lr_scale": scale})
-    optimizers: list[Optimizer] = [torch.optim.AdamW(others, lr=train.lr, betas=tuple(train.betas), fused=True)]
+    optimizers: list[Optimizer] = [torch.optim.AdamW(others, lr=train.lr, betas=(beta1, beta2), fused=True)]
     if hidden:
         optimizers.append(StackedMuon(hidden, lr=train.lr))
     return optimizers
@@ -89,10 +90,12 @@ def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
 def update_average(average: AveragedModel, model: nn.Module) -> None:
     """Let the weights of `model` count, as AveragedModel.update_parameters does: that would copy its counter to the
     device at every step after the first, and wait for all that was begun there."""
-    if average.n_averaged == 0:
+    if average.n_averaged == 0 or average.multi_avg_fn is None:
         average.update_parameters(model)
         return
-    average.multi_avg_fn(list(average.module.parameters()), list(model.parameters()), average.n_averaged)
-    for kept, current in zip(average.module.buffers(), model.buffers(), strict=True):
-        average.multi_avg_fn([kept], [current], average.n_averaged)
+    kept: list[Tensor] = [*average.module.parameters()]
+    current: list[Tensor] = [*model.parameters()]
+    average.multi_avg_fn(kept, current, average.n_averaged)
+    for kept_buffer, buffer in zip(average.module.buffers(), model.buffers(), strict=True):
+        average.multi_avg_fn([kept_buffer], [buffer], average.n_averaged)
     average.n_averaged += 1

@@ -43,11 +43,10 @@ def record(compute: nn.Module | Callable[[Tensor], Tensor], x: Tensor) -> Callab
     weights (`cache_enabled=False`).
     """
     torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # gradients arrive on the recording's
-    is_module = isinstance(compute, nn.Module)
-    buffers = [(buffer, buffer.clone()) for buffer in compute.buffers()] if is_module else []
-    recorded = nn.Sequential(compute) if is_module else compute  # its `forward` is replaced
+    buffers = [(one, one.clone()) for one in compute.buffers()] if isinstance(compute, nn.Module) else []
+    recorded = nn.Sequential(compute) if isinstance(compute, nn.Module) else compute  # its `forward` is replaced
     with torch.random.fork_rng([x.device]):
         launch = torch.cuda.make_graphed_callables(recorded, (x.clone(),))
     for buffer, before in buffers:
         buffer.copy_(before)
-    return launch
+    return launch  # pyrefly: ignore[bad-return]  # its stub does not say that one callable in is one callable out

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vit.config.schema import TrainParams
 from vit.errors import UserError
 from vit.models.families import set_channels_last
+from vit.models.vision_transformer import VisionTransformer
 from vit.training.device import Compute
 from vit.training.distillation import Teacher, answers_of, training_loss
 from vit.training.distributed import World
@@ -40,7 +41,8 @@ class TrainingStep:
         self.model, self.train, self.world, self.teacher = model, train, world, teacher
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.is_group and train.parallel == "fsdp"
-        model.grad_checkpointing = train.grad_checkpointing
+        if isinstance(model, VisionTransformer):
+            model.grad_checkpointing = train.grad_checkpointing
         self._warn_of_pieces()
         if not self.is_sharded:  # FSDP2 takes contiguous weights alone
             set_channels_last(model, is_float32=compute.precision == "float32")
@@ -53,8 +55,8 @@ class TrainingStep:
         self.optimizers = new_optimizers(model, train)
         self.average = new_average(model, train)
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=compute.precision == "float16")
-        self.is_replicated = world.is_group and not self.is_sharded
-        forward = DistributedDataParallel(model, gradient_as_bucket_view=True) if self.is_replicated else model
+        is_replicated = world.is_group and not self.is_sharded
+        forward = DistributedDataParallel(model, gradient_as_bucket_view=True) if is_replicated else model
         self.forward = forward
         self.predict = forward
         in_one_pass = self.device_type == "cuda" and not world.is_group and train.grad_accum_steps == 1
@@ -133,8 +135,10 @@ class TrainingStep:
     def _apart(self, until_last: bool) -> AbstractContextManager:
         """Gradients are exchanged between processes once a batch, with its last piece."""
         if self.is_sharded:
-            self.model.set_requires_gradient_sync(not until_last)
-        return self.forward.no_sync() if self.is_replicated and until_last else nullcontext()
+            self.sharded.set_exchange(self.model, not until_last)
+        if until_last and isinstance(self.forward, DistributedDataParallel):
+            return self.forward.no_sync()
+        return nullcontext()
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the weights to keep, whole and on the CPU; every process of a sharded training must ask."""

@@ -62,10 +62,11 @@ def _unpack_tar(archive: Path, target: Path) -> None:
                     f"{archive}: member '{member.name}' is a link or device; refused, archive the file itself"
                 )
             require_space(archive, member.size, target)
-            if member.isfile():
+            packed = opened.extractfile(member)
+            if packed is not None:  # no folder
                 path = target / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with opened.extractfile(member) as packed, path.open("wb") as unpacked:
+                with packed, path.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
 
 

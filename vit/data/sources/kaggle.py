@@ -150,7 +150,11 @@ def _limit_of_silence(seconds: int) -> Iterator[None]:
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
-    HTTPAdapter.send = lambda self, request, **settings: send(self, request, **settings | {"timeout": seconds})
+
+    def send_with_limit(self, request, stream=False, timeout=None, verify=True, cert=None, proxies=None):
+        return send(self, request, stream, seconds, verify, cert, proxies)
+
+    HTTPAdapter.send = send_with_limit
     try:
         yield
     finally:

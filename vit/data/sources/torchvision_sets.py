@@ -29,7 +29,7 @@ def fetch_torchvision(data: DataParams, raw: Path, tables: Path) -> dict:
     name = data.torchvision_name
     dataset_class = getattr(torchvision.datasets, name, None)
     arguments = inspect.signature(dataset_class).parameters if inspect.isclass(dataset_class) else {}
-    if not {"download", "kwargs"} & set(arguments):
+    if dataset_class is None or not {"download", "kwargs"} & set(arguments):
         raise UserError(f"data.torchvision_name '{name}' is no downloadable data set of torchvision.datasets")
     with temporary_folder(raw.parent / "downloads") as downloads:
         try:
