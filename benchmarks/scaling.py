@@ -45,7 +45,7 @@ def epoch(case: Case, count: int) -> Callable[[], float]:
     draws = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, *case.image_size, case.channels), dtype=torch.uint8, generator=draws)
     part = Packed(images, torch.randint(case.classes, (count,), generator=draws))
-    feed = Feed(classifier, part.near(classifier.device), case.train, World())
+    feed = Feed(classifier, part.on_device(classifier.device), case.train, World())
 
     def work() -> float:
         apply(compute)

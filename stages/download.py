@@ -1,4 +1,4 @@
-"""download: bring the images of `data.source` to data/raw/<class>/[<part>/]<file>, described in data/raw.json."""
+"""download: fetch the images of `data.source` to data/raw/<class>/[<part>/]<file>, described in data/raw.json."""
 
 from vit.config.files import RAW, RAW_RECORD, TABLES
 from vit.config.params_file import load_params

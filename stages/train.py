@@ -56,7 +56,7 @@ def main() -> None:
     changes = initialize(classifier, INIT)
     teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
-    feed = Feed(classifier, train.near(device), params.train, world)
+    feed = Feed(classifier, train.on_device(device), params.train, world)
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 

@@ -1,10 +1,10 @@
-"""weights: bring the weights that a training starts from, and those of its teacher, to data/weights."""
+"""weights: fetch the weights that a training starts from, and those of its teacher, to data/weights."""
 
 from vit.config.files import AUDIT, AUDITED_IMAGES, WEIGHTS_BROUGHT, WEIGHTS_RECORD
 from vit.config.params_file import load_params
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
-from vit.training.weight_sources import bring
+from vit.training.weight_sources import fetch_weights
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
             folder.mkdir()
             # DVC warns of an empty folder at every turn.
             (folder / "README.txt").write_text(f"What train.{key} names; nothing else if null.\n", encoding="utf-8")
-            record[role] = bring(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
+            record[role] = fetch_weights(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
     write_json(WEIGHTS_RECORD, record)
     print(", ".join(f"{role}: {known['source'] if known else 'none'}" for role, known in record.items()))
 

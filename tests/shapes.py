@@ -65,7 +65,7 @@ class Training:
     ):
         self.classifier, world = classifier or untrained(params, parts[0]), world or World()
         compute, _ = choose(params.train, params.model, params.pack.image_size, world)
-        self.feed = Feed(self.classifier, parts[0].near(self.classifier.device), params.train, world)
+        self.feed = Feed(self.classifier, parts[0].on_device(self.classifier.device), params.train, world)
         asked = None if teacher is None else Teacher.load(teacher, self.classifier)
         self.step = TrainingStep(self.classifier.model, params.train, compute, world, asked)
         self.val_part = parts[1]

@@ -9,7 +9,7 @@ import pytest
 from tests.registry.conftest import within
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of, write_table
-from vit.training.weight_sources import bring
+from vit.training.weight_sources import fetch_weights
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def folder(repo_with_three) -> Iterator[Path]:
 
 
 def test_a_version_is_brought_with_its_settings(folder, tmp_path):
-    record = bring("models:/vit/2", tmp_path, "train.init_from", folder / "content2/images.csv")
+    record = fetch_weights("models:/vit/2", tmp_path, "train.init_from", folder / "content2/images.csv")
     model = folder / "content2/model"
     assert record == {"source": "models:/vit/2", "sha256": sha256_of(model / "model.safetensors")}
     assert read_json(tmp_path / "config.json") == read_json(model / "config.json")
@@ -29,7 +29,7 @@ def test_a_version_is_brought_with_its_settings(folder, tmp_path):
 @pytest.mark.parametrize("alias", ["champion", "challenger"])
 def test_an_alias_is_refused_naming_the_version_to_write(tmp_path, alias):
     with pytest.raises(UserError, match=f"train.teacher 'models:/vit@{alias}' .*; write models:/vit/3, for which it"):
-        bring(f"models:/vit@{alias}", tmp_path, "train.teacher", Path("absent.csv"))
+        fetch_weights(f"models:/vit@{alias}", tmp_path, "train.teacher", Path("absent.csv"))
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
@@ -45,7 +45,7 @@ def test_an_alias_is_refused_naming_the_version_to_write(tmp_path, alias):
 )
 def test_what_the_registry_does_not_hold_is_refused_in_one_line(tmp_path, named, message):
     with pytest.raises(UserError, match=message) as caught:
-        bring(named, tmp_path, "train.init_from", Path("absent.csv"))
+        fetch_weights(named, tmp_path, "train.init_from", Path("absent.csv"))
     assert "\n" not in str(caught.value)
 
 
@@ -60,5 +60,5 @@ def test_a_version_that_was_trained_on_what_is_val_or_test_now_is_refused_with_t
     counts = Counter(row["part"] for row in rows)
     write_table(tmp_path / "images.csv", rows)
     with pytest.raises(UserError, match=r"train\.init_from 'models:/vit/2' was trained on") as caught:
-        bring("models:/vit/2", tmp_path, "train.init_from", tmp_path / "images.csv")
+        fetch_weights("models:/vit/2", tmp_path, "train.init_from", tmp_path / "images.csv")
     assert counts["test"] == 20 and f"{counts['val']} images that are val and " in str(caught.value)

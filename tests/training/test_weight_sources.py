@@ -12,7 +12,7 @@ from tests.conftest import Project, clone
 from tests.presets import write_preset
 from vit.errors import UserError
 from vit.files import read_json, sha256_of, write_json
-from vit.training.weight_sources import bring
+from vit.training.weight_sources import fetch_weights
 
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.ones(2)}
 NO_IMAGES = Path("absent.csv")  # only those of a version are known
@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def brought(name: str) -> dict[str, torch.Tensor]:
-    record = bring(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
+    record = fetch_weights(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
     assert record == {"source": f"weights/{name}", "sha256": sha256_of(Path("out/model.safetensors"))}
     return safetensors.torch.load_file("out/model.safetensors")
 
@@ -39,7 +39,7 @@ def equal(first: dict, second: dict) -> bool:
 
 
 def test_null_brings_nothing(here):
-    assert bring(None, here / "out", "train.teacher", NO_IMAGES) is None
+    assert fetch_weights(None, here / "out", "train.teacher", NO_IMAGES) is None
     assert list((here / "out").iterdir()) == []
 
 
@@ -98,7 +98,7 @@ def save_truncated(path: Path) -> None:
 def test_what_holds_no_weights_is_refused_in_one_line_and_never_run(here, name, write, message):
     write(here / "weights" / name)
     with pytest.raises(UserError, match=message) as caught:
-        bring(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
+        fetch_weights(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
     assert str(caught.value).startswith(f"train.init_from 'weights/{name}' ")
     assert not Path("was_run").exists()
 
@@ -108,12 +108,12 @@ def test_what_dvc_would_not_watch_is_refused_with_the_command_that_brings_it(her
     with pytest.raises(
         UserError, match=f"train.teacher '{named}' lies outside .*`dvc import-url {named} weights/x.pth`"
     ):
-        bring(named, Path("out"), "train.teacher", NO_IMAGES)
+        fetch_weights(named, Path("out"), "train.teacher", NO_IMAGES)
 
 
 def test_a_file_that_is_not_there_is_refused_with_the_command_that_keeps_it(here):
     with pytest.raises(UserError, match=r"'weights/x.pth': there is no such file; .* `dvc add weights/x.pth`"):
-        bring("weights/x.pth", Path("out"), "train.init_from", NO_IMAGES)
+        fetch_weights("weights/x.pth", Path("out"), "train.init_from", NO_IMAGES)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Packed:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def near(self, device: torch.device) -> "Packed":
+    def on_device(self, device: torch.device) -> "Packed":
         """Itself with its images on a CUDA device, if they take less than half of what is free there.
 
         Batches are then gathered there, with no copy by way of the CPU; labels stay on the CPU.

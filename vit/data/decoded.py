@@ -33,7 +33,7 @@ class Decoded:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def near(self, device: torch.device) -> "Decoded":
+    def on_device(self, device: torch.device) -> "Decoded":
         """Itself: what is decoded anew in every epoch is never all in one place."""
         return self
 

@@ -51,11 +51,11 @@ def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:
 
     Raises UserError also if an image has no group in it, or two.
     """
-    knob = "split.group_column"
+    parameter = "split.group_column"
     grouped = []
-    for row, groups in zip(rows, column_values(rows, tables, column, knob), strict=True):
+    for row, groups in zip(rows, column_values(rows, tables, column, parameter), strict=True):
         if len(groups) != 1:
             has = f"{len(groups)} groups ({', '.join(sorted(groups))})" if groups else "no group"
-            raise UserError(f"{knob} '{column}': the table has {has} for '{row.path}'; name it in one line")
+            raise UserError(f"{parameter} '{column}': the table has {has} for '{row.path}'; name it in one line")
         grouped.append(row._replace(group=next(iter(groups))))
     return grouped

@@ -9,23 +9,23 @@ from vit.errors import UserError
 from vit.files import read_table
 
 
-def column_values(rows: list[Row], tables: Path, column: str, knob: str) -> list[set[str]]:
+def column_values(rows: list[Row], tables: Path, column: str, parameter: str) -> list[set[str]]:
     """For each image what the one CSV of the folder `tables` with that column has for it; its first column names them.
 
-    A name is a path from the class on or, where only one image has it, a path below the class or a file name. `knob`
+    A name is a path from the class on or, where only one image has it, a path below the class or a file name. `parameter`
     is the parameter that asks. Raises UserError if no table or more than one has the column.
     """
-    table = _table_with(tables, column, knob)
+    table = _table_with(tables, column, parameter)
     key = next(iter(table[0]))
     if key == column:
-        raise UserError(f"{knob} '{column}' is the table's first column, which names the images; take another")
+        raise UserError(f"{parameter} '{column}' is the table's first column, which names the images; take another")
     known: dict[str, set[str]] = defaultdict(set)
     for line in table:
         known[line[key]] |= {line[column]} if line[column] else set()
     return [{value for name in names for value in known.get(name, ())} for names in _names(rows)]
 
 
-def listed(rows: list[Row], tables: Path, file: str, knob: str) -> list[bool]:
+def listed(rows: list[Row], tables: Path, file: str, parameter: str) -> list[bool]:
     """Whether a line of the CSV `file` in the folder `tables` names each image, in one cell or in all, joined by "/".
 
     Names are those of `column_values`. Raises UserError if there is no such file, or if it names none of the images.
@@ -33,12 +33,12 @@ def listed(rows: list[Row], tables: Path, file: str, knob: str) -> list[bool]:
     path = tables / file
     if not path.is_file():
         there = sorted(path.name for path in tables.glob("*.csv"))
-        raise UserError(f"{knob} '{file}': there is no such CSV beside the images; there are {there}")
+        raise UserError(f"{parameter} '{file}': there is no such CSV beside the images; there are {there}")
     lines = [[cell for cell in line.values() if isinstance(cell, str)] for line in _read(path)]
     names = {name for cells in lines for name in (*cells, "/".join(cells))}
     found = [bool(ours & names) for ours in _names(rows)]
     if not any(found):
-        raise UserError(f"{knob} '{file}': none of its lines names one of the {len(rows)} images")
+        raise UserError(f"{parameter} '{file}': none of its lines names one of the {len(rows)} images")
     return found
 
 
@@ -49,7 +49,7 @@ def _names(rows: list[Row]) -> list[set[str]]:
     return [{name for name in ours if times[name] == 1} for ours in names]
 
 
-def _table_with(folder: Path, column: str, knob: str) -> list[dict[str, str]]:
+def _table_with(folder: Path, column: str, parameter: str) -> list[dict[str, str]]:
     found, columns = [], set()
     for path in sorted(folder.glob("*.csv")):
         table = _read(path)
@@ -59,7 +59,7 @@ def _table_with(folder: Path, column: str, knob: str) -> list[dict[str, str]]:
     if len(found) != 1:
         there = f"there are {sorted(columns)}" if columns else "there are no CSVs with lines"
         has = f"{len(found)} CSVs beside the images have it" if found else there
-        raise UserError(f"{knob} '{column}': one CSV beside the images must have this column; {has}")
+        raise UserError(f"{parameter} '{column}': one CSV beside the images must have this column; {has}")
     return found[0]
 
 

@@ -57,7 +57,7 @@ def line(steps: Iterable[Step]) -> list[str]:
     return keys
 
 
-def crown(client: MlflowClient, name: str, version: ModelVersion, moved_by: str, reason: str) -> None:
+def make_champion(client: MlflowClient, name: str, version: ModelVersion, moved_by: str, reason: str) -> None:
     """Make `version` champion and write it down; call it only within `deciding`."""
     steps = _up_to_date(client, name)
     client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -81,7 +81,7 @@ def roll_back(client: MlflowClient, name: str, reason: str) -> tuple[ModelVersio
     before = [version for version in before if ROLLED_BACK not in version.tags]
     if not before:
         return None
-    crown(client, name, before[-1], ROLLBACK, reason)
+    make_champion(client, name, before[-1], ROLLBACK, reason)
     client.set_model_version_tag(name, present.version, ROLLED_BACK, f"{_now()}, {reason}")
     add_note(client, name, present, f"{_now()} rolled back to version {before[-1].version}: {reason}")
     return present, before[-1]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from vit.registry.champions import GATE, ROLLED_BACK, WAS_CHAMPION, add_note, champion_of, crown, key_of
+from vit.registry.champions import GATE, ROLLED_BACK, WAS_CHAMPION, add_note, champion_of, key_of, make_champion
 from vit.registry.evidence import Candidacy, Incomparable, compare, figures_of
 from vit.registry.gate import Verdict, decide, missed_floors
 from vit.registry.lock import deciding
@@ -39,7 +39,7 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: C
                 _keep(client, name, candidate, champion, verdict, numbers)
             reason = unfinished or (verdict.reason if verdict is not None and verdict.promoted else None)
             if reason is not None:
-                crown(client, name, candidate, GATE, reason)
+                make_champion(client, name, candidate, GATE, reason)
             return _sentence(champion, verdict) if verdict is not None else f"is champion: {unfinished}"
 
 

@@ -3,7 +3,7 @@
 from mlflow.entities.model_registry import ModelVersion
 
 from vit.errors import UserError
-from vit.registry.champions import BY_HAND, add_note, champion_of, crown, roll_back
+from vit.registry.champions import BY_HAND, add_note, champion_of, make_champion, roll_back
 from vit.registry.gate import CHAMPION
 from vit.registry.lock import deciding
 from vit.registry.versions import find_version, registry
@@ -21,7 +21,7 @@ def promote(name: str, asked: str, reason: str) -> tuple[ModelVersion, ModelVers
         version, champion = find_version(client, name, asked), champion_of(client, name)
         if champion is not None and champion.version == version.version:
             raise UserError(f"version {version.version} of '{name}' is {CHAMPION} already; nothing to do")
-        crown(client, name, version, BY_HAND, reason)
+        make_champion(client, name, version, BY_HAND, reason)
         client.set_model_version_tag(name, version.version, "promoted_by_hand", reason)
         add_note(client, name, version, f"Promoted by hand: {reason}")
     return version, champion

@@ -20,8 +20,8 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 OF_OURS = {"classes", "image_size", "channels", "model"}  # in a config.json of this pipeline
 
 
-def bring(named: str | None, target: Path, knob: str, images: Path) -> dict[str, str] | None:
-    """Copy what the parameter `knob` names to the folder `target`: model.safetensors, and config.json where known.
+def fetch_weights(named: str | None, target: Path, parameter: str, images: Path) -> dict[str, str] | None:
+    """Copy what the parameter `parameter` names to the folder `target`: model.safetensors, and config.json where known.
 
     That is so of a registered version, and where it lies beside a `model.safetensors`. `images` is the table of the
     present split, data/audit/images.csv. Returns `source` and the `sha256` of the weights; None, and leaves the folder
@@ -31,24 +31,24 @@ def bring(named: str | None, target: Path, knob: str, images: Path) -> dict[str,
     if named is None:
         return None
     if named.startswith("models:/"):
-        _bring_version(named, target, knob, images)
+        _bring_version(named, target, parameter, images)
     else:
-        _bring_file(_in_folder(named, knob), target, f"{knob} '{named}'")
+        _bring_file(_in_folder(named, parameter), target, f"{parameter} '{named}'")
     return {"source": named, "sha256": sha256_of(target / WEIGHTS)}
 
 
-def _bring_version(named: str, target: Path, knob: str, images: Path) -> None:
+def _bring_version(named: str, target: Path, parameter: str, images: Path) -> None:
     from vit.registry.lookup import images_of
     from vit.registry.versions import downloaded, pinned
 
     if not re.fullmatch(r"models:/[^/@]+/\d+", named):
         raise UserError(
-            f"{knob} '{named}' is no version but what may stand for another one tomorrow; write {pinned(named)}, "
+            f"{parameter} '{named}' is no version but what may stand for another one tomorrow; write {pinned(named)}, "
             "for which it stands now"
         )
-    _require_unseen(images_of(named), read_table(images), f"{knob} '{named}'")
+    _require_unseen(images_of(named), read_table(images), f"{parameter} '{named}'")
     with downloaded(named) as folder:
-        _copy(folder / WEIGHTS, target, f"{knob} '{named}'")
+        _copy(folder / WEIGHTS, target, f"{parameter} '{named}'")
 
 
 def _require_unseen(theirs: list[dict], ours: list[dict], called: str) -> None:
@@ -66,16 +66,16 @@ def _digests(row: dict) -> set[str]:
     return {row["file_sha256"], row["pixels_sha256"]}
 
 
-def _in_folder(named: str, knob: str) -> Path:
+def _in_folder(named: str, parameter: str) -> Path:
     path = Path(named)
     if path.parts[0] != FOLDER or ".." in path.parts:
         raise UserError(
-            f"{knob} '{named}' lies outside of the folder {FOLDER}, where DVC notices changes: "
+            f"{parameter} '{named}' lies outside of the folder {FOLDER}, where DVC notices changes: "
             f"`dvc import-url {named} {FOLDER}/{path.name}`, or copy it there, and write {FOLDER}/{path.name}"
         )
     if not path.exists():
         raise UserError(
-            f"{knob} '{named}': there is no such file; queue and temp runs, and other machines, have only what DVC "
+            f"{parameter} '{named}': there is no such file; queue and temp runs, and other machines, have only what DVC "
             f"keeps: `dvc add {named}` and `git add {named}.dvc`"
         )
     return path / WEIGHTS if path.is_dir() else path
