@@ -75,7 +75,7 @@ def _in_folder(named: str, parameter: str) -> Path:
         )
     if not path.exists():
         raise UserError(
-            f"{parameter} '{named}': there is no such file; queue and temp runs, and other machines, have only what DVC "
+            f"{parameter} '{named}': no such file; queue and temp runs, and other machines, have only what DVC "
             f"keeps: `dvc add {named}` and `git add {named}.dvc`"
         )
     return path / WEIGHTS if path.is_dir() else path
