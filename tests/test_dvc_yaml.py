@@ -164,6 +164,33 @@ def test_the_model_imports_torch_alone():
     }
 
 
+# Each room knows those above it, and of its own line only itself.
+ROOMS = (
+    ("files",),
+    ("errors", "release", "source_code"),
+    ("config",),
+    ("data", "models"),
+    ("inference",),
+    ("training", "evaluation"),
+    ("tracking",),
+    ("serving",),
+    ("registry",),
+    ("pipeline", "cli"),
+)
+
+
+def test_arrows_between_rooms_point_one_way():
+    rank = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
+
+    def room_of(path: str) -> str:
+        return path.split("/")[1].removesuffix(".py")
+
+    for path in everything():
+        if path.startswith("vit/") and path not in STARTED_BY_PYTHON and room_of(path) != "__init__":
+            for known in files_of(path):
+                assert room_of(known) == room_of(path) or rank[room_of(known)] < rank[room_of(path)], (path, known)
+
+
 def test_imports_go_in_no_circle():
     waiting = {path: files_of(path) - {path} for path in everything()}
     while free := [path for path, needs in waiting.items() if not needs & waiting.keys()]:

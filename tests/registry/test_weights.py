@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stages.weights import fetch_weights
 from tests.registry.conftest import within
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of, write_table
-from vit.training.weight_sources import fetch_weights
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ import pytest
 import safetensors.torch
 import torch
 
+from stages.weights import fetch_weights
 from tests.conftest import Project, clone
 from tests.presets import write_preset
 from vit.errors import UserError
 from vit.files import read_json, sha256_of, write_json
-from vit.training.weight_sources import fetch_weights
 
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.ones(2)}
 NO_IMAGES = Path("absent.csv")  # only those of a version are known
@@ -112,7 +112,7 @@ def test_what_dvc_would_not_watch_is_refused_with_the_command_that_brings_it(her
 
 
 def test_a_file_that_is_not_there_is_refused_with_the_command_that_keeps_it(here):
-    with pytest.raises(UserError, match=r"'weights/x.pth': there is no such file; .* `dvc add weights/x.pth`"):
+    with pytest.raises(UserError, match=r"'weights/x.pth': no such file; .* `dvc add weights/x.pth`"):
         fetch_weights("weights/x.pth", Path("out"), "train.init_from", NO_IMAGES)
 
 

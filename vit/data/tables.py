@@ -12,8 +12,8 @@ from vit.files import read_table
 def column_values(rows: list[Row], tables: Path, column: str, parameter: str) -> list[set[str]]:
     """For each image what the one CSV of the folder `tables` with that column has for it; its first column names them.
 
-    A name is a path from the class on or, where only one image has it, a path below the class or a file name. Errors name
-    `parameter`. Raises UserError if no table or more than one has the column.
+    A name is a path from the class on or, where only one image has it, a path below the class or a file name. Raises
+    UserError, naming `parameter`, if no table or more than one has the column.
     """
     table = _table_with(tables, column, parameter)
     key = next(iter(table[0]))
