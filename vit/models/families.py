@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from pydantic import ValidationError
@@ -112,6 +112,11 @@ assert tuple(one.family for one in ARCHITECTURES) == FAMILIES
 def architecture_of(model: nn.Module) -> Architecture:
     """The entry that a model was built by."""
     return next(one for one in ARCHITECTURES if isinstance(model, one.kind))
+
+
+def has_attention(model: nn.Module) -> TypeGuard[VisionTransformer]:
+    """Whether there are attention maps to look at; families that have them are of this one kind."""
+    return architecture_of(model).family.has_attention
 
 
 def new_model(config: dict[str, Any]) -> nn.Module:
