@@ -190,8 +190,9 @@ def test_a_model_is_built_by_the_entry_of_its_family(tmp_path, name):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: one.family.spelled)
-def test_models_with_attention_are_vision_transformers_as_has_attention_promises(architecture):
-    assert architecture.family.has_attention is issubclass(architecture.kind, VisionTransformer)
+def test_what_has_attention_or_can_recompute_is_a_vision_transformer_as_their_types_promise(architecture):
+    is_vit = issubclass(architecture.kind, VisionTransformer)
+    assert (architecture.family.has_attention, architecture.family.can_recompute) == (is_vit, is_vit)
 
 
 def test_nobody_asks_for_a_family_by_its_name():

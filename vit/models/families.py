@@ -119,6 +119,11 @@ def has_attention(model: nn.Module) -> TypeGuard[VisionTransformer]:
     return architecture_of(model).family.has_attention
 
 
+def can_recompute(model: nn.Module) -> TypeGuard[VisionTransformer]:
+    """Whether it can compute activations anew in the backward pass; again this one kind can."""
+    return architecture_of(model).family.can_recompute
+
+
 def new_model(config: dict[str, Any]) -> nn.Module:
     """A freshly initialized model from normalized images (B, C, H, W) to class logits (B, classes).
 
