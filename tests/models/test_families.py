@@ -12,7 +12,7 @@ from tests.presets import REPO, preset
 from vit.config.model import FAMILIES, family_named
 from vit.config.schema import NEEDS
 from vit.errors import UserError
-from vit.models.families import architecture_of, new_model, set_channels_last
+from vit.models.families import ARCHITECTURES, architecture_of, new_model, set_channels_last
 from vit.models.stems import repeatable_max_pool
 from vit.models.vision_transformer import VisionTransformer
 
@@ -187,6 +187,12 @@ def test_what_a_family_cannot_do_is_refused_by_the_parameter_and_what_it_can_is_
 @pytest.mark.parametrize("name", ["vit", "cnn", "torchvision/resnet18"])
 def test_a_model_is_built_by_the_entry_of_its_family(tmp_path, name):
     assert architecture_of(built(tmp_path, name=name, image_size=(32, 32))).family is family_named(name)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: one.family.spelled)
+def test_what_has_attention_or_can_recompute_is_a_vision_transformer_as_their_types_promise(architecture):
+    is_vit = issubclass(architecture.kind, VisionTransformer)
+    assert (architecture.family.has_attention, architecture.family.can_recompute) == (is_vit, is_vit)
 
 
 def test_nobody_asks_for_a_family_by_its_name():

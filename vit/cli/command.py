@@ -30,13 +30,13 @@ def print_json(value: object) -> None:
 class Command(click.Command):
     """A command that ends as a stage does, also when it is interrupted or when who reads its output has enough."""
 
-    def invoke(self, context: click.Context) -> None:
+    def invoke(self, ctx: click.Context) -> None:
         run = super().invoke
 
         def ending_in_order() -> None:
             try:
                 try:
-                    run(context)
+                    run(ctx)
                 finally:
                     sys.stdout.flush()
             except BrokenPipeError:

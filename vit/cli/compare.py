@@ -31,9 +31,10 @@ def compare(run_a: str, run_b: str, as_json: bool) -> None:
     settings = load_params().evaluate
     store = open_store()
     runs = [find_named_run(store, reference) for reference in (run_a, run_b)]
-    tables = [predictions_of(run) for run in runs]
-    found = comparison(*tables, settings.confidence_level, settings.seed)
-    same_data = len({data.dataset.digest for run in runs for data in run.inputs.dataset_inputs}) < 2
+    table_a, table_b = (predictions_of(run) for run in runs)
+    found = comparison(table_a, table_b, settings.confidence_level, settings.seed)
+    inputs = [data for run in runs if run.inputs for data in run.inputs.dataset_inputs]
+    same_data = len({data.dataset.digest for data in inputs}) < 2
     if as_json:
         named = {
             letter: {"name": run.info.run_name, "id": run.info.run_id}

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -44,5 +45,6 @@ for command in COMMANDS:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command that `arguments`, else the command line, names; always ends by SystemExit."""
-    sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no UTF-8
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no UTF-8
     vit.main(arguments, prog_name="vit")

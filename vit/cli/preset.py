@@ -45,7 +45,7 @@ def _write(name: str, force: bool) -> None:
 
     text = load_preset(name).text()
     before = PARAMS.read_text(encoding="utf-8", errors="replace") if PARAMS.exists() else None
-    if before not in (None, text) and not force and not is_as_written(before):
+    if before is not None and before != text and not force and not is_as_written(before):
         raise UserError(f"{PARAMS} was edited; keep a copy of it, and overwrite it with `vit preset {name} --force`")
     write_text(PARAMS, text)
     print(f"{PARAMS} is preset {name} now; `dvc repro` runs it")

@@ -152,16 +152,17 @@ def verify(model: str, retrain: bool, as_json: bool) -> None:
     try:
         with provenance_of(model) as provenance:
             found = {"model": model, "version": int(provenance.version.version), "retrained": retrain}
-            count, largest = verification.verify(provenance, retrain, say)
             title = provenance.title
+            try:
+                count, largest = verification.verify(provenance, retrain, say)
+            except verification.Refuted as refuted:
+                if as_json:
+                    nothing = {"predictions": None, "largest_difference": None}
+                    print_json(found | {"verified": False, "reason": str(refuted)} | nothing)
+                raise
     except KeyboardInterrupt as error:
         told = "stopped: nothing was verified, the temporary worktree is removed"
         raise Interrupted(told, exit_status=130) from error
-    except verification.Refuted as refuted:
-        if as_json:
-            outcome = {"verified": False, "reason": str(refuted), "predictions": None, "largest_difference": None}
-            print_json(found | outcome)
-        raise
     if as_json:
         outcome = {"verified": True, "reason": None, "predictions": count, "largest_difference": largest}
         print_json(found | outcome)

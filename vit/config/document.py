@@ -59,7 +59,7 @@ def comment(field: FieldInfo) -> str:
     found = choices(field.annotation)
     explained = all(re.search(rf"(^|; ){re.escape(str(one))}: ", meaning) for one in found)
     shown = [] if explained else [" | ".join(map(str, found))]
-    return f"{unit(field)} {'; '.join(filter(None, [*shown, meaning]))}".strip()
+    return f"{unit(field)} {'; '.join(text for text in (*shown, meaning) if text)}".strip()
 
 
 def unit(field: FieldInfo) -> str:

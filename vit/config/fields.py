@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
@@ -37,4 +38,5 @@ def parameter(default: object, meaning: str, unit: str = "") -> Any:
     Range and choices come from the annotation. A key that is added later has the default under which a model of an
     earlier release behaves as it did.
     """
-    return Field(default=default, description=meaning, json_schema_extra={"unit": unit} if unit else None)
+    extra: JsonDict | None = {"unit": unit} if unit else None
+    return Field(default=default, description=meaning, json_schema_extra=extra)

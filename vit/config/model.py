@@ -17,7 +17,8 @@ from vit.config.fields import Count, Positive, Rate, Section, parameter
 def _model_name(name: str) -> str:
     if any(re.fullmatch(family.pattern, name) for family in FAMILIES):
         return name
-    raise PydanticCustomError("model_name", "should be " + ", ".join(family.spelled for family in FAMILIES))
+    names = ", ".join(family.spelled for family in FAMILIES)
+    raise PydanticCustomError("model_name", "should be {names}", {"names": names})
 
 
 class ModelParams(Section):

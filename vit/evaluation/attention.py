@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vit.models.vision_transformer import VisionTransformer
+from vit.models.vision_transformer import Attention, VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,17 @@ def observe(model: VisionTransformer, x: Tensor) -> Seen:
     twin = copy.deepcopy(model, {id(value): value for value in (*model.parameters(), *model.buffers())}).eval()
     projected: list[Tensor] = []
     mixed: list[Tensor] = []
-    for block in twin.blocks:
-        block.attn.qkv.register_forward_hook(lambda module, inputs, output: projected.append(output))
-        block.attn.proj.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0]))
+    attentions = [module for module in twin.modules() if isinstance(module, Attention)]
+    for attention in attentions:
+        attention.qkv.register_forward_hook(lambda module, inputs, output: projected.append(output))
+        attention.proj.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0]))
     logits = twin(x)
     B, N, D = mixed[0].shape
-    heads = model.blocks[0].attn.num_heads
-    blocks = [tuple(qkv.reshape(B, N, 3, heads, D // heads).permute(2, 0, 3, 1, 4)) for qkv in projected]
+    heads = attentions[0].num_heads
+    blocks = []
+    for qkv in projected:
+        q, k, v = qkv.reshape(B, N, 3, heads, D // heads).permute(2, 0, 3, 1, 4)
+        blocks.append((q, k, v))
     return Seen(logits, blocks, mixed)
 
 

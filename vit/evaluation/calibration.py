@@ -14,7 +14,7 @@ def calibration_gaps(confidences: np.ndarray, correct: np.ndarray, bins: int) ->
     return bin_numbers(confidences, bins), confidences - correct
 
 
-def mean_gap(gaps: np.ndarray, images: np.ndarray) -> np.ndarray:
+def mean_gap(gaps: np.ndarray, images: np.ndarray | int) -> np.ndarray:
     """The expected calibration error (...) of gaps that are summed by bin (..., bins), and the number of images (...).
 
     That is the distance of confidence and accuracy, averaged over the bins by their images.

@@ -11,6 +11,8 @@ from vit.data.batches import normalize, to_unit
 from vit.errors import UserError
 from vit.evaluation.attention import attention_maps, gradient_relevance, pooled, rollout
 from vit.inference.classifier import Classifier
+from vit.models.families import has_attention
+from vit.models.vision_transformer import VisionTransformer
 
 SIDE = 224  # pixels of the longer side of a drawn map
 HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])  # inferno
@@ -25,13 +27,14 @@ def model_input(classifier: Classifier, images: Tensor) -> Tensor:
     return x.to(classifier.dtype)
 
 
-def require_attention(classifier: Classifier) -> None:
-    """Raises UserError if there is none to draw maps of."""
-    if not classifier.has_attention:
-        name = classifier.config["model"]["name"]
-        raise UserError(
-            f"model.name is {name}, which has no attention to explain a prediction by; leave the explanation out"
-        )
+def require_attention(classifier: Classifier) -> VisionTransformer:
+    """The model. Raises UserError if it has no attention to draw maps of."""
+    if has_attention(classifier.model):
+        return classifier.model
+    name = classifier.config["model"]["name"]
+    raise UserError(
+        f"model.name is {name}, which has no attention to explain a prediction by; leave the explanation out"
+    )
 
 
 def grid_of(classifier: Classifier) -> tuple[int, int]:
@@ -44,14 +47,14 @@ def grid_of(classifier: Classifier) -> tuple[int, int]:
 def rollout_maps(classifier: Classifier, images: Tensor) -> np.ndarray:
     """Attention rollout to what the head reads, uint8 (B, H, W, C) to (B, rows, columns) of patches."""
     with torch.inference_mode():
-        flow = rollout(attention_maps(classifier.model, model_input(classifier, images)))
+        flow = rollout(attention_maps(require_attention(classifier), model_input(classifier, images)))
     return _on_grid(classifier, flow)
 
 
 def relevance_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
     """Gradient x attention for the classes `labels` (B,), uint8 (B, H, W, C) to (B, rows, columns) of patches."""
     x = model_input(classifier, images)
-    return _on_grid(classifier, gradient_relevance(classifier.model, x, labels.to(x.device)))
+    return _on_grid(classifier, gradient_relevance(require_attention(classifier), x, labels.to(x.device)))
 
 
 def explanation_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
@@ -113,5 +116,5 @@ def enlarged(image: np.ndarray, side: int = SIDE) -> Image.Image:
 
 
 def _on_grid(classifier: Classifier, matrix: Tensor) -> np.ndarray:
-    rows = pooled(matrix, classifier.model)
+    rows = pooled(matrix, require_attention(classifier))
     return rows.reshape(len(rows), *grid_of(classifier)).float().cpu().numpy()

@@ -18,10 +18,19 @@ from vit.evaluation.attention import (
     pooled,
     position_similarity,
 )
-from vit.evaluation.explain import enlarged, grid_of, model_input, overlay, relevance_maps, rollout_maps
+from vit.evaluation.explain import (
+    enlarged,
+    grid_of,
+    model_input,
+    overlay,
+    relevance_maps,
+    require_attention,
+    rollout_maps,
+)
 from vit.evaluation.explain_plots import Panel, distance_figure, filters_figure, pictures_figure, positions_figure
 from vit.files import write_table
 from vit.inference.classifier import Classifier
+from vit.models.families import has_attention
 
 log = logging.getLogger("vit")
 
@@ -47,7 +56,7 @@ def explain_figures(folder: Path, classifier: Classifier, part: Part, probabilit
     """
     if count == 0:
         return
-    if not classifier.has_attention:
+    if not has_attention(classifier.model):
         name = classifier.config["model"]["name"]
         log.info(f"no figures in {folder}: model.name is {name}, which has no attention to look into")
         return
@@ -101,7 +110,7 @@ def maps_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
 
 def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
     """The first example under what the head reads, by block (row) and attention head, all heads' mean first."""
-    image, model = examples.images[:1], classifier.model
+    image, model = examples.images[:1], require_attention(classifier)
     maps = pooled(attention_maps(model, model_input(classifier, image))[:, 0], model)  # (depth, heads, N)
     maps = torch.cat([maps.mean(dim=1, keepdim=True), maps], dim=1).cpu().numpy()
 
@@ -129,8 +138,8 @@ def captions(classes: list[str], examples: Examples) -> list[str]:
 def mean_distances(classifier: Classifier, images: Tensor) -> tuple[np.ndarray, float]:
     """`attention_distance` in pixels over images uint8 (B, H, W, C), (depth, heads), and that of uniform attention."""
     distances = patch_distances(grid_of(classifier), classifier.config["model"]["patch_size"])
-    total = 0.0
+    model, total = require_attention(classifier), torch.zeros(())
     for some in images.split(AT_ONCE):
-        maps = attention_maps(classifier.model, model_input(classifier, some))
+        maps = attention_maps(model, model_input(classifier, some))
         total = total + attention_distance(maps, distances) * len(some)
     return (total / len(images)).cpu().numpy(), distances.mean().item()

@@ -82,8 +82,10 @@ def positions_figure(path: Path, similarity: np.ndarray) -> None:
     axes = figure.subplots()
     image = axes.imshow(sheet, interpolation="nearest")
     steps = [-(-count // 16) for count in (rows, columns)]  # at most 16 names along a side
-    axes.set_yticks(np.arange(0, rows, steps[0]) * height + (height - gap) / 2, range(1, rows + 1, steps[0]))
-    axes.set_xticks(np.arange(0, columns, steps[1]) * width + (width - gap) / 2, range(1, columns + 1, steps[1]))
+    row_names = [str(row) for row in range(1, rows + 1, steps[0])]
+    column_names = [str(column) for column in range(1, columns + 1, steps[1])]
+    axes.set_yticks(np.arange(0, rows, steps[0]) * height + (height - gap) / 2, row_names)
+    axes.set_xticks(np.arange(0, columns, steps[1]) * width + (width - gap) / 2, column_names)
     axes.set(title="Position embeddings: similarity of each patch to all", xlabel="patch column", ylabel="patch row")
     axes.spines[:].set_visible(False)
     figure.colorbar(image, label="cosine similarity")

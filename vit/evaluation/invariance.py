@@ -1,5 +1,6 @@
 """Changes of an image that leave its class the same: how many predictions they change all the same."""
 
+from collections.abc import Iterable
 from functools import partial
 from io import BytesIO
 
@@ -16,7 +17,7 @@ INVARIANCE_COLUMNS = ["change", "accuracy", "difference", "low", "high", "same_a
 SHIFT = 1 / 32  # of the shorter side, at least a pixel
 
 
-def changes_of(names: list[str]) -> dict[str, Change]:
+def changes_of(names: Iterable[str]) -> dict[str, Change]:
     """The changes that each name of `evaluate.invariance` stands for."""
     known: dict[str, dict[str, Change]] = {
         "hflip": {"hflip": _flipped},

@@ -44,7 +44,8 @@ def predict(
     classifier: Classifier, part: Part, rows: list[Row], batch_size: int, changes: dict[str, Change] | None = None
 ) -> tuple[Predictions, dict[str, np.ndarray]]:
     """Predictions for the images of `part`, which `rows` lists, and the predicted labels (N,) after each change."""
-    logits, changed = [], {name: [] for name in changes or {}}
+    changes = changes or {}
+    logits, changed = [], {name: [] for name in changes}
     for images, _ in part.in_order(batch_size):
         logits.append(classifier.logits(images))
         for name, labels in changed.items():

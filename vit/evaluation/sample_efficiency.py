@@ -118,7 +118,8 @@ def curve(points: Points, confidence: float, seed: int) -> list[dict]:
 
 
 def _together(results: list[Result]) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.concatenate([getattr(result, name) for result in results]) for name in ("right", "groups"))
+    right = np.concatenate([result.right for result in results])
+    return right, np.concatenate([result.groups for result in results])
 
 
 def differences(points: Points, confidence: float, seed: int) -> list[dict]:

@@ -15,7 +15,7 @@ def per_class(predictions: Predictions) -> list[dict]:
     names = ("precision", "recall", "f1", "images")
     return [
         {"class": name, **dict(zip(names, map(float, row[:3]), strict=False)), "images": int(row[3])}
-        for name, row in zip(predictions.classes, np.stack(columns, axis=1), strict=True)
+        for name, row in zip(predictions.classes, np.array(columns).T, strict=True)
     ]
 
 

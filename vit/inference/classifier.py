@@ -16,7 +16,7 @@ from vit.data.images import SETTINGS, load_image
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.inference import bfloat16
-from vit.models.families import architecture_of, new_model
+from vit.models.families import has_attention, new_model
 from vit.models.vision_transformer import set_fused_attention
 
 NEEDED = (*SETTINGS, "classes", "mean", "std", "model", "compute")
@@ -63,7 +63,7 @@ class Classifier:
     @property
     def has_attention(self) -> bool:
         """Whether it has attention maps to look at."""
-        return architecture_of(self.model).family.has_attention
+        return has_attention(self.model)
 
     @classmethod
     def new(cls, config: dict, device: torch.device) -> "Classifier":

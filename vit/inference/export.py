@@ -59,6 +59,7 @@ def to_onnx(classifier: Classifier) -> tuple[bytes, Callable[[np.ndarray], np.nd
     program = torch.onnx.export(
         _program(classifier), dynamo=True, input_names=["images"], output_names=["probabilities"], verbose=False
     )
+    assert program is not None  # as it is without `dynamo`
     model = program.model_proto
     onnx.helper.set_model_props(model, {CONFIG: json.dumps(classifier.config)})
     onnx.checker.check_model(model)

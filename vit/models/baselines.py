@@ -1,6 +1,7 @@
 """Convolutional networks that the Vision Transformer is compared with, trained by the same loop."""
 
 import difflib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class SmallCNN(nn.Module):
         return self.head(self.features(x).mean(dim=(2, 3)))
 
 
-def torchvision_model(name: str, image_size: tuple[int, int], in_chans: int, num_classes: int) -> nn.Module:
+def torchvision_model(name: str, image_size: Sequence[int], in_chans: int, num_classes: int) -> nn.Module:
     """One of torchvision's classifiers as it is there, without pretrained weights.
 
     For `in_chans` 1 the filters of its first convolution are summed over the colours: it then answers as it would to an

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from pydantic import ValidationError
@@ -112,6 +112,16 @@ assert tuple(one.family for one in ARCHITECTURES) == FAMILIES
 def architecture_of(model: nn.Module) -> Architecture:
     """The entry that a model was built by."""
     return next(one for one in ARCHITECTURES if isinstance(model, one.kind))
+
+
+def has_attention(model: nn.Module) -> TypeGuard[VisionTransformer]:
+    """Whether there are attention maps to look at; families that have them are of this one kind."""
+    return architecture_of(model).family.has_attention
+
+
+def can_recompute(model: nn.Module) -> TypeGuard[VisionTransformer]:
+    """Whether it can compute activations anew in the backward pass; again this one kind can."""
+    return architecture_of(model).family.can_recompute
 
 
 def new_model(config: dict[str, Any]) -> nn.Module:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 from vit.registry.champions import ROLLED_BACK
-from vit.registry.versions import find_version, registry
+from vit.registry.versions import find_version, registry, run_of
 
 DATA = ("train_sha256", "val_sha256", "md5/data/raw", "md5/data/splits")
 CODE = ("mlflow.source.git.commit", "git_dirty", "dvc_exp_name")
@@ -39,7 +39,7 @@ def difference(name: str, asked: Sequence[str]) -> dict:
     """
     with registry() as client:
         versions = [find_version(client, name, one) for one in asked]
-        runs = [client.get_run(version.run_id).data for version in versions]
+        runs = [run_of(client, version).data for version in versions]
     tags = [run.tags | version.tags for run, version in zip(runs, versions, strict=True)]
     metrics = set().union(*(run.metrics for run in runs))
     groups = {

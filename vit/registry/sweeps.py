@@ -3,6 +3,7 @@
 from statistics import mean, stdev
 
 import numpy as np
+from mlflow.entities import Run
 
 from vit.config.params_file import flatten, load_params
 from vit.errors import UserError
@@ -57,7 +58,7 @@ def results_of_params(own: list[str]) -> list[Result]:
     if unknown := [key for key in own if key not in wanted]:
         raise UserError(f"--may-differ {unknown[0]}: no parameter of a training; write it as in params.yaml: block.key")
     may_differ = {"model.name", "split.subset_per_class", *REPEATS, *OF_THE_MACHINE, *own}
-    found: dict[tuple[str, ...], object] = {}
+    found: dict[tuple[str, ...], Run] = {}
     for run in finished_runs_like(open_store(), wanted, may_differ):
         values = run.data.params
         point = tuple(values[key] for key in ("model.name", "split.subset_per_class", *REPEATS))
@@ -75,7 +76,7 @@ def _wanted() -> dict[str, object]:
     return flatten({block: params[block] for block in BLOCKS})
 
 
-def _result(run) -> Result:
+def _result(run: Run) -> Result:
     values, metrics = run.data.params, run.data.metrics
     rows = sorted(predictions_of(run), key=lambda row: row["path"])
     classes = sum(name.startswith("p_") for name in rows[0])

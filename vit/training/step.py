@@ -10,8 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vit.config.schema import TrainParams
 from vit.errors import UserError
-from vit.models.families import set_channels_last
-from vit.models.vision_transformer import VisionTransformer
+from vit.models.families import can_recompute, set_channels_last
 from vit.training.device import Compute
 from vit.training.distillation import Teacher, answers_of, training_loss
 from vit.training.distributed import World
@@ -41,7 +40,7 @@ class TrainingStep:
         self.model, self.train, self.world, self.teacher = model, train, world, teacher
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.is_group and train.parallel == "fsdp"
-        if isinstance(model, VisionTransformer):
+        if can_recompute(model):
             model.grad_checkpointing = train.grad_checkpointing
         self._warn_of_pieces()
         if not self.is_sharded:  # FSDP2 takes contiguous weights alone

@@ -10,7 +10,7 @@ from vit.data.augmentation.colour import COLOURS
 from vit.data.augmentation.crop import FLIPS
 from vit.data.augmentation.erasing import COVERINGS
 from vit.data.augmentation.geometric import GEOMETRIC
-from vit.data.augmentation.operation import Drawn, Draws, Operation
+from vit.data.augmentation.operation import Drawn, Draws, Kind, Operation
 from vit.data.augmentation.pixelwise import PIXELWISE
 from vit.data.augmentation.trivial import draw_strong
 
@@ -23,12 +23,12 @@ class Changes:
     """What was drawn for B images, as CPU tensors."""
 
     crop: Tensor  # (B, 2) in [0, 1), how far down and right in the room that the packed image leaves
-    drawn: Drawn  # of the operations that are on; twice for one that TrivialAugment applies too
+    drawn: Drawn[Operation]  # of the operations that are on; twice for one that TrivialAugment applies too
 
     def of(self, piece: slice) -> "Changes":
         return Changes(self.crop[piece], [(operation, values[piece]) for operation, values in self.drawn])
 
-    def by(self, kind: type[Operation]) -> Drawn:
+    def by(self, kind: type[Kind]) -> Drawn[Kind]:
         return [(operation, values) for operation, values in self.drawn if isinstance(operation, kind)]
 
 

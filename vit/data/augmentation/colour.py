@@ -55,7 +55,7 @@ class Recolouring(NamedTuple):
     of_mean: Tensor  # (B, C, C), of the image's mean colour, which is added
 
 
-def recolouring_of(drawn: Drawn, count: int, channels: int) -> Recolouring:
+def recolouring_of(drawn: Drawn[Colour], count: int, channels: int) -> Recolouring:
     eye = torch.eye(channels)
     grey = torch.tensor(LUMA).expand(3, 3) if channels == 3 else eye
     changed, of_mean, matrix = torch.zeros(count, dtype=torch.bool), *eye.expand(2, count, -1, -1)

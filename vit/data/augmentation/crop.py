@@ -24,7 +24,7 @@ def corners(crop: Tensor, packed: tuple[int, int], size: tuple[int, int]) -> Ten
     return (crop * torch.tensor([have - want + 1 for have, want in zip(packed, size, strict=True)])).long()
 
 
-def flipped_axes(drawn: Drawn, count: int) -> Tensor:
+def flipped_axes(drawn: Drawn[Flip], count: int) -> Tensor:
     """(B, 2) bool: whether rows and whether columns are reversed."""
     flip = torch.zeros(count, 2, dtype=torch.bool)
     for operation, values in drawn:

@@ -39,7 +39,7 @@ def inside(boxes: Tensor, height: int, width: int) -> Tensor:
     return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
-def cover(x: Tensor, drawn: Drawn, mean: list[float], std: list[float]) -> None:
+def cover(x: Tensor, drawn: Drawn[Covering], mean: list[float], std: list[float]) -> None:
     """Cover pixels of normalized x (B, C, H, W) in place."""
     height, width = x.shape[2:]
     for _, boxes in drawn:

@@ -69,7 +69,7 @@ GEOMETRIC = (
 
 
 def affine_of(
-    drawn: Drawn, corner: Tensor, flip: Tensor, packed: tuple[int, int], size: tuple[int, int]
+    drawn: Drawn[Geometric], corner: Tensor, flip: Tensor, packed: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Which of B images are resampled, (B,) bool, and from where: (B, 2, 3) from places in the result to places in the
     packed image, x and y in [-1, 1], by way of the flip of the crop and its corner.

@@ -6,6 +6,7 @@ Flip (crop.py); Geometric (geometric.py), one resampling for all; Pixelwise (pix
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -41,7 +42,8 @@ class Operation:
         return getattr(settings, self.parameter) if self.parameter else 0.0
 
 
-Drawn = list[tuple[Operation, Tensor]]  # operations in the order in which they are applied, each with its rows
+Kind = TypeVar("Kind", bound=Operation)
+Drawn = list[tuple[Kind, Tensor]]  # operations in the order in which they are applied, each with its rows
 
 
 def is_changed(values: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ PIXELWISE = (
 )
 
 
-def change_pixels(x: Tensor, drawn: Drawn) -> None:
+def change_pixels(x: Tensor, drawn: Drawn[Pixelwise]) -> None:
     """Change x (B, C, H, W), 0 to 255, in place."""
     for operation, amounts in drawn:
         for rows, chosen in each_changed(amounts, x.device):

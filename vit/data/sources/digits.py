@@ -14,6 +14,7 @@ def fetch_digits(data: DataParams, raw: Path, tables: Path) -> dict:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
+    # pyrefly: ignore[missing-attribute]  # without return_X_y it is no tuple
     for index, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         save_grey(np.rint(pixels * (255 / 16)), raw / str(label) / f"{index:04d}.png")
     return {"version": f"scikit-learn {sklearn.__version__}"}
