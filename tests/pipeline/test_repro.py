@@ -1,9 +1,14 @@
 """The README's first command, on a fresh clone with the default data set."""
 
+import importlib.metadata
 import json
+import platform
+
+from ruamel.yaml import YAML
 
 from tests.conftest import INSTALLED, from_readme, timed_again
 from tests.store import look
+from vit.tracking.environment import environment
 
 
 def test_make_repro_ends_with_a_champion_within_90_seconds(first_repro):
@@ -39,6 +44,29 @@ def test_a_second_dvc_repro_runs_only_the_check_of_what_is_published_within_6_se
 def test_the_work_tree_of_the_clone_stays_clean_but_for_lock_and_metrics(project):
     changed = {line[3:] for line in project.run("git status --porcelain").stdout.splitlines()}
     assert changed <= {"dvc.lock", "metrics/test.json", "metrics/train.json"}
+
+
+def test_no_output_of_a_stage_names_the_python_the_machine_or_its_folder(first_repro):
+    project = first_repro[0]
+    stages = YAML(typ="safe", pure=True).load(project.folder / "dvc.yaml")["stages"]
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    files = [
+        file
+        for out in outs
+        for file in ([project.folder / out] if (project.folder / out).is_file() else (project.folder / out).rglob("*"))
+        if file.suffix in (".json", ".csv", ".txt", ".html", ".yaml")
+    ]
+    assert {"config.json", "history.csv", "predictions.csv", "report.html", "model_summary.txt"} <= {
+        f.name for f in files
+    }
+    for word in (platform.python_version(), platform.node(), str(project.folder), environment("cpu")["processor"]):
+        assert [file for file in files if word and word in file.read_text(encoding="utf-8")] == [], word
+
+
+def test_what_the_training_ran_on_is_kept_with_its_version(project):
+    traced = json.loads(project.run("vit registry trace models:/vit@champion --json").stdout)
+    assert traced["environment"]["python"] == platform.python_version()
+    assert traced["environment"]["torch"] == importlib.metadata.version("torch")
 
 
 def test_the_run_shows_the_training_live_with_parameters_curves_and_measured_times(project):
