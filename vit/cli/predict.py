@@ -19,7 +19,7 @@ Failures = list[tuple[Path, str]]
 
 
 def _alone(context: click.Context, option: click.Option, value: bool) -> bool:
-    """--json or --csv, whichever comes first on the command line."""
+    """Refuse --json and --csv together, in whichever order they come."""
     if value and any(context.params.get(name) for name in ("as_json", "as_csv")):
         raise click.UsageError("--json and --csv exclude each other; give one of them", context)
     return value
@@ -59,7 +59,6 @@ def predict(
 
     What cannot be read is named on stderr, the other images are labelled, and the exit status is 1.
     """
-    from vit.evaluation.explain import require_attention
     from vit.inference.labelling import find_images, predictions
     from vit.registry.loading import load_classifier
 
@@ -73,12 +72,9 @@ def predict(
     if explain:
         _check_explain(explain, paths)
     classifier = load_classifier(model)
-    if explain:
-        require_attention(classifier)
     found: Iterable[Prediction] = predictions(classifier, paths, top_k, on_failure)
     if explain:
-        found = list(found)
-        _draw(explain, classifier, found)
+        found = _drawn(explain, classifier, found)
     if as_csv:
         _print_csv(found)
     elif as_json:
@@ -128,12 +124,16 @@ def _check_explain(path: Path, images: list[Path]) -> None:
         raise UserError(f"--explain draws at most {SHEET_IMAGES} images, not {len(images)}; name fewer")
 
 
-def _draw(path: Path, classifier: "Classifier", found: list["Prediction"]) -> None:
-    from vit.evaluation.explain import explanation_png, explanation_sheet
+def _drawn(path: Path, classifier: "Classifier", found: Iterable["Prediction"]) -> list["Prediction"]:
+    """Write the explanation of what was found, and return it. Raises UserError if the model has no attention."""
+    from vit.evaluation.explain import explanation_png, explanation_sheet, require_attention
     from vit.files import replacing
 
+    require_attention(classifier)
+    found = list(found)
     pictures = [explanation_png(classifier, one.image, one.indices[0]) for one in found]
     titles = [f"{one.classes[0]} ({one.probabilities[0]:.0%}) {one.path.name}" for one in found]
     if pictures:
         with replacing(path) as temporary:
             temporary.write_bytes(pictures[0] if len(pictures) == 1 else explanation_sheet(pictures, titles))
+    return found

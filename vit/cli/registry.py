@@ -9,7 +9,6 @@ import click
 from vit.cli.command import command, json_option, print_json
 from vit.errors import Interrupted
 
-CHAMPION = "champion"
 VERSION = "Number or alias of a version."
 MODEL = "models:/NAME@ALIAS or models:/NAME/VERSION."
 
@@ -93,7 +92,7 @@ def promote(version: str, reason: str) -> None:
     name = model_name()
     promoted, champion = promotion.promote(name, version, reason)
     before = "there was none" if champion is None else f"before it was version {champion.version}"
-    print(f"version {promoted.version} of '{name}' is {CHAMPION}; {before}")
+    print(f"version {promoted.version} of '{name}' is champion; {before}")
 
 
 @command("vit registry rollback --reason 'wrong on the night frames'", to=registry)
@@ -104,7 +103,7 @@ def rollback(reason: str) -> None:
 
     name = model_name()
     left, returned = promotion.rollback(name, reason)
-    print(f"version {returned.version} of '{name}' is {CHAMPION} again; version {left.version} was rolled back")
+    print(f"version {returned.version} of '{name}' is champion again; version {left.version} was rolled back")
 
 
 @command("vit registry trace models:/vit@champion", to=registry)
