@@ -53,47 +53,34 @@ class ModelParams(Section):
         return self
 
 
-def _nothing_to_check(model: ModelParams) -> None:
-    pass
-
-
-def _any_image_size(model: ModelParams, image_size: list[int]) -> None:
-    pass
-
-
-def _no_layers(model: ModelParams) -> int | None:
-    return None
-
-
-def _no_description(model: ModelParams) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class Family:
     """A kind of model: its names, and what the rest of the project may do with it.
 
     `check` and `check_image_size` (height, width) raise ValueError with the value and the way out.
-    `layers_below_the_head` counts what can be frozen; None if the family has no such layers. `bfloat16_above` is the
-    longest side, in pixels, at which its last convolution comes to a single place, where PyTorch's bfloat16 gradients
-    are at times wrong; `is_narrow` says that its matrix products are too small to gain by bfloat16.
+    `layers_below_the_head` counts the layers that can be frozen, or trained at decaying rates; None without such.
+    `bfloat16_above` is the longest side, in pixels, at which its last convolution comes to a single place, where
+    PyTorch's bfloat16 gradients are at times wrong; `is_narrow` says that its products are too small to gain by it.
     """
 
     pattern: str  # of model.name
     spelled: str  # the pattern as a person reads it
     title: str  # on the model card
-    describe: Callable[[ModelParams], str] = _no_description  # its sizes, for the model card
-    check: Callable[[ModelParams], None] = _nothing_to_check
-    check_image_size: Callable[[ModelParams, list[int]], None] = _any_image_size
-    layers_below_the_head: Callable[[ModelParams], int | None] = _no_layers
+    describe: Callable[[ModelParams], str] = lambda model: ""  # its sizes, for the model card
+    check: Callable[[ModelParams], None] = lambda model: None
+    check_image_size: Callable[[ModelParams, list[int]], None] = lambda model, image_size: None
+    layers_below_the_head: Callable[[ModelParams], int] | None = None
     has_attention: bool = False  # maps to look at, a kernel to choose
-    has_layers: bool = False  # to freeze, or to train at decaying rates
     can_be_sharded: bool = False
     can_recompute: bool = False  # activations in the backward pass, for less memory
     has_distillation_token: bool = False
     bfloat16_above: int = 0
     is_narrow: Callable[[ModelParams], bool] = lambda model: False
     requirements: tuple[str, ...] = ()  # packages that serving needs beyond those of a ViT
+
+    @property
+    def has_layers(self) -> bool:
+        return self.layers_below_the_head is not None
 
 
 def family_named(name: str) -> Family:
@@ -137,7 +124,6 @@ VIT = Family(
     check_image_size=_check_patches_tile,
     layers_below_the_head=lambda model: model.depth + 1,  # patches and positions, then the blocks
     has_attention=True,
-    has_layers=True,
     can_be_sharded=True,
     can_recompute=True,
     has_distillation_token=True,

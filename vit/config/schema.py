@@ -61,8 +61,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _something_is_trained(self):
-        layers = family_named(self.model.name).layers_below_the_head(self.model)
-        if layers is not None and self.train.frozen_layers > layers:
+        count = family_named(self.model.name).layers_below_the_head
+        layers = count(self.model) if count else 0
+        if self.train.frozen_layers > layers:
             raise ValueError(
                 f"train.frozen_layers {self.train.frozen_layers} would freeze the head, too; patches and "
                 f"{layers - 1} blocks are {layers} layers"

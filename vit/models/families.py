@@ -29,18 +29,6 @@ class Build:
     distilled: bool
 
 
-def _no_blocks(model: nn.Module) -> Iterable[nn.Module]:
-    return ()
-
-
-def _one_layer(name: str, model: nn.Module) -> int:
-    return 0
-
-
-def _whole(model: nn.Module) -> nn.Module:
-    return model
-
-
 @dataclass(frozen=True)
 class Architecture:
     """A family in PyTorch. `kind` is the class of its models.
@@ -53,9 +41,9 @@ class Architecture:
     family: Family
     kind: type[nn.Module]
     build: Callable[[ModelParams, Build], nn.Module]
-    blocks: Callable[[Any], Iterable[nn.Module]] = _no_blocks
-    layer_of: Callable[[str, Any], int] = _one_layer
-    convolving: Callable[[Any], nn.Module | None] = _whole
+    blocks: Callable[[Any], Iterable[nn.Module]] = lambda model: ()
+    layer_of: Callable[[str, Any], int] = lambda name, model: 0
+    convolving: Callable[[Any], nn.Module | None] = lambda model: model
     gains_by_channels_last_in_float32: bool = False
 
 
