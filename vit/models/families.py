@@ -31,7 +31,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family in PyTorch. `kind` is the class of its models.
+    """A family in PyTorch. `kind` is the class of its models; None for one whose models are of any other class.
 
     `blocks` are what FSDP shards one by one and whose matrices Muon takes. `layer_of` places a parameter by its name in
     a layer from 0 (pixels) upwards, of which freezing takes the lowest and layer decay slows them down. `convolving` is
@@ -39,7 +39,7 @@ class Architecture:
     """
 
     family: Family
-    kind: type[nn.Module]
+    kind: type[nn.Module] | None
     build: Callable[[ModelParams, Build], nn.Module]
     blocks: Callable[[Any], Iterable[nn.Module]] = lambda model: ()
     layer_of: Callable[[str, Any], int] = lambda name, model: 0
@@ -88,18 +88,21 @@ ARCHITECTURES = (
     Architecture(CNN, SmallCNN, build=lambda model, build: SmallCNN(build.in_chans, build.num_classes)),
     Architecture(
         TORCHVISION,
-        nn.Module,  # any that is none of the above
+        None,
         build=lambda model, build: torchvision_model(
             model.name.partition("/")[2], build.image_size, build.in_chans, build.num_classes
         ),
     ),
 )
-assert tuple(one.family for one in ARCHITECTURES) == FAMILIES
+(ANY_OTHER,) = (one for one in ARCHITECTURES if one.kind is None)
+BY_FAMILY = {one.family.pattern: one for one in ARCHITECTURES}
+assert BY_FAMILY.keys() == {family.pattern for family in FAMILIES}
 
 
 def architecture_of(model: nn.Module) -> Architecture:
     """The entry that a model was built by."""
-    return next(one for one in ARCHITECTURES if isinstance(model, one.kind))
+    of_its_class = (one for one in ARCHITECTURES if one.kind is not None and isinstance(model, one.kind))
+    return next(of_its_class, ANY_OTHER)
 
 
 def has_attention(model: nn.Module) -> TypeGuard[VisionTransformer]:
@@ -132,8 +135,7 @@ def new_model(config: dict[str, Any]) -> nn.Module:
             "that made it"
         ) from error
     build = Build(config["image_size"], config["channels"], len(config["classes"]), distilled)
-    family = family_named(model.name)
-    return next(one for one in ARCHITECTURES if one.family is family).build(model, build)
+    return BY_FAMILY[family_named(model.name).pattern].build(model, build)
 
 
 def set_channels_last(model: nn.Module, is_float32: bool = False) -> None:

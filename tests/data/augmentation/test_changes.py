@@ -107,6 +107,10 @@ def test_every_parameter_belongs_to_an_operation():
     assert used - {None} | {"trivial"} == set(AugmentParams.model_fields)
 
 
+def test_every_parameter_has_a_value_that_the_tests_of_this_folder_run_with():
+    assert EVERYTHING.keys() | {operation.parameter for operation in MIXINGS} == set(AugmentParams.model_fields)
+
+
 def test_every_operation_has_a_name_of_its_own():
     names = [operation.name for operation in (*OPERATIONS, *MIXINGS)]
     assert len(set(names)) == len(names) and not {"crop", "trivial"} & set(names)
