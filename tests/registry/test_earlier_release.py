@@ -37,7 +37,8 @@ def raw(tmp_path_factory) -> Path:
 
 
 def test_its_parameters_are_those_of_this_release_too():
-    checked(Params, read_yaml(RELEASE / "params.yaml"), RELEASE / "params.yaml")
+    params = checked(Params, read_yaml(RELEASE / "params.yaml"), RELEASE / "params.yaml")
+    assert (params.model.embed_dim, params.train.threads, params.data.source) == (16, 1, "shapes")
 
 
 def test_it_predicts_what_it_predicted_then(raw):
