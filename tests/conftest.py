@@ -39,7 +39,7 @@ class OneWorkerPerFolder(LoadScopeScheduling):
         return nodeid.split("::")[0].rpartition("/")[0]
 
 
-PIPELINE, EXPERIMENTS = "tests/pipeline", "tests/experiments"
+PIPELINE, LONG = "tests/pipeline", ("tests/pipeline", "tests/experiments", "tests/trainings")
 BEGAN = time.monotonic()
 
 
@@ -48,8 +48,8 @@ def _folder(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The two folders that take longest first, so that each worker begins with one."""
-    items.sort(key=lambda item: (_folder(item) != PIPELINE, _folder(item) != EXPERIMENTS))
+    """The folders that take longest first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: LONG.index(_folder(item)) if _folder(item) in LONG else len(LONG))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:

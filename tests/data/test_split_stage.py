@@ -81,7 +81,7 @@ def done(tmp_path_factory) -> Path:
 def test_the_stage_writes_exactly_its_outputs(done):
     assert set(digests(done / "data" / "audit")) - {"torn_near_duplicates.png"} == AUDIT
     assert set(digests(done / "data" / "splits")) == SPLITS
-    assert {path.name for path in done.iterdir()} == {"data", "logs", "metrics", "params.yaml"}
+    assert {path.name for path in done.iterdir()} == {"data", "metrics", "params.yaml"}
     assert {path.name for path in (done / "data").iterdir()} == {"raw", "splits", "audit"}
     assert [path.name for path in (done / "metrics").iterdir()] == ["split.json"]
 

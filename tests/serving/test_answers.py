@@ -134,7 +134,7 @@ def test_what_travels_with_the_model_imports_nothing_that_its_requirements_lack(
     names = {name.split(".")[0] for path in paths for name in imports(path)}
     # torchvision, which it imports late, is added for a model from there.
     names |= {name.split(".")[0] for name in imports("vit/models/baselines.py", at_start_only=True)}
-    packages = {"PIL": "pillow", "ruamel": "ruamel.yaml"}
+    packages = {"PIL": "pillow", "ruamel": "ruamel.yaml", "pydantic_core": "pydantic"}
     used = {packages.get(name, name) for name in names - sys.stdlib_module_names - {"vit"}}
     assert used <= set(SERVED_WITH)
 

@@ -43,15 +43,15 @@ class Rebuilt:
         quiet = ["--quiet"] if shown else []  # DVC's advice is for a tree that stays
         self.dvc(*REPRODUCE_ALONE, *quiet, stage, shown=shown)
 
-    def restore(self, stages: list[str]) -> str:
-        """Bring the outputs of `stages` from the DVC cache of the user's repo, else from its remote; says which."""
+    def restore(self, targets: list[str]) -> str:
+        """Restore `targets`, stages or outputs, from the DVC cache of the user's repo, else from its remote; says which."""
         try:
-            self.dvc("checkout", *stages)
+            self.dvc("checkout", *targets)
             return "the DVC cache"
         except CommandFailed:
             _write_config(self.folder, _config_of(self.root) | {"cache": self.cache})
         try:
-            self.dvc("pull", *stages)
+            self.dvc("pull", *targets)
             return "the DVC remote"
         except CommandFailed as error:
             raise UserError(

@@ -8,7 +8,7 @@ import numpy as np
 import safetensors.numpy
 from ruamel.yaml import YAML
 
-from vit.config.files import CONFIG, DVC_YAML, EVALUATION, MODEL, PARAMS, PREDICTIONS, WEIGHTS
+from vit.config.files import CONFIG, DVC_YAML, EVALUATION, MODEL, PARAMS, PREDICTIONS, TRAIN_METRICS, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of
 from vit.registry.provenance import Provenance
@@ -42,8 +42,7 @@ def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None
         if changed := changed_code(state.folder, stages):
             raise Refuted(f"{provenance.title} is not verified: its dvc.lock names other code for {', '.join(changed)}")
         say("code", "every file is the one in dvc.lock")
-        made_before = [name for name in stages if name not in (TRAIN, EVALUATE)]
-        say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
+        say("data", f"from {state.restore(_made_before(stages))}, by the md5 in dvc.lock")
         if provenance.environment is None:
             say("environment", "of the training is not recorded, as its outputs came from DVC's cache")
         else:
@@ -70,6 +69,13 @@ def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
     """
     pipeline = YAML(typ="safe", pure=True).load(tree / DVC_YAML)["stages"]
     return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
+
+
+def _made_before(stages: dict[str, dict]) -> list[str]:
+    """What evaluate needs beside the published model: the stages before train, and what else train put out."""
+    of_train = {out["path"] for out in stages[TRAIN]["outs"]} - {str(MODEL), str(TRAIN_METRICS)}  # metrics are in git
+    needed = [dep["path"] for dep in stages[EVALUATE]["deps"] if dep["path"] in of_train]
+    return [name for name in stages if name not in (TRAIN, EVALUATE)] + needed
 
 
 def _published_weights(provenance: Provenance, target: Path, model: Path, say: Callable[[str, str], None]) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.conftest import PARAMS, STEPS_PER_EPOCH, Trainee, kill_group
+from tests.trainings.conftest import PARAMS, STEPS_PER_EPOCH, Trainee, kill_group
 
 # Whatever is drawn at random or carries a state from step to step.
 EVERYTHING = {

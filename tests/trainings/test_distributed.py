@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from tests.conftest import from_readme
-from tests.experiments.conftest import PARAMS, Trainee
 from tests.presets import write_preset
+from tests.trainings.conftest import PARAMS, Trainee
 from vit.data.decoded import load_part
 from vit.inference.classifier import Classifier
 from vit.training.distributed import World

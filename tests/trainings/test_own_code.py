@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
-from tests.experiments.conftest import PARAMS
 from tests.experiments.sweep import work_through_the_queue
 from tests.presets import write_preset
+from tests.trainings.conftest import PARAMS
 
 CHANGED = Path("vit/data/images.py")
 # Each process that imports the changed module, or decodes an image by it, writes who it is.
