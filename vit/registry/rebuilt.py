@@ -44,7 +44,7 @@ class Rebuilt:
         self.dvc(*REPRODUCE_ALONE, *quiet, stage, shown=shown)
 
     def restore(self, targets: list[str]) -> str:
-        """Restore `targets`, stages or outputs, from the DVC cache of the user's repo, else from its remote; says which."""
+        """Restore stages or outputs from the DVC cache of the user's repo, else from its remote; says from which."""
         try:
             self.dvc("checkout", *targets)
             return "the DVC cache"

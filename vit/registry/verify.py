@@ -42,7 +42,10 @@ def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None
         if changed := changed_code(state.folder, stages):
             raise Refuted(f"{provenance.title} is not verified: its dvc.lock names other code for {', '.join(changed)}")
         say("code", "every file is the one in dvc.lock")
-        say("data", f"from {state.restore(_made_before(stages))}, by the md5 in dvc.lock")
+        made_before = [name for name in stages if name not in (TRAIN, EVALUATE)]
+        say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
+        if outputs := _needed_of_train(stages):
+            state.restore(outputs)  # apart, as DVC restores only some of stages and outputs that are named together
         if provenance.environment is None:
             say("environment", "of the training is not recorded, as its outputs came from DVC's cache")
         else:
@@ -71,11 +74,10 @@ def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
     return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
 
 
-def _made_before(stages: dict[str, dict]) -> list[str]:
-    """What evaluate needs beside the published model: the stages before train, and what else train put out."""
-    of_train = {out["path"] for out in stages[TRAIN]["outs"]} - {str(MODEL), str(TRAIN_METRICS)}  # metrics are in git
-    needed = [dep["path"] for dep in stages[EVALUATE]["deps"] if dep["path"] in of_train]
-    return [name for name in stages if name not in (TRAIN, EVALUATE)] + needed
+def _needed_of_train(stages: dict[str, dict]) -> list[str]:
+    """What evaluate needs of train's outputs beside the published model; the metrics are in git."""
+    outs = {out["path"] for out in stages[TRAIN]["outs"]} - {str(MODEL), str(TRAIN_METRICS)}
+    return [dep["path"] for dep in stages[EVALUATE]["deps"] if dep["path"] in outs]
 
 
 def _published_weights(provenance: Provenance, target: Path, model: Path, say: Callable[[str, str], None]) -> Path:
