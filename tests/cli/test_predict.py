@@ -161,6 +161,7 @@ def test_a_fault_that_no_person_caused_keeps_its_trace_and_is_in_the_log(predict
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([""], "an empty text names no image"),
         (["empty"], "empty: no images in this folder (.bmp, "),
         (["nothing/*.png"], "nothing/*.png: matches no file"),
         (["a.png", "--explain", "out.jpg"], "--explain out.jpg: names no PNG file; call it out.png, say"),

@@ -59,3 +59,5 @@ def _complete() -> None:
     if added:
         write_text(PARAMS, text)
     print(f"{PARAMS}: {'added ' + ', '.join(added) if added else 'holds every key'}")
+    if added:
+        print("at their defaults (docs/parameters.md), which a preset may have other values for")

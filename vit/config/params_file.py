@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; {WRITES_ONE}") from None
+        raise UserError(f"{path}: {error.strerror}; in the project's root, {WRITES_ONE}") from None
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if values is None:

@@ -44,14 +44,17 @@ class Preset(Section):
 
 
 def preset_names(folder: Path = PRESETS) -> list[str]:
+    """Raises UserError if there is no such folder."""
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder} here ({Path.cwd()}); go to the root of the project")
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def load_preset(name: str, folder: Path = PRESETS) -> Preset:
     """The preset `folder`/`name`.yaml. Raises UserError if there is none, or a key or value in it is wrong."""
     path = folder / f"{name}.yaml"
-    if not path.is_file():
-        raise UserError(f"no preset '{name}'; there are {', '.join(preset_names(folder)) or 'none in ' + str(folder)}")
+    if name not in preset_names(folder):
+        raise UserError(f"no preset '{name}'; there are {', '.join(preset_names(folder))}")
     values = dict(read_yaml(path))
     about = values.pop("about", None)
     if not isinstance(about, dict):

@@ -38,6 +38,8 @@ def find_images(named: list[str]) -> list[Path]:
     """
     found: list[Path] = []
     for name in named:
+        if not name:
+            raise UserError("an empty text names no image; is a shell variable unset?")
         path = Path(name)
         if path.exists() or not set(name) & set("*?["):
             matches = [path]
