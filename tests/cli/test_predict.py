@@ -162,7 +162,7 @@ def test_a_fault_that_no_person_caused_keeps_its_trace_and_is_in_the_log(predict
     ("arguments", "message"),
     [
         ([""], "an empty text names no image"),
-        (["empty"], "empty: no images in this folder (.bmp, "),
+        (["empty"], "empty: no images in this folder (JPEG, PNG, "),
         (["nothing/*.png"], "nothing/*.png: matches no file"),
         (["a.png", "--explain", "out.jpg"], "--explain out.jpg: names no PNG file; call it out.png, say"),
         (["a.png", "--explain", "a.png"], "--explain a.png: is one of the images and would be overwritten"),

@@ -81,8 +81,8 @@ def open_image(source: Path | IO[bytes]) -> ImageFile.ImageFile:
     except UnidentifiedImageError:
         if name == TIFF:
             raise UserError(
-                f"{called(source)}: a TIFF of a kind that is not read here, or a broken image; save it with one or "
-                "three bands of 8 or 16 bits, or one band of 32-bit integers or 32-bit floating point"
+                f"{called(source)}: a broken image, or a TIFF with other pixels than are read here: 1 or 3 bands of 8 "
+                "or 16 bits, or 1 band of 32 bits"
             ) from None
         raise
     if image.format == TIFF and getattr(image, "tag_v2", {}).get(REDUCED, 0) & 1:

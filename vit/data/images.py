@@ -90,6 +90,11 @@ def load_image(
     return pixels if keep_margin else np.ascontiguousarray(centre_crop(pixels, image_size))
 
 
+def settings_of(config: dict) -> dict:
+    """The SETTINGS that a model's config.json holds; what an earlier release did not know has load_image's default."""
+    return {name: config[name] for name in SETTINGS if name in config}
+
+
 def decode(
     source: Path | IO[bytes],
     mode: str,

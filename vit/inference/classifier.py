@@ -14,7 +14,7 @@ from vit.config.data import PackParams
 from vit.config.files import CONFIG, WEIGHTS
 from vit.data.batches import normalize, to_unit
 from vit.data.formats import called
-from vit.data.images import SETTINGS, load_image
+from vit.data.images import SETTINGS, load_image, settings_of
 from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
@@ -131,7 +131,7 @@ class Classifier:
 
         Raises UserError naming the first file that is no readable image.
         """
-        settings = {name: self.config[name] for name in SETTINGS}
+        settings = settings_of(self.config)
         remarks = Remarks()
         loaded = [load_image(file, **settings, notice=remarks.of(called(file))) for file in files]
         remarks.tell(log)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vit.data.formats import NAMES, is_image
-from vit.data.images import SETTINGS, load_image
+from vit.data.images import load_image, settings_of
 from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.inference.classifier import Classifier
@@ -68,7 +68,7 @@ def predictions(
 
     What a person should know of values that do not suit the model's range is logged once all are labelled.
     """
-    settings = {name: classifier.config[name] for name in SETTINGS}
+    settings = settings_of(classifier.config)
     remarks = Remarks()
     for start in range(0, len(paths), BATCH_SIZE):
         readable: list[tuple[Path, np.ndarray]] = []

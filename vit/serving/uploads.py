@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 
 from vit.data.formats import NAMES
-from vit.data.images import SETTINGS, load_image, pixel_count
+from vit.data.images import load_image, pixel_count, settings_of
 from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.serving.refusal import Refusal
@@ -36,7 +36,7 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
         if pixels > limits.max_pixels:
             sentence = f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer"
             raise Refusal(sentence, status=413)
-    settings = {name: config[name] for name in SETTINGS}
+    settings = settings_of(config)
     remarks = Remarks()
     images = [
         _readable(row, load_image, file, **settings, notice=remarks.of(f"row {row}")) for row, file in enumerate(files)
