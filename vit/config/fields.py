@@ -26,7 +26,7 @@ def _count_or_auto(value: object) -> int | str:
 CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
 
 
-def _range_or_auto(value: object) -> list[float] | str:
+def _range_or_auto(value: object) -> list[int | float] | str:
     if value == "auto":
         return "auto"
     if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]:
@@ -38,7 +38,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-RangeOrAuto = Annotated[list[float] | str, PlainValidator(_range_or_auto)]
+RangeOrAuto = Annotated[list[int | float] | str, PlainValidator(_range_or_auto)]
 
 
 class Section(BaseModel):

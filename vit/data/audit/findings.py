@@ -83,7 +83,7 @@ def _refuse_nothing(seen: Scan, duplicates: Duplicates, vanished: Counter[str]) 
         one, *_ = duplicates.contradictory
         other = next(index for index in duplicates.contradictory if seen.rows[index].label != seen.rows[one].label)
         why = (
-            f"{vanished.total()} are one colour because what is transparent lies on {seen.drawn.background}; "
+            f"{vanished.total()} are of one colour because what is transparent lies on {seen.drawn.background}; "
             f"set pack.background={vanished.most_common(1)[0][0]}"
             if vanished
             else "look at the files, and at their labels"
