@@ -66,9 +66,11 @@ def test_two_classes_of_12_bit_images_are_no_near_duplicates_of_each_other(tmp_p
     assert max(look(tmp_path / row.path).thumbnail.max() for row in findings.rows) < 16
 
 
-def test_the_range_of_12_bit_images_is_shown_recorded_and_packed(work):
+def test_the_range_of_12_bit_images_is_shown_recorded_and_packed(work, capsys):
     twelve_bits(work / "data/raw")
     values = run(work)["values"]
+    line = "images of more than 8 bits: values from 0 to 4095 become 0 to 255 (12 bits hold 99.9% of the values)\n"
+    assert line in capsys.readouterr().out
     assert values["kinds"] == {"16 bits": 24} and values["range"] == [0, 4095] and values["clipped"] == 0
     assert values["rule"] == "12 bits hold 99.9% of the values" and values["found"][1] > 4000
     preprocessing = read_json(work / "data/packed/preprocessing.json")
