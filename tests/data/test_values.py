@@ -80,6 +80,14 @@ def test_portable_maps_give_parts_of_what_their_head_allows():
     assert np.abs(read(ppm16(grey >> 4, 4095))[1] - (grey >> 4) * (65535 / 4095)).max() <= 0.51
 
 
+def test_a_portable_map_of_floating_point_numbers_is_read():
+    stored, file = random("float32", 5, 7), BytesIO()
+    Image.fromarray(stored).save(file, "PPM")
+    assert file.getvalue().startswith(b"Pf")
+    kind, pixels, _ = read(file.getvalue())
+    assert np.array_equal(pixels, stored) and kind == "floating point"
+
+
 def test_pixels_without_a_value_are_nan():
     stored = np.array([[1, -9999, 3], [4, 5, -9999]], dtype=np.int16)
     _, pixels, _ = read(tiff(stored, nodata="-9999"))
