@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps docs test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
 ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
-$(shell rm -f .venv/run.stamp .venv/test.stamp .venv/bench.stamp)
+$(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
@@ -27,8 +27,12 @@ push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC
 pull: .venv/run.stamp  ## Bring them back from there
 	dvc pull --run-cache
 
-deps: .venv/run.stamp  ## Write what follows from the code: dependencies in dvc.yaml, docs/parameters.md
+deps: .venv/run.stamp  ## Write what follows from the code: dependencies in dvc.yaml, docs/reference/parameters.md
 	python -m vit.pipeline
+
+docs: .venv/docs.stamp  ## Build the documentation site; open docs/_build/index.html
+	python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo 'Open docs/_build/index.html'
 
 test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the tests
 	ruff check .
@@ -75,7 +79,11 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.txt
+.venv/docs.stamp: .venv/run.stamp requirements-docs.txt
+	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
+	@touch $@
+
+.venv/test.stamp: .venv/docs.stamp requirements-test.txt
 	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
 	@touch $@
 

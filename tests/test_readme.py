@@ -53,6 +53,18 @@ def test_make_alone_lists_every_target():
     listed = subprocess.run(["make"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
-    others = {"help", "repro", "push", "pull", "deps", "test", "test-slow", "test-pythons", "clean", "distclean"}
+    others = {
+        "help",
+        "repro",
+        "push",
+        "pull",
+        "deps",
+        "docs",
+        "test",
+        "test-slow",
+        "test-pythons",
+        "clean",
+        "distclean",
+    }
     assert set(targets) == others | benchmarks
     assert all(target in listed for target in targets)

@@ -34,7 +34,7 @@ class Section(BaseModel):
 def parameter(default: object, meaning: str, unit: str = "") -> Any:
     """A key of a section: the value of the documented base, what it means, and in what it is counted.
 
-    This is the only place where that stands. params.yaml's comments, docs/parameters.md and errors are made from it.
+    This is the only place where that stands. params.yaml's comments, the reference page and errors are made from it.
     Range and choices come from the annotation. A key that is added later has the default under which a model of an
     earlier release behaves as it did.
     """
