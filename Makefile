@@ -31,6 +31,7 @@ deps: .venv/run.stamp  ## Write what follows from the code: dependencies in dvc.
 	python -m vit.pipeline
 
 docs: .venv/docs.stamp  ## Build the documentation site; open docs/_build/index.html
+	rm -rf docs/_build
 	python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo 'Open docs/_build/index.html'
 

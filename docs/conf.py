@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "extensions.generated",
     "extensions.mathml",
+    "extensions.sources",
 ]
 exclude_patterns = ["_build", "extensions"]
 

@@ -1,4 +1,4 @@
-"""What `make deps` writes from the code: dependencies in dvc.yaml from imports, the parameters' page from the schema."""
+"""What `make deps` writes from the code: dependencies in dvc.yaml from imports, the page of parameters."""
 
 import re
 from pathlib import Path

@@ -23,9 +23,7 @@ def _sections(command: click.Command, context: click.Context, level: int) -> Ite
     if command.epilog:
         yield from map(_block, command.epilog.split("\b\n")[1:])
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
+        for name, inner in sorted(command.commands.items()):
             yield from _sections(
                 inner, click.Context(inner, parent=context, info_name=name), level + 1 if level > 2 else 3
             )

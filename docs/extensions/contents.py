@@ -1,4 +1,4 @@
-"""The tables of contents: of the site, whose pages are those that index.md links to and then all others, and of a folder."""
+"""Tables of contents: of the site, in the order in which index.md links to the pages, and of a folder."""
 
 import re
 from pathlib import Path

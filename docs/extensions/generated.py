@@ -13,9 +13,13 @@ from sphinx.errors import ExtensionError
 from extensions.commands import commands
 from extensions.contents import contents
 from extensions.modules import import_all, modules
+from extensions.outputs import figures, files
+from extensions.sources import page
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.M)
-GENERATORS: dict[str, Callable[..., str]] = {"commands": commands, "contents": contents, "modules": modules}
+GENERATORS: dict[str, Callable[..., str]] = {
+    one.__name__: one for one in (commands, contents, figures, files, modules, page)
+}
 
 
 def replace_marks(app: Sphinx, page: str, source: list[str]) -> None:

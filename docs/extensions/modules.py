@@ -30,4 +30,5 @@ def _names(root: Path, pattern: str) -> list[str]:
 
 
 def _section(name: str) -> str:
-    return f"## {name.removeprefix('vit.')}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+    path = f"{name.replace('.', '/')}.py"
+    return f"## {name.removeprefix('vit.')}\n\n`{path}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
