@@ -32,6 +32,7 @@ default_role = "code"
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+toc_object_entries = False  # hundreds of them, copied into the sidebar of every page
 # No inventory of another project is fetched, so only names of our own can be checked.
 nitpicky = True
 # Nor can what autodoc leaves out: what begins with an underscore, and type variables.

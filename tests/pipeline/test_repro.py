@@ -6,7 +6,7 @@ import platform
 
 from ruamel.yaml import YAML
 
-from tests.conftest import INSTALLED, from_readme, timed_again
+from tests.conftest import INSTALLED, documented, timed_again
 from tests.store import look
 from vit.tracking.environment import environment
 
@@ -29,14 +29,14 @@ def test_the_default_model_reaches_97_5_percent_beside_an_svc_on_the_same_split(
 
 
 def test_a_second_make_repro_trains_nothing_and_says_so_within_8_seconds(first_repro):
-    again = timed_again(first_repro[0], f"{from_readme('make repro')} {INSTALLED}", limit=8)
+    again = timed_again(first_repro[0], f"{documented('make repro')} {INSTALLED}", limit=8)
     assert "everything is published already" in again.output
     assert "Running stage 'train'" not in again.output
     assert again.seconds < 8
 
 
 def test_a_second_dvc_repro_runs_only_the_check_of_what_is_published_within_6_seconds(project):
-    again = timed_again(project, from_readme("dvc repro"), limit=6)
+    again = timed_again(project, documented("dvc repro"), limit=6)
     assert again.output.count("Running stage") == 1 and "Running stage 'register'" in again.output
     assert again.seconds < 6
 
@@ -87,7 +87,7 @@ def test_the_run_shows_the_training_live_with_parameters_curves_and_measured_tim
 
 
 def test_comparing_the_champion_with_itself_shows_no_difference(project):
-    shown = project.run(from_readme("vit compare")).stdout
+    shown = project.run(documented("vit compare")).stdout
     assert "on the same 359 test images" in shown and "no difference is shown" in shown and "p = 1" in shown
 
 
@@ -98,7 +98,7 @@ def test_the_fitted_temperature_is_in_the_model_and_calibrates_it(project):
 
 
 def test_dvc_plots_show_draws_curves_and_confusion_matrix(project):
-    project.run(from_readme("dvc plots show"))
+    project.run(documented("dvc plots show"))
     page = project.read("dvc_plots/index.html")
     for part in (
         "loss",
@@ -113,6 +113,6 @@ def test_dvc_plots_show_draws_curves_and_confusion_matrix(project):
 
 
 def test_dvc_metrics_show_names_the_interval_and_the_baselines(project):
-    shown = project.run(from_readme("dvc metrics show")).stdout
+    shown = project.run(documented("dvc metrics show")).stdout
     for name in ("test_accuracy", "test_accuracy_low", "majority_accuracy", "svc_accuracy"):
         assert name in shown
