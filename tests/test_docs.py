@@ -50,7 +50,8 @@ def test_every_page_of_docs_and_every_module_is_on_the_site(site, pages):
     text = "".join(html for path, html in pages.items() if path.parent.name == "api")
     for path in (REPO / "vit").rglob("*.py"):
         named = ".".join(path.relative_to(REPO).with_suffix("").parts)
-        is_library = path.stem != "__init__" and "vit.cli" not in path.read_text(encoding="utf-8")
+        # The command has a page of its own; old names only run it.
+        is_library = path.stem != "__init__" and "vit.cli" not in f"{named} {path.read_text(encoding='utf-8')}"
         assert (f'id="module-{named}"' in text) is is_library, named
 
 
@@ -104,7 +105,7 @@ def test_every_command_has_its_options_and_its_example_on_the_page(site):
         shown = re.sub("<[^>]+>", "", sections[path])
         for param in command.params:
             assert all(name in shown for name in param.opts if param.param_type_name == "option"), (path, param)
-        assert "Example:" in shown and f"{path} " in shown.partition("Example:")[2]
+        assert "Example:" in shown and path in shown.partition("Example:")[2]
 
 
 @pytest.mark.parametrize("file", [SPLIT_METRICS, TRAIN_METRICS, TEST_METRICS])
