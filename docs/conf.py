@@ -11,7 +11,6 @@ from vit.release import VERSION  # noqa: E402
 project = "Vision Transformer pipeline"
 author = "The authors of the pipeline"
 release = version = VERSION
-copyright = "MIT License"
 
 extensions = [
     "myst_parser",
@@ -29,7 +28,9 @@ suppress_warnings = ["myst.header"]  # a page may begin below a generated headin
 
 # Docstrings use `one backtick` for code, as Markdown does.
 default_role = "code"
+add_module_names = False
 autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_inherit_docstrings = False
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 toc_object_entries = False  # hundreds of them, copied into the sidebar of every page
@@ -44,5 +45,6 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = f"{project} {version}"
+html_show_copyright = False
 html_show_sourcelink = False
 html_copy_source = False

@@ -19,7 +19,7 @@ def modules(docs: Path, room: str = "") -> str:
     """A section per module of a room of `vit`, below what the layout page says of it; else per module of no room."""
     names = _names(docs.parent, f"{room}/**/*.py" if room else "*.py")
     rooms = dict(ROOM.findall((docs / "contributing/layout.md").read_text(encoding="utf-8")))
-    lead = f"{rooms[room]}.".capitalize() if room else "What the rooms share."
+    lead = f"Here: {rooms[room]}." if room else "What the rooms share."
     return f"{lead}\n\n" + "\n".join(map(_section, names))
 
 

@@ -39,7 +39,7 @@ def figures(docs: Path) -> str:
     headline = {f"test_{metric.name}": f"{metric.meaning}; {KINDS[metric.kind]}" for metric in METRICS}
     sections = []
     for file in (TEST_METRICS, SPLIT_METRICS, TRAIN_METRICS):
-        sections.append(f"## {file}\n\n{FILES[file].capitalize()}.")
+        sections.append(f"## {file}\n\n{_sentence(FILES[file])}")
         if file == TEST_METRICS:
             sections.append("Each of these has its confidence interval beside it, as `NAME_low` and `NAME_high`:")
             sections += [_entries(headline), "And without an interval:"]
@@ -48,7 +48,11 @@ def figures(docs: Path) -> str:
 
 
 def _entries(meanings: Mapping[str, str]) -> str:
-    return "\n\n".join(f"`{name}`\n: {text[0].upper()}{text[1:]}." for name, text in meanings.items())
+    return "\n\n".join(f"`{name}`\n: {_sentence(text)}" for name, text in meanings.items())
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _codes(names: list[str]) -> str:

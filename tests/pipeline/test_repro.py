@@ -3,11 +3,16 @@
 import importlib.metadata
 import json
 import platform
+from fnmatch import fnmatch
+from itertools import chain
+from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from tests.conftest import INSTALLED, documented, timed_again
 from tests.store import look
+from vit.config.files import TABLES, WEIGHTS_BROUGHT
+from vit.config.outputs import FILES
 from vit.tracking.environment import environment
 
 
@@ -116,3 +121,18 @@ def test_dvc_metrics_show_names_the_interval_and_the_baselines(project):
     shown = project.run(documented("dvc metrics show")).stdout
     for name in ("test_accuracy", "test_accuracy_low", "majority_accuracy", "svc_accuracy"):
         assert name in shown
+
+
+def test_the_reference_describes_every_file_that_the_stages_write_and_no_other(first_repro):
+    folder = first_repro[0].folder
+    stages = YAML(typ="safe", pure=True).load(folder / "dvc.yaml")["stages"].values()
+    outs = [folder / out for stage in stages for out in (*stage.get("outs", []), *chain(*stage.get("metrics", [])))]
+    files = [file for out in outs for file in ([out] if out.is_file() else out.rglob("*")) if file.is_file()]
+    patterns = {file: first_pattern(file.relative_to(folder)) for file in files}
+    assert len(files) > 1797 and [file for file, pattern in patterns.items() if pattern is None] == []
+    # Not with this data: tables of the source, weights to start from.
+    assert FILES.keys() - patterns.values() == {TABLES / "*", WEIGHTS_BROUGHT / "*/*"}
+
+
+def first_pattern(file: Path) -> Path | None:
+    return next((pattern for pattern in FILES if fnmatch(file.as_posix(), pattern.as_posix())), None)
