@@ -63,7 +63,7 @@ def test_a_command_line_without_one_meaning_is_wrong_usage(project, arguments):
 
 @pytest.mark.parametrize("name", ["shape", "../presets/digits", "", "."])
 def test_an_unknown_preset_writes_nothing(project, name):
-    assert f"no preset '{name}'; there are cifar10, digits, shapes" in run(name, status=1).stderr
+    assert f"no preset '{name}'; available: cifar10, digits, shapes" in run(name, status=1).stderr
     assert not (project / "params.yaml").exists()
 
 
@@ -71,4 +71,4 @@ def test_an_unknown_preset_writes_nothing(project, name):
 def test_outside_of_the_project_it_says_where_to_go(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert "go to the root of the project" in run(*arguments, status=1).stderr
+    assert "change to the root of the project" in run(*arguments, status=1).stderr

@@ -49,7 +49,7 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
 @pytest.mark.parametrize(
     ("stage", "was", "becomes", "message"),
     [
-        ("download", "epochs:", "epoch:", "unknown key 'train.epoch', nearest is 'train.epochs'"),
+        ("download", "epochs:", "epoch:", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         (
             "split",
             "group_regex: null",
