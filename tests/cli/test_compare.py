@@ -54,11 +54,11 @@ def test_text_and_json_say_the_same_and_the_p_of_groups_is_warned_of(client, pri
     }
     assert printed("compare", "plain", "wide").splitlines()[2:] == [
         "accuracy on the same 4 test images: A 0.5000, B 0.7500",
-        "right: both 2, only A 0, only B 1, neither 1",
+        "correct: both 2, only A 0, only B 1, neither 1",
         f"B minus A: +0.2500, 95% interval {low:+.4f} to {high:+.4f} (paired bootstrap of 2 groups): "
-        "no difference is shown",
+        "no significant difference",
         "McNemar's exact test: p = 1",
-        "images of a group are alike, which McNemar's test does not know: believe the interval",
+        "McNemar's test ignores that images of a group are similar; rely on the interval",
     ]
 
 

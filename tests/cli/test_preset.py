@@ -24,7 +24,7 @@ def run(*arguments: str, status: int = 0):
 
 
 def test_a_preset_is_written_whole_and_over_another_one_that_nobody_edited(project):
-    assert "params.yaml is preset shapes now" in run("shapes").stdout
+    assert "params.yaml now holds preset shapes" in run("shapes").stdout
     assert (project / "params.yaml").read_text() == whole_preset("shapes")
     run("tom_and_jerry")
     assert (project / "params.yaml").read_text() == whole_preset("tom_and_jerry")
@@ -34,7 +34,7 @@ def test_an_edited_file_is_kept_unless_forced(project):
     edited = whole_preset("shapes").replace("lr: 0.002", "lr: 0.003")
     (project / "params.yaml").write_text(edited)
     refused = run("digits", status=1)
-    assert "params.yaml was edited; keep a copy of it" in refused.stderr and "--force" in refused.stderr
+    assert "params.yaml was edited; save a copy" in refused.stderr and "--force" in refused.stderr
     assert (project / "params.yaml").read_text() == edited
     run("digits", "--force")
     assert (project / "params.yaml").read_text() == whole_preset("digits")

@@ -49,7 +49,7 @@ def test_what_was_rolled_back_returns_by_hand_with_its_reason_and_may_be_rolled_
     said = "was rolled back and returns only by hand: vit registry promote 3 --reason TEXT"
     assert publish(three[2], "vit").verdict == said and champion(client) == "2"
     assert registry("promote", "3", "--reason", "the camera was at fault") == (
-        "version 3 of 'vit' is champion; before it was version 2\n"
+        "version 3 of 'vit' is now champion; it replaces version 2\n"
     )
     version = client.get_model_version("vit", "3")
     assert version.tags["promoted_by_hand"] == "the camera was at fault" and "rolled_back" not in version.tags
