@@ -64,10 +64,10 @@ def test_text_and_json_say_the_same_and_the_p_of_groups_is_warned_of(client, pri
 
 def test_what_is_not_there_or_not_one_is_refused(client, refused):
     first = add_run(client, "plain", table("1100"))
-    said = "no finished run has the id or name 'wide'; the newest are 'plain'"
+    said = "no finished run has the id or name 'wide'; the latest runs are 'plain'"
     assert said in refused("compare", "plain", "wide")
     empty = add_run(client, "empty", None)
     assert "run 'empty' has no evaluation/predictions.csv" in refused("compare", "plain", empty)
     second = add_run(client, "plain", table("1100"))
     said = refused("compare", "plain", first)
-    assert "2 runs are called 'plain'; take one by its id: " in said and first in said and second in said
+    assert "2 runs are called 'plain'; give the id of one: " in said and first in said and second in said

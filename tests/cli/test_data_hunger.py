@@ -85,7 +85,7 @@ def test_what_each_model_has_its_own_of_must_be_named_and_be_one(client, tmp_pat
     assert "cnn" not in printed("data-hunger")
     differing = ("data-hunger", "--may-differ", "train.epochs")
     assert "cnn is ahead of vit at every size" in printed(*differing).splitlines()
-    assert "--may-differ epochs: no parameter of a training" in refused("data-hunger", "--may-differ", "epochs")
+    assert "--may-differ epochs: not a training parameter" in refused("data-hunger", "--may-differ", "epochs")
     add_run(client, tmp_path, 50, model__name="cnn", split__subset_per_class=50, train__epochs=6)
-    said = "differ in nothing that is drawn but in train.epochs (6 and 5); delete one"
+    said = "differ only in train.epochs (6 and 5); delete one"
     assert said in refused(*differing)
