@@ -161,9 +161,9 @@ def test_a_fault_that_no_person_caused_keeps_its_trace_and_is_in_the_log(predict
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([""], "an empty text names no image"),
+        ([""], "an empty argument is not a file name"),
         (["empty"], "empty: no images in this folder (.bmp, "),
-        (["nothing/*.png"], "nothing/*.png: matches no file"),
+        (["nothing/*.png"], "nothing/*.png: no file matches"),
         (["a.png", "--explain", "out.jpg"], "--explain out.jpg: the file must end in .png; for example out.png"),
         (["a.png", "--explain", "a.png"], "--explain a.png: is one of the images and would be overwritten"),
         (["many", "--explain", "out.png"], f"--explain draws at most {SHEET_IMAGES} images, not {SHEET_IMAGES + 1}"),

@@ -58,7 +58,7 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
         ),
         ("pack", "image_size: [8, 8]", "image_size: [9, 8]", "[9, 8] is not a multiple of model.patch_size 2"),
         ("train", "num_heads: 4", "num_heads: 5", "num_heads 5 must divide embed_dim"),
-        ("train", "device: auto", "device: cuda:7", "device 'cuda:7' is not on this machine"),
+        ("train", "device: auto", "device: cuda:7", "device 'cuda:7' is not available on this machine"),
         ("evaluate", "batch_size: 256", "batch_size: many", "evaluate.batch_size is 'many'"),
         ("register", "name: vit                    # the", "name: a/b  # the", "register.name is 'a/b'"),
     ],
