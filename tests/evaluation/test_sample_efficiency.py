@@ -95,7 +95,7 @@ def test_one_size_is_no_curve():
         UserError, match=r"2 finished run\(s\) match .* fewer than two values .*dvc exp run --queue -S spl"
     ):
         comparable([result("vit", 25, 30), result("cnn", 25, 30)])
-    with pytest.raises(UserError, match="fewer than two values of split.subset_per_class"):
+    with pytest.raises(UserError, match=r"fewer than two values of split\.subset_per_class"):
         comparable([result("vit", 300, 30), result("vit", 500, 30)])
 
 

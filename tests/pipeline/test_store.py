@@ -77,7 +77,9 @@ def test_a_mistake_in_params_ends_every_stage_in_one_line_and_costs_nothing(proj
 def test_register_says_that_the_store_is_away(project):
     uri = f"http://127.0.0.1:{free_port()}"
     failed = project.run("python -m stages.register", succeeds=False, MLFLOW_TRACKING_URI=uri)
-    assert failed.stderr.startswith(f"error: the MLflow store {uri} does not answer") and failed.stderr.count("\n") == 1
+    assert (
+        failed.stderr.startswith(f"error: the MLflow store {uri} does not respond") and failed.stderr.count("\n") == 1
+    )
 
 
 def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
