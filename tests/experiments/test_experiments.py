@@ -36,7 +36,7 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
     uri = f"http://127.0.0.1:{free_port()}"
     failed = swept.run(f"{PARAMS_OF_OTHER_IMAGES} && dvc repro", succeeds=False, MLFLOW_TRACKING_URI=uri)
     assert stages_run(failed.stdout) == ["download", "split", "pack", "weights", "train", "evaluate", "register"]
-    assert f"error: the MLflow store {uri} does not answer" in failed.stderr and "Traceback" not in failed.stderr
+    assert f"error: the MLflow store {uri} does not respond" in failed.stderr and "Traceback" not in failed.stderr
     assert json.loads(swept.read("metrics/test.json"))["majority_accuracy"] == 0.25
 
     assert stages_run(swept.run("dvc repro").stdout) == ["register"]
