@@ -1,8 +1,6 @@
 """The program `vit`: each command is in the file of its name beside this one."""
 
-import sys
 from importlib import import_module
-from io import TextIOWrapper
 
 import click
 
@@ -45,6 +43,4 @@ for command in COMMANDS:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command that `arguments`, else the command line, names; always ends by SystemExit."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no UTF-8
     vit.main(arguments, prog_name="vit")
