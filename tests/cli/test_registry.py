@@ -33,7 +33,7 @@ def test_rollback_goes_back_champion_by_champion_marks_what_it_left_and_ends_at_
     assert registry("rollback", "--reason", "wrong on\n night frames").startswith(
         "version 1 of 'vit' is champion again"
     )
-    assert "'vit' has no earlier champion to return to" in refused("registry", "rollback")
+    assert "'vit' has no previous champion to return to" in refused("registry", "rollback")
     assert champion(client) == "1"
     marks = {str(one.version): one.tags.get("rolled_back", "") for one in client.search_model_versions("name = 'vit'")}
     assert (
@@ -49,7 +49,7 @@ def test_what_was_rolled_back_returns_by_hand_with_its_reason_and_may_be_rolled_
     said = "was rolled back and returns only by hand: vit registry promote 3 --reason TEXT"
     assert publish(three[2], "vit").verdict == said and champion(client) == "2"
     assert registry("promote", "3", "--reason", "the camera was at fault") == (
-        "version 3 of 'vit' is champion; before it was version 2\n"
+        "version 3 of 'vit' is now champion; it replaces version 2\n"
     )
     version = client.get_model_version("vit", "3")
     assert version.tags["promoted_by_hand"] == "the camera was at fault" and "rolled_back" not in version.tags
@@ -86,7 +86,7 @@ def test_rollback_knows_a_champion_that_was_set_by_other_means_and_passes_over_d
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["promote", "3", "--reason", "again"], "version 3 of 'vit' is champion already"),
+        (["promote", "3", "--reason", "again"], "version 3 of 'vit' is already champion"),
         (["promote", "1", "--reason", " "], "--reason is empty"),
         (["promote", "best", "--reason", "x"], "'best' is neither a number nor an alias of 'vit' (challenger, champ"),
         (["promote", "9", "--reason", "x"], "version=9) not found; `vit registry list` shows"),

@@ -132,7 +132,7 @@ def test_a_test_part_without_a_mistake_is_not_certain_to_stay_without():
 def test_one_group_is_judged_image_by_image_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "vit"):
         scores = headline(predicted(LABELS, sure(PREDICTIONS), ["night"] * 8), settings())
-    assert "of one group" in caplog.text
+    assert "in one group; intervals treat images as independent" in caplog.text
     assert scores == headline(EIGHT, settings())
 
 

@@ -32,7 +32,8 @@ def test_a_training_starts_from_a_file_and_the_next_from_the_version_that_it_gav
     done = project.run(documented("dvc exp run -S train.init_from=weights/"))
     assert (
         "started from weights/vit_tiny.safetensors: three channels summed into one in patch_embed.proj.weight; "
-        "positions resampled from 8x8 to 4x4 patches; head new for 4 classes, as those of the weights are unknown\n"
+        "position embeddings resampled from 8x8 to 4x4 patches; "
+        "new head for 4 classes, because the classes of the weights are unknown\n"
     ) in done.stdout
     held = look(project)
     assert held.runs[0].data.tags["init_sha256"] == held.versions[0].tags["init_sha256"] == sha256_of(file)
@@ -41,7 +42,7 @@ def test_a_training_starts_from_a_file_and_the_next_from_the_version_that_it_gav
     write_preset(project.folder / "params.yaml", "shapes", FEW)
     done = project.run(documented("dvc exp run -S train.init_from=models:/"))
     assert stages_run(done.stdout) == ["weights", "train", "evaluate", "register"]
-    assert "started from models:/vit/1: head kept, as it has these classes in this order\n" in done.stdout
+    assert "started from models:/vit/1: head kept, because its classes are the same\n" in done.stdout
     assert read_json(project.folder / "data/weights.json")["init"]["source"] == "models:/vit/1"
     second = safetensors.torch.load_file(project.folder / "model/model.safetensors")
     same = {name for name in first if torch.equal(first[name], second[name])}

@@ -81,8 +81,8 @@ def test_verify_rebuilds_the_state_evaluates_the_published_weights_and_touches_n
     before = what_is_the_users(later)
     said = later.run(of_version_1(documented("vit registry verify"))).stdout.splitlines()
     assert [line.split()[0] for line in said] == ["model", "commit", "code", "data", "predictions", "verified:"]
-    assert "the DVC cache" in said[3] and "all 80 labels equal" in said[4]
-    assert said[-1] == "verified: the state that made version 1 of 'vit' gives its published predictions"
+    assert "the DVC cache" in said[3] and "all 80 labels are equal" in said[4]
+    assert said[-1] == "verified: the rebuilt state of version 1 of 'vit' gives its published predictions"
     assert what_is_the_users(later) == before
 
 
@@ -117,7 +117,7 @@ def test_an_interrupted_verify_leaves_no_worktree_and_no_process(later):
     verify.send_signal(signal.SIGINT)
     _, errors = verify.communicate(timeout=30)
     assert verify.returncode == 130
-    assert errors == "stopped: nothing was verified, the temporary worktree is removed\n"
+    assert errors == "interrupted: nothing was verified; the temporary worktree was removed\n"
     assert what_is_the_users(later) == before
     assert str(later.folder / ".dvc/tmp/.verify") not in later.run("ps -eo args").stdout
 
@@ -133,7 +133,7 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
         as_json = later.run(f"vit registry verify {MODEL} --json", succeeds=False)
     finally:
         weights.write_bytes(kept)
-    reason = "version 1 of 'vit' is not verified: its weights in MLflow are not those that were published"
+    reason = "version 1 of 'vit' is not verified: its weights in MLflow are not the published ones"
     assert failed.stderr == as_json.stderr == f"error: {reason}\n"
     assert json.loads(as_json.stdout) == {
         "model": MODEL,
@@ -148,7 +148,7 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
 
 @pytest.mark.parametrize(
     ("uri", "message"),
-    [("models:/vit@nobody", "no model 'models:/vit@nobody' in the registry"), ("model", "'model' is no registered")],
+    [("models:/vit@nobody", "no model 'models:/vit@nobody' in the registry"), ("model", "'model' is not a registered")],
 )
 def test_a_model_that_is_not_there_ends_in_one_line(later, uri, message):
     failed = later.run(f"vit registry trace {uri}", succeeds=False)
@@ -176,7 +176,7 @@ def test_training_again_in_the_rebuilt_state_gives_the_same_bytes(later):
     before = what_is_the_users(later)
     said = later.run(f"{of_version_1(documented('vit registry verify'))} --retrain").stdout
     assert "equal byte for byte" in said
-    assert said.endswith("gives its published predictions, and training there gives its weights\n")
+    assert said.endswith("gives its published predictions, and retraining there gives its weights\n")
     assert what_is_the_users(later) == before
 
 

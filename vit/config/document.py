@@ -16,13 +16,13 @@ from vit.config.schema import Params
 
 REFERENCE = Path("docs/reference/parameters.md")
 COMMENT_COLUMN, WIDTH = 31, 120
-PLAIN = re.compile(r"[A-Za-z_./][\w./:@ +-]*")  # what YAML takes for text without quotes,
-NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # but for these
+PLAIN = re.compile(r"[A-Za-z_./][\w./:@ +-]*")  # what YAML reads as text without quotes,
+NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # except these
 BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
 def params_yaml(values: Mapping[str, Any], header: str = "") -> str:
-    """The text of a whole parameter file: `values` by section and key, each with what the schema says of it.
+    """The text of a whole parameter file: `values` by section and key, each with its comment from the schema.
 
     `header` becomes the comment at the top, its line breaks kept.
     """
@@ -65,18 +65,18 @@ def comment(field: FieldInfo) -> str:
 
 
 def unit(field: FieldInfo) -> str:
-    """`[pixels]`, say; empty for a parameter that is no quantity."""
+    """The unit, such as `[pixels]`; empty for a parameter without one."""
     extra = field.json_schema_extra
     return f"[{extra['unit']}]" if isinstance(extra, dict) and "unit" in extra else ""
 
 
 def choices(kind: Any) -> list[str | int]:
-    """The values of a Literal; none for what is no choice."""
+    """The values of a Literal; empty for any other type."""
     return list(get_args(kind)) if get_origin(kind) is Literal else []
 
 
 def scalar(value: object) -> str:
-    """A value as YAML 1.2 in one line, numbers as a person writes them."""
+    """A value as one line of YAML 1.2, with numbers as a person writes them."""
     if isinstance(value, str):
         is_plain = PLAIN.fullmatch(value) and value.lower() not in NOT_TEXT and ": " not in value
         return value if is_plain else json.dumps(value, ensure_ascii=False)
@@ -102,14 +102,14 @@ def reference() -> str:
     lines = [
         "# Parameters",
         "",
-        "Every key of `params.yaml`, written by `make deps` from the schema in `vit/config`. The default is the",
-        "value that a preset starts from; `params.yaml` itself always holds every key. Change one with",
+        "Every key of `params.yaml`. `make deps` generates this page from the schema in `vit/config`. A preset changes",
+        "some of the defaults; `params.yaml` always holds every key. Change one with",
         "`dvc exp run -S section.key=value`.",
     ]
     for name, field in Params.model_fields.items():
         section = section_of(field)
         assert section is not None
-        lines += ["", f"## {field.alias or name}", "", "| key | default | takes | meaning |", "|---|---|---|---|"]
+        lines += ["", f"## {field.alias or name}", "", "| key | default | type | meaning |", "|---|---|---|---|"]
         lines += _rows(section, f"{field.alias or name}.")
     return "\n".join(lines) + "\n"
 
@@ -126,7 +126,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[str]:
 
 
 def takes(field: FieldInfo) -> str:
-    """Type, range and choices of a parameter as a person reads them, e.g. `number, >= 0, < 1`."""
+    """Type, range and choices of a parameter in words, e.g. `number, >= 0, < 1`."""
     return _taken(field.annotation, field.metadata)
 
 
