@@ -34,6 +34,8 @@ NEEDS = {
 
 
 class Params(Section):
+    """The whole of params.yaml: a section for each stage, and the checks across sections."""
+
     data: DataParams = DataParams()
     split: SplitParams = SplitParams()
     pack: PackParams = PackParams()
