@@ -5,7 +5,7 @@ PYTHON ?= python3
 FRAMES ?= data/raw
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
+# The scripts of a virtual environment that was moved with the repo point to the old path, so it is reinstalled.
 ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
 $(shell rm -f .venv/run.stamp .venv/test.stamp .venv/bench.stamp)
 endif
