@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps docs test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # The scripts of a virtual environment that was moved with the repo point to the old path, so it is reinstalled.
 ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
-$(shell rm -f .venv/run.stamp .venv/test.stamp .venv/bench.stamp)
+$(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
@@ -27,8 +27,13 @@ push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC
 pull: .venv/run.stamp  ## Fetch them from there
 	dvc pull --run-cache
 
-deps: .venv/run.stamp  ## Regenerate dependencies in dvc.yaml and docs/parameters.md from the code
+deps: .venv/run.stamp  ## Regenerate dependencies in dvc.yaml and docs/reference/parameters.md from the code
 	python -m vit.pipeline
+
+docs: .venv/docs.stamp  ## Build the documentation site; open docs/_build/index.html
+	rm -rf docs/_build
+	python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo 'Open docs/_build/index.html'
 
 test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the tests
 	ruff check .
@@ -75,7 +80,11 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.txt
+.venv/docs.stamp: .venv/run.stamp requirements-docs.txt
+	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
+	@touch $@
+
+.venv/test.stamp: .venv/docs.stamp requirements-test.txt
 	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
 	@touch $@
 

@@ -1,9 +1,9 @@
-"""`make deps`: writes the dependencies in dvc.yaml from imports, and docs/parameters.md from the schema."""
+"""`make deps`: writes the dependencies in dvc.yaml from imports, and docs/reference/parameters.md from the schema."""
 
 import re
 from pathlib import Path
 
-from vit.config.document import reference
+from vit.config.document import REFERENCE, reference
 from vit.config.files import DVC_YAML
 from vit.data.sources.fetch import SOURCES
 from vit.files import write_text
@@ -36,4 +36,4 @@ def with_code_dependencies(pipeline: str, root: Path = Path()) -> str:
 
 if __name__ == "__main__":
     write_text(DVC_YAML, with_code_dependencies(DVC_YAML.read_text(encoding="utf-8")))
-    write_text(Path("docs/parameters.md"), reference())
+    write_text(REFERENCE, reference())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from tests.conftest import from_readme
+from tests.conftest import documented
 from tests.registry.conftest import all_that_is_kept, champion, set_champion_by_other_means
 from vit.registry.champions import BY_HAND, FOUND, GATE, ROLLBACK, Step, history, line
 from vit.registry.overview import wilson
@@ -28,7 +28,7 @@ def registry(printed):
 def test_rollback_goes_back_champion_by_champion_marks_what_it_left_and_ends_at_the_first(
     three, registry, refused, client
 ):
-    command = from_readme("vit registry rollback").split()[2:]
+    command = documented("vit registry rollback").split()[2:]
     assert registry(*command) == "version 2 of 'vit' is champion again; version 3 was rolled back\n"
     assert registry("rollback", "--reason", "wrong on\n night frames").startswith(
         "version 1 of 'vit' is champion again"
@@ -64,7 +64,7 @@ def test_a_refused_version_is_promoted_by_hand_and_a_rollback_returns_to_the_one
 ):
     for number, right in ((1, 60), (2, 40)):
         publish(publisher.content(number, right), "vit")
-    command, version = from_readme("vit registry promote").split("--reason")
+    command, version = documented("vit registry promote").split("--reason")
     registry(*command.split()[2:3], "challenger", "--reason", version.strip(" '"))
     assert champion(client) == "2"
     registry("rollback")
@@ -108,7 +108,7 @@ def test_promote_without_a_reason_is_wrong_usage(vit):
 def test_list_shows_aliases_accuracies_with_intervals_and_verdicts(three, registry, publisher):
     publish(publisher.content(4, right=91), "vit")
     registry("rollback", "--reason", "night")
-    lines = registry(*from_readme("vit registry list").split()[2:]).splitlines()
+    lines = registry(*documented("vit registry list").split()[2:]).splitlines()
     assert [text.split()[0] for text in lines] == ["version", "4", "3", "2", "1"]
     low, high = wilson(0.91, 100, 0.95)
     assert (
@@ -127,7 +127,7 @@ def test_list_shows_aliases_accuracies_with_intervals_and_verdicts(three, regist
 def test_diff_shows_what_differs_and_nothing_else(publisher, registry):
     publish(publisher.content(1, right=50), "vit")
     publish(publisher.content(2, right=60, depth=3), "vit")
-    shown = registry(*from_readme("vit registry diff").split()[2:]).splitlines()
+    shown = registry(*documented("vit registry diff").split()[2:]).splitlines()
     assert shown[0] == "version 1 -> version 2 of 'vit'"
     assert [text.split() for text in shown[1:]] == [
         ["params"],

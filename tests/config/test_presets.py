@@ -2,7 +2,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.presets import REPO, whole_preset
-from vit.config.document import reference
+from vit.config.document import REFERENCE, reference
 from vit.config.params_file import all_keys, flatten, load_params
 from vit.config.presets import base_values, completed, is_as_written, load_preset, preset_names
 from vit.errors import UserError
@@ -44,7 +44,7 @@ def test_params_yaml_is_the_digits_preset_byte_for_byte():
 
 
 def test_the_reference_page_is_what_the_schema_says():
-    assert (REPO / "docs" / "parameters.md").read_text(encoding="utf-8") == reference()
+    assert (REPO / REFERENCE).read_text(encoding="utf-8") == reference()
     assert all(f"| `{key}` |" in reference() for key in all_keys())
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.conftest import INSTALLED, free_port, from_readme
+from tests.conftest import INSTALLED, documented, free_port
 from tests.store import Held, look, stages_run
 
 
@@ -93,7 +93,7 @@ def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
 
 @pytest.mark.slow
 def test_make_clean_keeps_what_is_in_use(project):
-    project.run(f"{from_readme('make clean')} {INSTALLED}")
+    project.run(f"{documented('make clean')} {INSTALLED}")
     assert not (project.folder / "logs").exists()
     assert project.run("dvc status").stdout.split() == ["register:", "always", "changed"]
     assert stages_run(project.run("dvc repro").stdout) == ["register"]

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import from_readme
+from tests.conftest import documented
 from tests.presets import write_preset
 from tests.trainings.conftest import PARAMS, Trainee
 from vit.data.decoded import load_part
@@ -114,7 +114,7 @@ def test_weights_divided_among_processes_train_as_whole_ones_and_are_gone_on_wit
 @pytest.mark.slow
 def test_the_launcher_of_the_parameters_is_what_dvc_runs(packed):
     write_preset(packed.folder / "params.yaml", "shapes", PARAMS | {"train.epochs": 2, "train.warmup_epochs": 1})
-    done = packed.run(from_readme("dvc exp run -S 'train.launcher"))
+    done = packed.run(documented("dvc exp run -S 'train.launcher"))
     assert f"> {TORCHRUN} -m stages.train" in done.stdout and "2 processes on cpu" in done.stdout
     assert done.stdout.count("multiply-adds") == 1  # the first process alone prints the table of layers
 

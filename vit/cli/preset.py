@@ -60,4 +60,4 @@ def _complete() -> None:
         write_text(PARAMS, text)
     print(f"{PARAMS}: {'added ' + ', '.join(added) if added else 'holds every key'}")
     if added:
-        print("at their defaults (docs/parameters.md); a preset may use other values")
+        print("at their defaults (docs/reference/parameters.md); a preset may use other values")

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from vit.config.fields import Section
 from vit.config.schema import Params
 
+REFERENCE = Path("docs/reference/parameters.md")
 COMMENT_COLUMN, WIDTH = 31, 120
 PLAIN = re.compile(r"[A-Za-z_./][\w./:@ +-]*")  # what YAML reads as text without quotes,
 NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # except these
@@ -96,7 +98,7 @@ def _commented(entry: str, text: str) -> str:
 
 
 def reference() -> str:
-    """docs/parameters.md: every parameter with its default, type, range, choices, unit and meaning."""
+    """The page REFERENCE: every parameter with its default, type, range, choices, unit and meaning."""
     lines = [
         "# Parameters",
         "",

@@ -27,11 +27,13 @@ class Kind(Enum):
 class Metric:
     """A headline metric: `value` computes it (...) from the sums over images (..., k) of each of its `columns`.
 
+    `meaning` is its line in the reference.
     `applies` says, from the number of classes and the settings, whether it is reported.
     """
 
     name: str
     kind: Kind
+    meaning: str
     columns: tuple[Column, ...]
     value: Callable[..., np.ndarray]
     applies: Callable[[int, EvaluateParams], bool] = lambda classes, settings: True
@@ -95,20 +97,57 @@ def _macro_f1(correct: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 METRICS = (
-    Metric("accuracy", Kind.SHARE, (_image_count, _correct_class), _mean),
-    Metric("balanced_accuracy", Kind.SHARE, (_correct_class, _true_class), _balanced_accuracy),
-    Metric("macro_f1", Kind.SHARE, (_correct_class, _true_class, _predicted_class), _macro_f1),
+    Metric("accuracy", Kind.SHARE, "share of images that are predicted right", (_image_count, _correct_class), _mean),
+    Metric(
+        "balanced_accuracy",
+        Kind.SHARE,
+        "mean over the classes of the share of their images that are predicted right",
+        (_correct_class, _true_class),
+        _balanced_accuracy,
+    ),
+    Metric(
+        "macro_f1",
+        Kind.SHARE,
+        "mean over the classes of the harmonic mean of precision and recall",
+        (_correct_class, _true_class, _predicted_class),
+        _macro_f1,
+    ),
     Metric(
         "top_k_accuracy",
         Kind.SHARE,
+        "share of images whose class is among the `evaluate.top_k` most probable; absent unless there are more classes",
         (_image_count, _in_top_k),
         _mean,
         applies=lambda classes, settings: settings.top_k < classes,
     ),
-    Metric("loss", Kind.ERROR, (_image_count, _log_loss), _mean),
-    Metric("brier", Kind.ERROR, (_image_count, _brier), _mean),
-    Metric("ece", Kind.ERROR, (_image_count, _gaps), _calibration_error),
-    Metric("ece_uncalibrated", Kind.ERROR, (_image_count, _uncalibrated_gaps), _calibration_error),
+    Metric(
+        "loss",
+        Kind.ERROR,
+        "log loss: mean of -ln of the probability of the true class",
+        (_image_count, _log_loss),
+        _mean,
+    ),
+    Metric(
+        "brier",
+        Kind.ERROR,
+        "Brier score: mean squared distance of the probabilities from the truth, summed over the classes; at most 2",
+        (_image_count, _brier),
+        _mean,
+    ),
+    Metric(
+        "ece",
+        Kind.ERROR,
+        "expected calibration error: mean gap of confidence and accuracy over `evaluate.ece_bins` bins of confidence",
+        (_image_count, _gaps),
+        _calibration_error,
+    ),
+    Metric(
+        "ece_uncalibrated",
+        Kind.ERROR,
+        "the same at temperature 1, before calibration",
+        (_image_count, _uncalibrated_gaps),
+        _calibration_error,
+    ),
 )
 
 
