@@ -64,7 +64,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 class LogFile(RotatingFileHandler):
-    """Creates its folder with the first line, so that a command without log lines leaves no files."""
+    """Creates its folder with the first line, so that a command with nothing to log leaves no files."""
 
     def _open(self):
         Path(self.baseFilename).parent.mkdir(exist_ok=True)

@@ -34,7 +34,7 @@ NEEDS = {
 
 
 class Params(Section):
-    """The whole of params.yaml: a section for each stage, and the checks across sections."""
+    """The sections of params.yaml, by name."""
 
     data: DataParams = DataParams()
     split: SplitParams = SplitParams()
