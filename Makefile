@@ -17,7 +17,7 @@ repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something ch
 	@dvc repro
 	@echo
 	@echo 'Activate the environment:   source .venv/bin/activate'
-	@echo 'Look at runs and versions:  mlflow ui'
+	@echo 'Look at runs and versions:  mlflow ui, then open the address that register printed above'
 	@echo 'Try another learning rate:  dvc exp run -S train.lr=3e-4, then dvc exp show --only-changed'
 	@echo 'Serve the champion:         mlflow models serve -m models:/vit@champion --env-manager local'
 

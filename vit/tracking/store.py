@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vit.errors import UserError
 from vit.files import project_root, replacing
+from vit.tracking.page import VIEW_TAG, view
 
 log = logging.getLogger("vit")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -109,6 +111,8 @@ def _experiment(client: MlflowClient, name: str, location: str | None) -> Experi
             raise MlflowException(f"it does not show the experiment '{name}' that was just created")
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    if VIEW_TAG not in experiment.tags:  # one that a person changed in the UI stays
+        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, view(now=time.time_ns() // 1_000_000))
     return experiment
 
 
