@@ -38,12 +38,15 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
     held = look(project)
     run_id = held.runs[0].info.run_id
     held.client.delete_run(run_id)
-    shutil.rmtree(project.folder / "mlruns" / run_id)
+    (model,) = held.client.search_logged_models([held.runs[0].info.experiment_id])
+    for folder in (run_id, f"models/{model.model_id}"):
+        shutil.rmtree(project.folder / "mlruns" / folder)
     project.run("dvc repro")
     after = look(project)
     assert [run.info.run_id for run in after.runs] == [run_id]
     assert [str(version.version) for version in after.versions] == ["1"]
-    assert after.client.list_artifacts(run_id, "models")
+    assert after.client.list_artifacts(run_id, "audit")
+    assert after.client.list_logged_model_artifacts(model.model_id, "artifacts/model")
 
 
 @pytest.mark.parametrize(
