@@ -48,7 +48,7 @@ def find_or_create_logged_model(
         home.info.experiment_id,
         f"{name.replace('.', '_')}-{version_key[:7]}",  # MLflow refuses dots
         source_run_id=home.info.run_id,
-        tags={"version_key": version_key, "content_key": content.description.content_key},
+        tags=content.description.tags | {"version_key": version_key, "content_key": content.description.content_key},
         params={key: str(value) for key, value in content.description.params.items()},
     )
 

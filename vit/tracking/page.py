@@ -17,7 +17,7 @@ LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` listens
 def view(now: int) -> str:
     """The saved view as MLflow's UI writes it; `now` in milliseconds."""
     columns = ["attributes.`Models`", *(f"metrics.`{name}`" for name in SHOWN_METRICS)]
-    columns += [*(f"params.`{name}`" for name in SHOWN_PARAMS), "attributes.`Source`"]
+    columns += [f"params.`{name}`" for name in SHOWN_PARAMS]
     state = json.dumps({"selectedColumns": columns})
     return json.dumps({"name": VIEW, "createdAt": now, "updatedAt": now, "state": state})
 
