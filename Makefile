@@ -22,7 +22,7 @@ repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, pub
 	@dvc repro
 	@echo
 	@echo 'Activate the environment:   source .venv/bin/activate'
-	@echo 'Look at runs and versions:  mlflow ui'
+	@echo 'Look at runs and versions:  mlflow ui, then open the address that register printed above'
 	@echo 'Try another learning rate:  dvc exp run -S train.lr=3e-4, then dvc exp show --only-changed'
 	@echo 'Serve the champion:         mlflow models serve -m models:/vit@champion --env-manager local'
 
