@@ -63,8 +63,10 @@ class SplitParams(Section):
         None, "train images kept of each class, smaller subsets within larger ones; val and test stay whole; null: all"
     )
     max_broken_fraction: Fraction = parameter(0.01, "unreadable images, of all, up to which the pipeline goes on")
-    leakage_margin: Fraction = parameter(0.1, "leakage above this is warned of")
-    fail_on_leakage: bool = parameter(False, "true: leakage above the margin is an error")
+    leakage_margin: Fraction = parameter(
+        0.1, "leakage of val or test above this is warned of, and so is a larger difference"
+    )
+    fail_on_leakage: bool = parameter(False, "true: leakage of val or test above the margin is an error")
     seed: Seed = parameter(0, "of the assignment")
 
     @model_validator(mode="after")

@@ -22,7 +22,9 @@ class RegisterParams(Section):
     )
     min_accuracy: Fraction | None = parameter(None, "floor: accuracy on val; null: off")
     max_ece: Fraction | None = parameter(None, "floor: expected calibration error on val; null: off")
-    max_leakage: Fraction | None = parameter(0.1, "floor: largest `leakage` in metrics/split.json; null: off")
+    max_leakage: Fraction | None = parameter(
+        0.1, "floor: largest `leakage` and `val_leakage` in metrics/split.json; null: off"
+    )
     max_rows: Count = parameter(256, "serving: in one request", "images")
     max_bytes: Count = parameter(33554432, "serving: of a request's body", "bytes")
     max_pixels: Count = parameter(50000000, "serving: of all images of a request together, before resizing", "pixels")
