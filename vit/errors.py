@@ -1,4 +1,4 @@
-"""Errors a person can cause end in one clear line; their trace goes to the log file."""
+"""User errors end in one clear line; the traceback goes to the log file."""
 
 import logging
 import sys
@@ -12,11 +12,11 @@ log = logging.getLogger("vit")
 
 
 class UserError(Exception):
-    """What was wrong, with which value, and the way out, in one line."""
+    """An error that a user can fix: what is wrong, the value, and what to do, in one line."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked for the end, and it was orderly: what was reached, the way on, and the exit status."""
+    """An orderly end after a signal: the progress, how to continue, and the exit status."""
 
     def __init__(self, message: str, exit_status: int):
         super().__init__(message)
@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run `main`; a UserError becomes one line on stderr, its trace in logs/vit.log, and exit status 1."""
+    """Run `main`; a UserError becomes one line on stderr, a traceback in logs/vit.log, and exit status 1."""
     _configure_logging()
     try:
         main()
@@ -41,12 +41,12 @@ def run_program(main: Callable[[], None]) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Its message without line breaks."""
+    """The error's message without line breaks."""
     return " ".join(str(error).split())
 
 
 class LogFile(RotatingFileHandler):
-    """Makes its folder with its first line: a command that has nothing to log leaves nothing behind."""
+    """Creates its folder with the first line, so that a command without log lines leaves no files."""
 
     def _open(self):
         Path(self.baseFilename).parent.mkdir(exist_ok=True)

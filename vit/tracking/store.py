@@ -1,4 +1,4 @@
-"""The MLflow store: one experiment in a database of our own or on a server, opened by one process at a time."""
+"""The MLflow store: one experiment in the repo's own database or on a server, opened by one process at a time."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI shows it: trainings, not chats
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then shows trainings, not chats
 LOCATIONS = [  # where MLflow's database keeps absolute paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -43,7 +43,7 @@ class Store:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, without the lines that explain it to programmers."""
+    """The first line of an exception's message."""
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
@@ -55,20 +55,20 @@ def tracking_uri() -> str:
 
 
 def has_own_database() -> bool:
-    """Whether the store is the file at the root of the repo, which only this repo's processes use."""
+    """Whether the store is the file at the root of the repo, used only by this repo's processes."""
     return tracking_uri() == f"sqlite:///{project_root() / 'mlflow.db'}"
 
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """One process at a time: creating the database twice at once breaks its migration, judging twice a verdict."""
+    """Hold the store's file lock: concurrent creation breaks the database's migration, concurrent judging a verdict."""
     with FileLock(project_root() / "mlflow.db.lock"):
         yield
 
 
 def open_store() -> Store:
-    """Connect, creating database and experiment at first use. Raises UserError if the store is away."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's 7 take minutes when nothing answers
+    """Connect, creating database and experiment at first use. Raises UserError if the store is unreachable."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's 7 retries take minutes if nothing responds
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
@@ -85,13 +85,13 @@ def open_store() -> Store:
                 _relocate(database, experiment.artifact_location, artifacts)
     except STORE_ERRORS as error:
         raise UserError(
-            f"the MLflow store {uri} does not answer ({first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
+            f"the MLflow store {uri} does not respond ({first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
         ) from error
     return Store(client, experiment.experiment_id)
 
 
 def _create_database(path: Path) -> None:
-    """Under another name first: a database whose creation was cut off would never open again."""
+    """Create it under another name first: a database whose creation was interrupted could never be opened again."""
     with replacing(path) as temporary:
         MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
@@ -106,19 +106,19 @@ def _experiment(client: MlflowClient, name: str, location: str | None) -> Experi
                 raise
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            raise MlflowException(f"it does not show the experiment '{name}' that was just created")
+            raise MlflowException(f"the experiment '{name}' was created but is not found")
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return experiment
 
 
 def _relocate(database: Path, location: str, new: Path) -> None:
-    """After the repo was moved: MLflow stores artifact locations absolute, so rewrite those below the old mlruns."""
+    """After the repo was moved, rewrite artifact locations below the old mlruns: MLflow stores absolute paths."""
     path = Path(unquote(location.removeprefix("file://")))
     old = next((folder for folder in (path, *path.parents) if folder.name == new.name), new)
     if old == new:
         return
-    log.info(f"the repo was moved: MLflow's artifacts are now looked for in {new}")
+    log.info(f"the repo was moved; MLflow's artifacts are now read from {new}")
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         for before, after in ((old.as_uri(), new.as_uri()), (str(old), str(new))):
             for table, column in LOCATIONS:
