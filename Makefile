@@ -5,15 +5,20 @@ PYTHON ?= python3
 FRAMES ?= data/raw
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# Neither of them has a way to be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
+ifneq ($(findstring ",$(CURDIR))$(findstring :,$(CURDIR)),)
+$(error the path of this folder contains a double quote or a colon, which a Python environment cannot have; rename the folder)
+endif
+
 # A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
-ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
+ifeq ($(shell grep -sqF "$$PWD/.venv/bin" .venv/bin/dvc || echo moved),moved)
 $(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 15
 
-repro: .venv/run.stamp  ## Set up .venv, rerun the stages that changed, publish to MLflow
+repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, publish to MLflow
 	@dvc repro
 	@echo
 	@echo 'Activate the environment:   source .venv/bin/activate'
@@ -72,6 +77,9 @@ clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs d
 
 distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	git clean -dfX
+
+.git:
+	$(error DVC needs a git repository, and this folder is none: clone the project, or run `git init && git add -A && git commit -m start` here)
 
 .venv/run.stamp: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -51,14 +52,16 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
 
 def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_there_only(swept, tmp_path):
     port = free_port()
-    uri = f"http://127.0.0.1:{port}"
+    uri, planted = f"http://127.0.0.1:{port}", ("geheimes-wort", "token-of-the-bucket", "key-of-the-hub")
     server = f"{documented('mlflow ui')} --host 127.0.0.1 --port {port} --workers 1"
     server += f" --backend-store-uri sqlite:///{tmp_path}/server.db --artifacts-destination {tmp_path}/artifacts"
     local_runs = len(look(swept).runs)
     command = documented("mlflow run")
     assert "lr=3e-4" in command
     with swept.running(server, f"{uri}/health"):
-        done = swept.run(f"{PARAMS} && {command}", MLFLOW_TRACKING_URI=uri)
+        swept.run(f"dvc remote add --local store 's3://bucket/it?sig={planted[1]}'")
+        with_password = uri.replace("//", f"//someone:{planted[0]}@")
+        done = swept.run(f"{PARAMS} && {command}", MLFLOW_TRACKING_URI=with_password, HF_TOKEN=planted[2])
         assert stages_run(done.stdout + done.stderr) == ["train", "evaluate", "register"]
         held = look(swept, uri)
         (run,), (version,) = held.runs, held.versions
@@ -70,6 +73,17 @@ def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_t
         assert held.client.list_artifacts(run.info.run_id, "models")
         assert "<title>MLflow</title>" in urllib.request.urlopen(uri, timeout=10).read().decode()
     assert len(look(swept).runs) == local_runs
+    swept.run("dvc remote remove --local store")
+    for secret in planted:
+        assert secret not in done.stdout + done.stderr
+        assert _files_with(secret, tmp_path, swept.folder) == []
+
+
+def _files_with(text: str, *folders: Path) -> list[Path]:
+    """All files below `folders`, databases and git's objects included, that hold `text`."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 500
+    return [path for path in files if text.encode() in path.read_bytes()]
 
 
 def test_an_experiment_that_was_trained_before_is_published_under_its_name_without_training(swept):

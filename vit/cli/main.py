@@ -1,8 +1,6 @@
 """The program `vit`; each command is in the file of its name in this folder."""
 
-import sys
 from importlib import import_module
-from io import TextIOWrapper
 
 import click
 
@@ -45,6 +43,4 @@ for command in COMMANDS:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command in `arguments`, or on the command line if None; always raises SystemExit."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not UTF-8
     vit.main(arguments, prog_name="vit")

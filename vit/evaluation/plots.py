@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from vit.evaluation.fonts import use_fonts_that_show
 from vit.files import replacing
 
 
@@ -108,5 +109,6 @@ def _caption(shares: np.ndarray, classes: list[str]) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
+    use_fonts_that_show(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

@@ -20,6 +20,7 @@ from vit.errors import UserError
 from vit.files import project_root, temporary_folder
 from vit.registry.origin import CODE_DIFF
 from vit.registry.provenance import Provenance
+from vit.tracking.store import sqlite_uri
 
 OF_ANOTHER_REPO = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # git sets them for its hooks
 STDERR = 2  # the file descriptor
@@ -108,7 +109,7 @@ def _environment(env: dict[str, str], temporary: Path) -> dict[str, str]:
     """A separate MLflow store, so that nothing appears in the user's; `python` is the interpreter of this process."""
     ours = {name: value for name, value in env.items() if not name.startswith(("DVC_", "MLFLOW_"))}
     return ours | {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{temporary}/mlflow.db",
+        "MLFLOW_TRACKING_URI": sqlite_uri(temporary / "mlflow.db"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}",
     }
 

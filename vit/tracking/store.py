@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from vit.errors import UserError
 from vit.files import project_root, replacing
+from vit.redaction import redacted
 
 log = logging.getLogger("vit")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -25,6 +28,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then shows trainings, not chats
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # how MLflow's server tells its processes
 LOCATIONS = [  # where MLflow's database keeps absolute paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -43,20 +47,38 @@ class Store:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an exception's message."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """The first line of an exception's message, without secrets."""
+    return redacted(str(error)).strip().split("\n")[0] or type(error).__name__
 
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else mlflow.db at the root of the repo, also from queue and temp workspaces."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    prefix, path = uri[:10], uri[10:]
-    return f"{prefix}{project_root() / path}" if prefix == "sqlite:///" and not path.startswith("/") else uri
+    path = sqlite_path(uri)
+    return uri if path is None or path.is_absolute() else sqlite_uri(project_root() / path)
+
+
+def sqlite_uri(path: Path) -> str:
+    """The URI of a database file, quoted: `%`, `?` and `#` in a path mean something else in a URI.
+
+    It names the driver, as MLflow takes the rest of `sqlite:///` for a path and makes a folder with that quoted name.
+    """
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The database file that a URI names, if it names one."""
+    try:
+        url = make_url(uri)
+    except ArgumentError:  # no database at all, such as http://...
+        return None
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(url.database) if is_file and url.database else None
 
 
 def has_own_database() -> bool:
     """Whether the store is the file at the root of the repo, used only by this repo's processes."""
-    return tracking_uri() == f"sqlite:///{project_root() / 'mlflow.db'}"
+    return sqlite_path(tracking_uri()) == project_root() / "mlflow.db"
 
 
 @contextmanager
@@ -75,25 +97,52 @@ def open_store() -> Store:
     database, artifacts = project_root() / "mlflow.db", project_root() / "mlruns"
     is_ours = has_own_database()
     location = artifacts.as_uri() if is_ours else None
+    file = sqlite_path(uri)
     try:
         with locked():
-            if uri.startswith("sqlite:///") and not Path(uri[10:]).exists():
-                _create_database(Path(uri[10:]))
+            if file is not None and not file.exists():
+                _create_database(file)
+            _connect_once(uri)
             client = MlflowClient(uri)
             experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit", location)
             if is_ours:
                 _relocate(database, experiment.artifact_location, artifacts)
-    except STORE_ERRORS as error:
+    except (*STORE_ERRORS, ImportError) as error:
         raise UserError(
-            f"the MLflow store {uri} does not respond ({first_line(error)}); start it or unset MLFLOW_TRACKING_URI"
+            f"the MLflow store {redacted(uri)} does not respond ({first_line(error)}); {_way_out(error, uri)}"
         ) from error
     return Store(client, experiment.experiment_id)
 
 
 def _create_database(path: Path) -> None:
-    """Create it under another name first: a database whose creation was interrupted could never be opened again."""
-    with replacing(path) as temporary:
-        MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+    """Under another name first: a database whose creation was cut off would never open again."""
+    # MLflow writes the folder of experiment 0 into its SQL as it is; quoted as a URI, it holds no apostrophe.
+    os.environ[ARTIFACT_ROOT] = (path.parent / "mlruns").as_uri()
+    try:
+        with replacing(path) as temporary:
+            MlflowClient(sqlite_uri(temporary)).search_experiments(max_results=1)
+    finally:
+        del os.environ[ARTIFACT_ROOT]
+
+
+def _connect_once(uri: str) -> None:
+    """Fail at once where MLflow would try a database ten times, in 105 seconds."""
+    if urlsplit(uri).scheme.partition("+")[0] in DATABASE_ENGINES:
+        engine = create_engine(uri)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+
+
+def _way_out(error: Exception, uri: str) -> str:
+    if isinstance(error, (ImportError, NoSuchModuleError)):
+        return "install its driver: `pip install -r requirements-remote.txt -c constraints.txt` has PostgreSQL's"
+    if isinstance(error, MlflowException) and error.get_http_status_code() in (401, 403):
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    if has_own_database():
+        return "check that it can be read and written, and that MLflow wrote it"
+    return "start it, correct MLFLOW_TRACKING_URI, or unset it for the database of this project"
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None) -> Experiment:
