@@ -131,6 +131,7 @@ def gather(params: Params, temporary: Path) -> Content:
             model=MODEL,
             raw=RAW,
             leakage=summary["leakage"],
+            val_leakage=summary.get("val_leakage"),
             ece_bins=params.evaluate.ece_bins,
         ),
     )
