@@ -5,12 +5,12 @@ PYTHON ?= python3
 FRAMES ?= data/raw
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# Neither of them has a way to be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
+# Neither can be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
 ifneq ($(findstring ",$(CURDIR))$(findstring :,$(CURDIR)),)
 $(error the path of this folder contains a double quote or a colon, which a Python environment cannot have; rename the folder)
 endif
 
-# A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
+# The scripts of a virtual environment that was moved with the repo point to the old path, so it is reinstalled.
 ifeq ($(shell grep -sqF "$$PWD/.venv/bin" .venv/bin/dvc || echo moved),moved)
 $(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
 endif

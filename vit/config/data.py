@@ -12,7 +12,7 @@ class DataParams(Section):
     """-> stages/download.py"""
 
     source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"] = parameter(
-        "digits", "source of the images; a key below that starts with a source's name is used by that source only"
+        "digits", "source of the images; each key below names the source that uses it"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
         "images",
