@@ -1,0 +1,39 @@
+"""The names of classes: as people read them, and fit to be the name of a folder."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+
+from vit.data.text import as_read
+from vit.errors import UserError
+
+log = logging.getLogger("vit")
+
+LONGEST = 200  # bytes; file systems end at 255
+
+
+def class_folder(label: str, called: object) -> str:
+    """The folder of a class: its name as read, `_` in place of `/` and `\\`. Raises UserError if no folder can be so named."""
+    name = as_read(label).replace("/", "_").replace("\\", "_")
+    if name in ("", ".", "..") or "\0" in name or len(name.encode(errors="replace")) > LONGEST:
+        raise UserError(f"{called}: '{label[:80]}' cannot be the name of a class, which is the name of a folder; change it")
+    return name
+
+
+def class_folders(labels: Iterable[str], called: object) -> dict[str, str]:
+    """The folder of each class; spellings that read the same are one class, which is said.
+
+    Raises UserError as `class_folder`, if two labels that differ would get one folder, and if there is one class only.
+    """
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(set(labels)):
+        spellings[class_folder(label, called)].append(label)
+    for name, several in spellings.items():
+        if len({as_read(label) for label in several}) > 1:
+            raise UserError(f"{called}: the classes {several} would share the folder '{name}'; rename all but one")
+        if len(several) > 1:
+            shown = " and ".join(ascii(label) for label in several)
+            log.warning(f"{called}: {shown} read the same ('{name}'), and are one class; rename one if they are not")
+    if len(spellings) == 1:
+        raise UserError(f"{called}: one class only ('{next(iter(spellings))}'); a classifier needs two or more")
+    return {label: name for name, several in spellings.items() for label in several}
