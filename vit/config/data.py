@@ -19,6 +19,10 @@ class DataParams(Section):
         "folder: one directory per class, or train, val, test with those inside, or an archive; must exist for every "
         "source; ~ is not expanded; queue and temp runs need an absolute path",
     )
+    class_level: CountOrAuto = parameter(
+        "auto",
+        "folder, kaggle: the level of the class folders, 1 being those directly in it; auto: by names and nesting",
+    )
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = parameter(
         "balabaskar/tom-and-jerry-image-classification", "kaggle: owner/name"
     )
