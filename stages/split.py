@@ -2,11 +2,14 @@
 
 import logging
 
-from vit.config.files import AUDIT, CLASSES, RAW, SPLIT_METRICS, SPLITS, TABLES
+from vit.config.files import AUDIT, CLASSES, RAW, SPLIT_METRICS, SPLITS, TABLES, VALUE_RANGE
 from vit.config.params_file import load_params
 from vit.data.audit.findings import audit
 from vit.data.audit.leakage import measure
+from vit.data.audit.losses import find_flat, find_losses
 from vit.data.audit.report import find_lost_classes, find_warnings, summarize, write_report
+from vit.data.audit.scan import Drawn
+from vit.data.audit.values import find_doubtful_values
 from vit.data.manifest import PARTS, list_images
 from vit.data.split import assign, choose_strategy, with_fewer_to_train_on
 from vit.errors import UserError, run_program
@@ -18,12 +21,15 @@ log = logging.getLogger("vit")
 def main() -> None:
     """Run the stage; the old outputs stay whole until the new ones are."""
     params = load_params()
-    split = params.split
-    findings = audit(RAW, list_images(RAW), split.max_broken_fraction)
+    split, pack = params.split, params.pack
+    drawn = Drawn(pack.value_range, pack.background)
+    findings = audit(RAW, list_images(RAW), split.max_broken_fraction, drawn)
+    found = find_losses(findings, split.max_broken_fraction) + find_flat(findings)
+    found += find_doubtful_values(findings.scan, drawn)
     strategy, reason = choose_strategy(findings, split, TABLES)
     parts = with_fewer_to_train_on(assign(strategy, findings, split, TABLES), split)
     leakage = measure(findings, parts)
-    warnings = find_warnings(parts, leakage, split.leakage_margin) + find_lost_classes(findings)
+    warnings = find_warnings(parts, leakage, split.leakage_margin) + find_lost_classes(findings) + found
     summary = summarize(findings, parts, leakage, strategy, reason, warnings)
     with replacing_folder(AUDIT) as folder:
         write_report(folder, RAW, findings, parts, summary)
@@ -34,6 +40,8 @@ def main() -> None:
         for part in PARTS:
             write_table(folder / f"{part}.csv", [row._asdict() for row in parts[part]])
         write_json(folder / CLASSES, sorted({row.label for row in findings.rows}))
+        if findings.scan.scale is not None:
+            write_json(folder / VALUE_RANGE, findings.scan.scale.value_range)
     counts = {f"{part}_images": len(parts[part]) for part in PARTS}
     write_json(SPLIT_METRICS, counts | leakage.figures())
     for warning in warnings:

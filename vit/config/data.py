@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, Fraction, Section, Seed, parameter
+from vit.config.fields import Count, CountOrAuto, Fraction, RangeOrAuto, Section, Seed, parameter
 
 
 class DataParams(Section):
@@ -62,7 +62,11 @@ class SplitParams(Section):
     subset_per_class: Count | None = parameter(
         None, "train images kept of each class, smaller subsets within larger ones; val and test stay whole; null: all"
     )
-    max_broken_fraction: Fraction = parameter(0.01, "unreadable images, of all, up to which the pipeline goes on")
+    max_broken_fraction: Fraction = parameter(
+        0.01,
+        "unreadable images, of all, up to which the pipeline goes on; a class that loses more than a tenth of its "
+        "images for any reason (unreadable, copies, equal pixels under two labels) ends it above this share, too",
+    )
     leakage_margin: Fraction = parameter(0.1, "leakage above this is warned of")
     fail_on_leakage: bool = parameter(False, "true: leakage above the margin is an error")
     seed: Seed = parameter(0, "of the assignment")
@@ -113,4 +117,10 @@ class PackParams(Section):
         0.0, "border packed around train images for random crops, as a share of each side"
     )
     trim_bars: bool = parameter(False, "cut black bars off before resizing")
+    value_range: RangeOrAuto = parameter(
+        "auto",
+        "[low, high] of the values that become 0 to 255 in images of more than 8 bits; auto: found by the audit, from "
+        "all images; images of 8 bits stay as they are",
+    )
+    background: Literal["white", "black", "gray"] = parameter("white", "what transparent pixels lie on")
     workers: CountOrAuto = parameter("auto", "processes that decode; auto: one per core for many images")

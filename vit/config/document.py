@@ -134,6 +134,8 @@ def _taken(kind: Any, metadata: list[Any]) -> str:
         return _taken(inner[0], [*metadata, *inner[1:]])
     if kind == int | str:
         return "integer >= 1, or `auto`"
+    if kind == list[float] | str:
+        return "[low, high], or `auto`"
     if origin in (Union, UnionType):
         return " or ".join("`null`" if one is type(None) else _taken(one, metadata) for one in inner)
     if origin is Literal:

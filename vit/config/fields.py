@@ -1,5 +1,6 @@
 """What the sections of params.yaml are made of: strict, frozen, unknown keys refused, each key documented once."""
 
+from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
@@ -23,6 +24,21 @@ def _count_or_auto(value: object) -> int | str:
 
 
 CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
+
+
+def _range_or_auto(value: object) -> list[float] | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]:
+        return value
+    raise PydanticCustomError("range_or_auto", "should be auto or two numbers [low, high], the lower one first")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+RangeOrAuto = Annotated[list[float] | str, PlainValidator(_range_or_auto)]
 
 
 class Section(BaseModel):

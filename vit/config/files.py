@@ -14,6 +14,7 @@ EVALUATION, TEST_METRICS = Path("evaluation"), Path("metrics/test.json")
 
 # Inside of them.
 CLASSES = "classes.json"  # of the split, in their order for ever after
+VALUE_RANGE = "value_range.json"  # of the split: what the audit found, if there are images of more than 8 bits
 AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and digests
 PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of what is packed
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a model

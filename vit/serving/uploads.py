@@ -2,17 +2,22 @@
 
 import base64
 import binascii
+import logging
 from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
 
+from vit.data.formats import NAMES
 from vit.data.images import SETTINGS, load_image, pixel_count
+from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits
 
-WAY_OUT = "send a JPEG, PNG, WebP, GIF, BMP or TIFF file as it is on disk"
+log = logging.getLogger("vit.serving")
+
+WAY_OUT = f"send the file of an image as it is on disk ({NAMES})"
 
 
 def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
@@ -32,7 +37,12 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
             sentence = f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer"
             raise Refusal(sentence, status=413)
     settings = {name: config[name] for name in SETTINGS}
-    return np.stack([_readable(row, load_image, file, **settings) for row, file in enumerate(files)])
+    remarks = Remarks()
+    images = [
+        _readable(row, load_image, file, **settings, notice=remarks.of(f"row {row}")) for row, file in enumerate(files)
+    ]
+    remarks.tell(log)
+    return np.stack(images)
 
 
 def _decode(row: int, text: str) -> BytesIO:

@@ -91,9 +91,10 @@ def frame_numbers(rows: list[Row]) -> Frames:
 
 
 def _name(row: Row) -> str:
-    """The path without class, given part and ending."""
-    directories = row.path.split("/")[2 if given_part(row.path) else 1 :]
-    return "/".join(directories).rpartition(".")[0]
+    """The path without class, given part and ending; what follows a dot is no ending if it is a number."""
+    *folders, name = row.path.split("/")[2 if given_part(row.path) else 1 :]
+    stem, _, ending = name.rpartition(".")
+    return "/".join([*folders, stem if stem and not ending.isdigit() else name])
 
 
 def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:

@@ -11,7 +11,8 @@ from vit.config.files import AUDITED_IMAGES
 from vit.data.audit.findings import Findings
 from vit.data.audit.leakage import Leakage
 from vit.data.audit.pictures import pair_sheet, sample_sheet, torn_pairs
-from vit.data.audit.scan import misnamed
+from vit.data.audit.scan import FLAT, misnamed
+from vit.data.audit.values import describe_values, value_rows
 from vit.data.manifest import PARTS, Row
 from vit.files import replacing, write_json, write_table
 
@@ -48,6 +49,9 @@ def summarize(
         "smallest_side": min(min(look.width, look.height) for look in looks),
         "largest_side": max(max(look.width, look.height) for look in looks),
         "black_bars": {"share_of_area": round(float(bars.mean()), 4), "images": int((bars > BARS_SEEN).sum())},
+        "values": describe_values(findings.scan),
+        "flat_images": sum(look.contrast < FLAT for look in looks),
+        "vanished_on_their_background": findings.vanished.total(),
         "classes": {part: dict(sorted(Counter(row.label for row in parts[part]).items())) for part in PARTS},
         "leakage": leakage.figures(),
     }
@@ -99,9 +103,9 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
         ["group", "path"],
     )
     write_table(folder / AUDITED_IMAGES, _image_rows(findings, parts))
-    sample_sheet(folder / "samples.png", raw, findings.rows)
+    sample_sheet(folder / "samples.png", raw, findings.rows, findings.scan.drawn)
     if pairs := torn_pairs(findings, parts):
-        pair_sheet(folder / "torn_near_duplicates.png", raw, pairs)
+        pair_sheet(folder / "torn_near_duplicates.png", raw, pairs, findings.scan.drawn)
     with replacing(folder / "report.html") as temporary:
         temporary.write_text(_page(folder, summary), encoding="utf-8")
 
@@ -132,6 +136,7 @@ def _page(folder: Path, summary: dict) -> str:
     bars = summary["black_bars"]
     found.append(["images with black bars", f"{bars['images']:,}"])
     found.append(["area that is black bars", f"{bars['share_of_area']:.1%}"])
+    found.append(["images of one colour, or nearly so", f"{summary['flat_images']:,}"])
     found.append(["files whose ending is of another format", f"{len(summary['misnamed']):,}"])
     figures = [[name.replace("_", " "), f"{value:.1%}"] for name, value in leakage.items()]
     sheets = [
@@ -152,6 +157,7 @@ def _page(folder: Path, summary: dict) -> str:
             _table(["class", *PARTS], [*rows, total]),
             "<h2>Found</h2>",
             _table(["", ""], found),
+            _table(["values", ""], value_rows(summary["values"])),
             _table(["format", "images"], [[name, f"{count:,}"] for name, count in summary["formats"].items()]),
             _table(["width x height", "images"], [[name, f"{count:,}"] for name, count in summary["sizes"].items()]),
             *(_picture(folder / name, title) for name, title in sheets if (folder / name).exists()),

@@ -3,12 +3,12 @@
 import logging
 import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 from vit.config.schema import DataParams
-from vit.data.images import SUFFIXES
+from vit.data.formats import NAMES, is_image
 from vit.data.sources.archives import ENDINGS, require_space, unpack
 from vit.data.sources.layout import Placed, arrange
 from vit.errors import UserError
@@ -18,6 +18,7 @@ log = logging.getLogger("vit")
 
 # What file browsers leave behind; hidden files and folders are ignored too.
 IGNORED_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
+TOLD = 0.1  # of the files of a class: if more are no images, it is said
 
 
 class Found(NamedTuple):
@@ -93,6 +94,7 @@ def copy_folder(
     if ignored:
         files = "file that is no image" if len(ignored) == 1 else "files that are no images"
         log.info(f"ignored: {len(ignored)} {files}: {_by_ending(ignored)}")
+        _warn_of_ignored(ignored, placed, called)
     counts = Counter(path.suffix.lower() or "no ending" for path in ignored)
     return {"ignored": dict(counts.most_common()), "skipped_links": len(found.links)}
 
@@ -115,7 +117,7 @@ def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, m
 def _refuse_without_images(found: Found, called: Path) -> None:
     if not found.images:
         raise UserError(
-            f"{called}: no images found ({', '.join(sorted(SUFFIXES))}), one directory per class is expected"
+            f"{called}: no images found ({NAMES}), one directory per class is expected"
             + (f"; it holds {_by_ending(found.others)}" if found.others else "")
             + (f"; {len(found.links)} links out of it are not followed" if found.links else "")
         )
@@ -151,13 +153,13 @@ def _list(folder: Path, root: Path, real_parents: list[Path], found: Found, call
             found.folders.append(name)
             _list(path, root, [*real_parents, real], found, called)
         elif entry.is_file():
-            _kind(path.suffix.lower(), found).append(name)
+            _kind(path, found).append(name)
 
 
-def _kind(suffix: str, found: Found) -> list[Path]:
-    if suffix in SUFFIXES:
-        return found.images
-    return found.tables if suffix == ".csv" else found.others
+def _kind(path: Path, found: Found) -> list[Path]:
+    if path.suffix.lower() == ".csv":
+        return found.tables
+    return found.images if is_image(path) else found.others
 
 
 def _names_of_tables(tables: list[Path], called: Path) -> dict[Path, str]:
@@ -188,6 +190,23 @@ def _warn_of_empty_folders(found: Found, placed: list[Placed], called: Path) -> 
     for folder in found.folders:
         if folder not in holding and folder.parent in levels:
             log.warning(f"{called}: directory '{folder}' holds no image and becomes no class")
+
+
+def _warn_of_ignored(ignored: list[Path], placed: list[Placed], called: Path) -> None:
+    """Classes in whose folders more than a tenth of the files are no images."""
+    images = Counter(one.class_folder for one in placed)
+    inside: dict[Path, list[Path]] = defaultdict(list)
+    for path in ignored:
+        for folder in images.keys() & set(path.parents):
+            inside[folder].append(path)
+    told = [
+        f"'{folder}' {len(files)} of {len(files) + images[folder]} ({_by_ending(files)})"
+        for folder, files in sorted(inside.items())
+        if len(files) > TOLD * (len(files) + images[folder])
+    ]
+    if told:
+        more = f" and {len(told) - 5} more classes" if len(told) > 5 else ""
+        log.warning(f"{called}: files that are no images, and are ignored, in class {', '.join(told[:5])}{more}")
 
 
 def _by_ending(paths: list[Path]) -> str:
