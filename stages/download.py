@@ -26,7 +26,7 @@ def main() -> None:
         f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "
         f"({record['version']}){parts}"
     )
-    print(f"classes: {counted(record['classes'], CLASSES_SHOWN)}")
+    print(f"classes: {counted(described['classes'], CLASSES_SHOWN)}")
 
 
 if __name__ == "__main__":

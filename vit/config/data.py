@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, Fraction, RangeOrAuto, Section, Seed, parameter
+from vit.config.fields import Count, CountOrAuto, Fraction, Named, RangeOrAuto, Section, Seed, parameter
 
 
 class DataParams(Section):
@@ -23,6 +23,22 @@ class DataParams(Section):
         "auto",
         "folder, kaggle: the level of the class folders, 1 being those directly in it; auto: by names and nesting",
     )
+    labels: Named | None = parameter(
+        None,
+        "folder, kaggle: CSV with a line per image that says its class, such as train.csv, inside data.path; null: "
+        "folders are the classes",
+    )
+    file_column: Named | None = parameter(
+        None,
+        "folder, kaggle: column of data.labels that names the images, with or without ending; huggingface: column of "
+        "images; null: the evident one",
+    )
+    label_column: Named | None = parameter(
+        None, "folder, kaggle: column of data.labels that says the class; huggingface: the same; null: the evident one"
+    )
+    class_names: Named | None = parameter(
+        None, "folder, kaggle: CSV inside data.path with the name of each label of data.labels; null: labels are names"
+    )
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = parameter(
         "balabaskar/tom-and-jerry-image-classification", "kaggle: owner/name"
     )
@@ -37,6 +53,22 @@ class DataParams(Section):
     shapes_per_class: Count = parameter(100, "shapes: how many of each class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise, pixel values being in [0, 1]")
     seed: Seed = parameter(0, "shapes: of the noise")
+
+    @model_validator(mode="after")
+    def _tables_of_labels_lie_with_the_images(self):
+        for key in ("labels", "class_names"):
+            path = getattr(self, key)
+            if path is not None and (
+                path.startswith(("/", "~")) or ".." in path.split("/") or not path.endswith(".csv")
+            ):
+                raise ValueError(f"{key} '{path}' should be the path of a .csv inside data.path, such as train.csv")
+        if self.class_names is not None and self.labels is None:
+            raise ValueError(f"class_names '{self.class_names}' names the labels of a table; set labels, too")
+        if self.labels is not None and self.class_level != "auto":
+            raise ValueError(
+                f"labels '{self.labels}' and class_level {self.class_level} both say what is a class; leave one out"
+            )
+        return self
 
 
 class SplitParams(Section):

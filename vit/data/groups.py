@@ -59,7 +59,7 @@ def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:
         unknown = sorted({group for of_image in found for group in of_image if names_no_group(group)})
         said = f" ({', '.join(unknown)} is no group)" if unknown else ""
         raise UserError(
-            f"{parameter}: the table has no group for '{missing[0]}', {len(missing)} of {len(rows)} images in all{said}; "
+            f"{parameter}: the table has no group for '{missing[0]}', {len(missing)} of {len(rows)} images{said}; "
             "fill in their cells, each with a name of its own if they belong to nothing"
         )
     for row, of_image in zip(rows, groups, strict=True):

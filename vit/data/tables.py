@@ -21,7 +21,7 @@ def column_values(rows: list[Row], tables: Path, column: str, parameter: str) ->
 
     Where the first column names none, as a mere count of lines, the column that names most does. A name is a path here
     or at the source, or the end of one down to the file name, or either without its ending. Empty cells are no value.
-    Raises UserError, naming `parameter`, if no table or more than one has the column, or if names match no image or two.
+    Raises UserError, naming `parameter`, if not one table has the column, or if names match no image, or two.
     """
     column = as_read(column)
     called, table = _table_with(tables, column, parameter)
@@ -83,7 +83,7 @@ def read_csv(path: Path) -> list[Line]:
         # pyrefly: ignore[no-matching-overload]  # what is left over, csv puts under None
         if any(map(as_read, line.pop(None, []))):
             raise UserError(
-                f"{path.name}: its line {number} has more cells than the header; put a cell that holds a comma in quotes"
+                f"{path.name}: its line {number} has more cells than the header; put cells with commas in quotes"
             )
         read.append({as_read(name): as_read(cell or "") for name, cell in line.items()})
     return [line for line in read if any(line.values())]
@@ -115,7 +115,7 @@ def naming_column(index: Index, table: list[Line], columns: list[str]) -> str | 
 
 
 def _listed_images(index: Index, cells: list[str]) -> list[int]:
-    """What a line of a list means: its cells joined, or one cell; an ambiguous cell only where nothing else is found."""
+    """What a line of a list means: its cells joined, or one cell; ambiguous ones where nothing else is found."""
     found = [index.find("/".join(filter(None, cells))), *map(index.find, cells)]
     return next((images for images in found if len(images) == 1), []) or next(filter(None, found), [])
 

@@ -1,4 +1,4 @@
-"""Text as people read it, so that what looks equal is equal: names of files and classes, headers and cells of tables."""
+"""Text as people read it, so that what looks equal is equal: names of files and classes, headers, cells of tables."""
 
 import re
 import unicodedata
@@ -26,7 +26,7 @@ def name_as_read(name: str) -> str:
 
 
 def values_as_read(cells: Iterable[str]) -> list[str]:
-    """The cells of a column as read; where all of them are whole numbers, `3.0` is `3`, as one empty cell makes of it."""
+    """The cells of a column as read; where all are whole numbers, `3.0` is `3`, which pandas writes beside a gap."""
     values = [as_read(cell) for cell in cells]
     if any(value.endswith("0") and "." in value for value in values) and all(
         _NUMBER.fullmatch(value) for value in values if value
