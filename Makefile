@@ -75,8 +75,8 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.txt
-	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
+.venv/test.stamp: .venv/run.stamp requirements-test.txt requirements-hub.txt
+	.venv/bin/pip install --quiet --requirement requirements-test.txt --requirement requirements-hub.txt --constraint constraints.txt
 	@touch $@
 
 .venv/bench.stamp: .venv/run.stamp requirements-bench.txt

@@ -11,7 +11,7 @@ from vit.config.fields import Count, CountOrAuto, Fraction, Named, RangeOrAuto, 
 class DataParams(Section):
     """-> stages/download.py"""
 
-    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"] = parameter(
+    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision", "huggingface"] = parameter(
         "digits", "where the images come from; each key below says which source reads it"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
@@ -50,9 +50,30 @@ class DataParams(Section):
     torchvision_name: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")] = parameter(
         "CIFAR10", "torchvision: a class of torchvision.datasets that can download"
     )
+    hub_name: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = parameter(None, "huggingface: owner/name")
+    hub_revision: Named | None = parameter(
+        None, "huggingface: the commit, 40 digits; what may move is refused with the present one to write here"
+    )
+    hub_config: Named | None = parameter(None, "huggingface: configuration (subset); null: the only or default one")
+    hub_splits: dict[str, Literal["train", "val", "test", "pool"]] | None = parameter(
+        None,
+        "huggingface: what each of its splits is used as, the rest being left out; pool: split anew; null: by their "
+        "names",
+    )
     shapes_per_class: Count = parameter(100, "shapes: how many of each class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise, pixel values being in [0, 1]")
     seed: Seed = parameter(0, "shapes: of the noise")
+
+    @model_validator(mode="after")
+    def _the_hub_is_told_what_to_fetch(self):
+        if self.source == "huggingface" and self.hub_name is None:
+            raise ValueError("source huggingface needs hub_name, such as owner/name")
+        uses = set((self.hub_splits or {}).values())
+        if uses and uses != {"pool"} and not {"train", "test"} <= uses - {"pool"}:
+            raise ValueError(f"hub_splits {self.hub_splits} should name a train and a test split, or pool them all")
+        if "pool" in uses and len(uses) > 1:
+            raise ValueError(f"hub_splits {self.hub_splits} mixes pool with other uses; pool all, or none")
+        return self
 
     @model_validator(mode="after")
     def _tables_of_labels_lie_with_the_images(self):
