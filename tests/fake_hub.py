@@ -26,7 +26,8 @@ def commit_of(folder: Path) -> str:
 def hub(root: Path, refusing: dict[str, Answer] | None = None):
     """Answers requests as the hub does: its API about a data set, and its files, by commit or by branch main.
 
-    `refusing` holds the answer for the files of a data set that hands out none: gated, or out of order.
+    `refusing` holds the answer for the files of a data set that hands out none, as a gated one; a status of 500 on is
+    the answer to all that is asked about it.
     """
 
     def answer(path: str, body: bytes) -> Answer:
@@ -60,6 +61,8 @@ def hub(root: Path, refusing: dict[str, Answer] | None = None):
         return Answer(200, path.read_bytes(), headers)
 
     def about(name: str, what: str | None, revision: str, below: str, path: str, body: bytes) -> Answer:
+        if (refused := (refusing or {}).get(name)) and refused.status >= 500:
+            return refused
         if refused := known(name, revision):
             return refused
         folder = root / name

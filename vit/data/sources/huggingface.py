@@ -32,7 +32,7 @@ def fetch_huggingface(data: DataParams, raw: Path, tables: Path) -> dict:
     require_library()
     about = _about(data)
     parts = _load(data, offline=not about)
-    use = use_of_splits({name: len(rows) for name, rows in parts.items()}, data.hub_splits)
+    use = use_of_splits({str(name): len(rows) for name, rows in parts.items()}, data.hub_splits)
     log.info(f"{data.hub_name}: " + ", ".join(f"split '{name}' as {split or 'pool'}" for name, split in use.items()))
     columns = choose_columns(parts[next(iter(use))].features, data)
     labels = {name: label_names(parts[name], columns.label, name) for name in use}
@@ -129,7 +129,7 @@ def _write_split(rows, called: str, columns: Columns, destinations: list[str], r
             path = f"{destination}{index:06d}_{file}"
         taken.add(path)
         _write_image(image, raw / path)
-        line = {"path": path}
+        line: dict[str, object] = {"path": path}
         for key, known in names.items():
             value = row[key]
             line[f"{key}_" if key == "path" else key] = known[value] if known and value is not None else value
