@@ -46,6 +46,9 @@ def main() -> None:
     write_json(SPLIT_METRICS, counts | leakage.figures())
     for warning in warnings:
         log.warning(f"warning: {warning}")
+    if scale := findings.scan.scale:
+        low, high = scale.value_range
+        print(f"images of more than 8 bits: values from {low:g} to {high:g} become 0 to 255 ({scale.rule})")
     print(f"{', '.join(f'{len(parts[part])} {part}' for part in PARTS)}, by {strategy}: {reason}")
 
 

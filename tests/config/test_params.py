@@ -45,9 +45,12 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
-    "unknown block": ({"extra": 1}, ["unknown key 'extra'", "nearest is '"]),
-    "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "nearest is 'model.depth'"]),
-    "unknown deep key": ({"train.augment.hflop": 0.5}, ["'train.augment.hflop'", "nearest is 'train.augment.hflip'"]),
+    "unknown block": ({"extra": 1}, ["unknown key 'extra'", "did you mean '"]),
+    "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "did you mean 'model.depth'?"]),
+    "unknown deep key": (
+        {"train.augment.hflop": 0.5},
+        ["'train.augment.hflop'", "did you mean 'train.augment.hflip'?"],
+    ),
     "value for a block": ({"evaluate": 5}, ["evaluate", "5"]),
     "null for a block": ({"train.augment": None}, ["train.augment", "None"]),
     "text for an integer": ({"model.depth": "four"}, ["model.depth", "'four'", "integer"]),
@@ -142,6 +145,13 @@ BAD_VALUES = {
     "handle with version": ({"data.kaggle_handle": "a/b/versions/3"}, ["data.kaggle_handle", "'a/b/versions/3'"]),
     "version of zero": ({"data.kaggle_version": 0}, ["data.kaggle_version", "0", "1"]),
     "workers in words": ({"pack.workers": "many"}, ["pack.workers", "'many'", "auto"]),
+    "range of one": ({"pack.value_range": [4095]}, ["pack.value_range", "[4095]", "auto or two numbers [low, high]"]),
+    "range upside down": ({"pack.value_range": [4095, 0]}, ["pack.value_range", "[4095, 0]", "the lower one first"]),
+    "range of nothing": ({"pack.value_range": [7, 7]}, ["pack.value_range", "[7, 7]", "the lower one first"]),
+    "range without end": ({"pack.value_range": [0, float("inf")]}, ["pack.value_range", "inf", "two numbers"]),
+    "range in words": ({"pack.value_range": "12 bits"}, ["pack.value_range", "'12 bits'", "auto or two numbers"]),
+    "range of null": ({"pack.value_range": None}, ["pack.value_range", "None", "auto or two numbers"]),
+    "pink background": ({"pack.background": "pink"}, ["pack.background", "'pink'", "'white', 'black' or 'gray'"]),
     "no threads": ({"train.threads": 0}, ["train.threads", "0", "1"]),
     "certainty": ({"evaluate.confidence_level": 1.0}, ["evaluate.confidence_level", "1.0", "less than 1"]),
     "gate without doubt": ({"register.confidence": 1.0}, ["register.confidence", "1.0", "less than 1"]),

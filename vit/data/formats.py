@@ -69,20 +69,21 @@ def open_image(source: Path | IO[bytes]) -> ImageFile.ImageFile:
 
     Raises what Pillow raises, and UserError for an image of which it is known what it lacks.
     """
-    name = format_of(source)
-    formats = FORMATS
-    if name == HEIC:
-        _register_heic(source)
-        formats = ("HEIF",)
-    elif name is not None and name not in FORMATS:
-        raise UserError(f"{called(source)}: a {name} file, which is not read here; convert it to PNG or TIFF")
     try:
-        image = Image.open(source, formats=formats)
+        image = Image.open(source, formats=FORMATS)
     except UnidentifiedImageError:
+        name = format_of(source)
+        if name == HEIC:
+            _register_heic(source)
+            return Image.open(source, formats=("HEIF",))
+        if name is not None and name not in FORMATS:
+            raise UserError(
+                f"{called(source)}: a {name} file, which is not read here; convert it to PNG or TIFF"
+            ) from None
         if name == TIFF:
             raise UserError(
-                f"{called(source)}: a TIFF of a kind that is not read here, or a broken image; save it with one or "
-                "three bands of 8 or 16 bits, or one band of 32-bit integers or 32-bit floating point"
+                f"{called(source)}: a broken image, or a TIFF with other pixels than are read here: 1 or 3 bands of 8 "
+                "or 16 bits, or 1 band of 32 bits"
             ) from None
         raise
     if image.format == TIFF and getattr(image, "tag_v2", {}).get(REDUCED, 0) & 1:

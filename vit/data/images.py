@@ -90,6 +90,11 @@ def load_image(
     return pixels if keep_margin else np.ascontiguousarray(centre_crop(pixels, image_size))
 
 
+def settings_of(config: dict) -> dict:
+    """The SETTINGS that a model's config.json holds; what an earlier release did not know has load_image's default."""
+    return {name: config[name] for name in SETTINGS if name in config}
+
+
 def decode(
     source: Path | IO[bytes],
     mode: str,
@@ -103,19 +108,25 @@ def decode(
     `load_image` does.
     """
     with opened(source) as image:
-        kind, clipped, name = kind_of(image), 0.0, image.format or ""  # never empty of a file that was opened
-        if kind != EIGHT_BITS and is_range(value_range):
-            pixels, alpha = read_values(image, lambda: open_image(source))
-            clipped = clipped_share(pixels, value_range)
-            image = Image.fromarray(to_levels(pixels, value_range))
-            if alpha is not None:
-                image.putalpha(Image.fromarray(alpha))
-        else:
-            if enough is not None:
-                image.draft(mode, (enough, enough))
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
-        return Picture(_to_mode(image, mode, background), name, kind, clipped)
+        if enough is not None:
+            image.draft(mode, (enough, enough))
+        return picture_of(image, source, mode, value_range, background)
+
+
+def picture_of(
+    image: ImageFile.ImageFile, source: Path | IO[bytes], mode: str, value_range: ValueRange, background: str
+) -> Picture:
+    """The same of an image that is `opened` and not decoded yet; raises what Pillow raises."""
+    kind, name = kind_of(image), image.format or ""  # never empty of a file that was opened
+    if kind == EIGHT_BITS or not is_range(value_range):
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
+        return Picture(_to_mode(image, mode, background), name, kind, 0.0)
+    pixels, alpha = read_values(image, lambda: open_image(source))
+    scaled = Image.fromarray(to_levels(pixels, value_range))
+    if alpha is not None:
+        scaled.putalpha(Image.fromarray(alpha))
+    return Picture(_to_mode(scaled, mode, background), name, kind, clipped_share(pixels, value_range))
 
 
 def is_range(value_range: ValueRange) -> TypeGuard[Sequence[float]]:

@@ -1,4 +1,4 @@
-"""From base64 text to the pixels that the model takes; nothing here opens a path or an address."""
+"""Decoding base64 text to the model's input pixels; nothing here opens a path or a URL."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 
 from vit.data.formats import NAMES
-from vit.data.images import SETTINGS, load_image, pixel_count
+from vit.data.images import load_image, pixel_count, settings_of
 from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.serving.refusal import Refusal
@@ -17,13 +17,13 @@ from vit.serving.settings import Limits
 
 log = logging.getLogger("vit.serving")
 
-WAY_OUT = f"send the file of an image as it is on disk ({NAMES})"
+WAY_OUT = f"send the bytes of an image file ({NAMES})"
 
 
 def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
     """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size.
 
-    Raises Refusal naming the first bad row, or the limit that all of them together exceed; before any is decoded.
+    Raises Refusal naming the first bad row, or the limit that they exceed together; limits are checked before decoding.
     """
     if len(texts) == 0:
         raise Refusal("no images were sent: the column 'image' has no rows; send at least one")
@@ -34,9 +34,9 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
     for row, file in enumerate(files):
         pixels += _readable(row, pixel_count, file)
         if pixels > limits.max_pixels:
-            sentence = f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer"
+            sentence = f"row {row}: more than {limits.max_pixels} pixels in total; scale the images down or send fewer"
             raise Refusal(sentence, status=413)
-    settings = {name: config[name] for name in SETTINGS}
+    settings = settings_of(config)
     remarks = Remarks()
     images = [
         _readable(row, load_image, file, **settings, notice=remarks.of(f"row {row}")) for row, file in enumerate(files)

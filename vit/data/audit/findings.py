@@ -72,10 +72,18 @@ def _refuse_broken(seen: Scan, most: float) -> None:
         more = f"; and {len(seen.broken) - SHOWN} more" if len(seen.broken) > SHOWN else ""
         raise UserError(
             f"{len(seen.broken)} of {images} images cannot be read, more than split.max_broken_fraction {most}: "
-            f"{listed}{more} (all in logs/vit.log). Repair or remove them at their source, or allow for them"
+            f"{listed}{more} (all in logs/vit.log). By class: {_broken_by_class(seen)}. Repair or remove them at their "
+            "source, or allow for them"
         )
     if not seen.rows:
         raise UserError(f"none of {images} images in data/raw can be read; get them again")
+
+
+def _broken_by_class(seen: Scan) -> str:
+    broken = Counter(row.label for row, _ in seen.broken)
+    images = broken + Counter(row.label for row in seen.rows)
+    listed = [f"{count} of {images[label]} in '{label}'" for label, count in broken.most_common(SHOWN)]
+    return ", ".join(listed) + (f" and {len(broken) - SHOWN} more classes" if len(broken) > SHOWN else "")
 
 
 def _refuse_nothing(seen: Scan, duplicates: Duplicates, vanished: Counter[str]) -> None:
@@ -83,7 +91,7 @@ def _refuse_nothing(seen: Scan, duplicates: Duplicates, vanished: Counter[str]) 
         one, *_ = duplicates.contradictory
         other = next(index for index in duplicates.contradictory if seen.rows[index].label != seen.rows[one].label)
         why = (
-            f"{vanished.total()} are one colour because what is transparent lies on {seen.drawn.background}; "
+            f"{vanished.total()} are of one colour because what is transparent lies on {seen.drawn.background}; "
             f"set pack.background={vanished.most_common(1)[0][0]}"
             if vanished
             else "look at the files, and at their labels"

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageFile
 
 from vit.data.formats import open_image
-from vit.data.images import is_range, opened
+from vit.data.images import is_range
 from vit.data.values import EIGHT_BITS, find_range, kind_of, read_values
 
 SAMPLED = 4_000_000  # values, of all images together,
@@ -49,16 +50,12 @@ class Scale:
         )
 
 
-def sample(path: Path, images: int) -> Sample | None:
-    """Values of an image of more than 8 bits in a data set of so many images; None for all others.
-
-    Raises UserError if it is no readable image.
-    """
-    with opened(path) as image:
-        kind = kind_of(image)
-        if kind == EIGHT_BITS:
-            return None
-        pixels = read_values(image, lambda: open_image(path)).pixels.ravel()
+def sample(image: ImageFile.ImageFile, path: Path, images: int) -> Sample | None:
+    """Values of an opened image of more than 8 bits in a data set of so many images; None for all others."""
+    kind = kind_of(image)
+    if kind == EIGHT_BITS:
+        return None
+    pixels = read_values(image, lambda: open_image(path)).pixels.ravel()
     known = pixels[np.isfinite(pixels)]
     count = max(AT_LEAST, SAMPLED // images)
     chosen = known if len(known) <= count else known[np.random.default_rng(0).integers(0, len(known), count)]

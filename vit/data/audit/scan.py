@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vit.data.audit.ranges import Sample, Scale, found_range, sample
 from vit.data.formats import SUFFIXES
-from vit.data.images import BACKGROUNDS, content_box, decode
+from vit.data.images import BACKGROUNDS, Picture, content_box, decode, opened, picture_of
 from vit.data.manifest import Row
 from vit.data.pool import map_unordered
 from vit.data.values import EIGHT_BITS
@@ -140,12 +140,20 @@ def _answer_or_reason(path: Path, job: Callable[[Path], Look | Sample]) -> Look 
 
 
 def _sample_or_look(path: Path, drawn: Drawn, images: int) -> Look | Sample:
-    return sample(path, images) or look(path, drawn)
+    with opened(path) as image:
+        if found := sample(image, path, images):
+            return found
+        picture = picture_of(image, path, "RGB", *drawn)
+    return _look_at(path, picture, drawn)
 
 
 def look(path: Path, drawn: Drawn = AS_THEY_ARE) -> Look:
     """Decode one image file. Raises UserError if it is no readable image."""
-    image, name, kind, clipped = decode(path, "RGB", **drawn._asdict())
+    return _look_at(path, decode(path, "RGB", None, *drawn), drawn)
+
+
+def _look_at(path: Path, picture: Picture, drawn: Drawn) -> Look:
+    image, name, kind, clipped = picture
     grey = image.convert("L")
     brightness = np.asarray(grey.resize((HASH_ROWS + 1, HASH_ROWS), Image.Resampling.BOX), dtype=np.int16)
     bits = np.packbits(brightness[:, 1:] > brightness[:, :-1])
