@@ -12,7 +12,7 @@ class DataParams(Section):
     """-> stages/download.py"""
 
     source: Literal["digits", "shapes", "folder", "kaggle", "torchvision", "huggingface"] = parameter(
-        "digits", "source of the images; a key below that starts with a source's name is used by that source only"
+        "digits", "source of the images; each key below names the source that uses it"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
         "images",
@@ -125,8 +125,10 @@ class SplitParams(Section):
         "largest share of unreadable images; the pipeline stops above it, and also if a class loses more than this "
         "share and more than a tenth of its images for any reason (unreadable, copies, equal pixels under two labels)",
     )
-    leakage_margin: Fraction = parameter(0.1, "leakage above this causes a warning")
-    fail_on_leakage: bool = parameter(False, "true: leakage above the margin is an error")
+    leakage_margin: Fraction = parameter(
+        0.1, "leakage of val or test above this causes a warning, and so does a larger difference"
+    )
+    fail_on_leakage: bool = parameter(False, "true: leakage of val or test above the margin is an error")
     seed: Seed = parameter(0, "seed of the assignment")
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,13 @@ class Findings:
     @property
     def rows(self) -> list[Row]:
         return self.scan.rows
+
+    def only(self, keep: list[int]) -> "Findings":
+        """What was found of the usable images at these positions."""
+        frames = replace(
+            self.frames, series=[self.frames.series[index] for index in keep], numbers=self.frames.numbers[keep]
+        )
+        return replace(self, scan=self.scan.only(keep), frames=frames, groups=self.groups[keep])
 
 
 def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn = AS_THEY_ARE) -> Findings:
