@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 from vit.config.schema import DataParams
 from vit.errors import UserError, one_line
+from vit.redaction import redacted
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LIBRARY = "pip install --requirement requirements-hub.txt --constraint constraints.txt"
@@ -57,9 +58,8 @@ def explained(error: Exception, data: DataParams) -> HubError:
 
 
 def without_secrets(text: str) -> str:
-    """The text without tokens of the hub and without what addresses hold of users, passwords and queries."""
-    text = re.sub(r"hf_\w{6,}", "hf_***", text)
-    return re.sub(r"(\w+://)([^/\s@]+@)?([^\s?'\")]*)(\?[^\s'\")]*)?", r"\1\3", text)
+    """The text as `redacted`, and without a token that `hf auth login` has stored."""
+    return redacted(re.sub(r"\bhf_\w{6,}", "hf_***", text))
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
