@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from tests.conftest import REPO, clone
 from vit.release import VERSION
 
-EXTRAS = ("remote", "export", "heic", "bench", "docs", "test")
+EXTRAS = ("remote", "hub", "export", "heic", "bench", "docs", "test")
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,18 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
+    "hub without a name": ({"data.source": "huggingface"}, ["data", "huggingface needs hub_name", "owner/name"]),
+    "hub name without owner": ({"data.hub_name": "cifar10"}, ["data.hub_name", "'cifar10'"]),
+    "use of a hub's split": ({"data.hub_splits": {"train": "fit"}}, ["data.hub_splits", "'fit'"]),
+    "hub splits without a test split": ({"data.hub_splits": {"a": "train"}}, ["hub_splits", "a test split"]),
+    "hub splits pooled in part": (
+        {"data.hub_splits": {"a": "train", "b": "test", "c": "pool"}},
+        ["hub_splits", "mixes pool with other uses"],
+    ),
+    "labels outside of the source": ({"data.labels": "../train.csv"}, ["'../train.csv'", "inside data.path"]),
+    "labels that are no CSV": ({"data.labels": "train.xlsx"}, ["'train.xlsx'", "a .csv inside data.path"]),
+    "names of classes without labels": ({"data.class_names": "names.csv"}, ["'names.csv'", "set labels, too"]),
+    "two meanings of a class": ({"data.labels": "a.csv", "data.class_level": 2}, ["'a.csv'", "class_level 2"]),
     "unknown block": ({"extra": 1}, ["unknown key 'extra'", "did you mean '"]),
     "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "did you mean 'model.depth'?"]),
     "unknown deep key": (

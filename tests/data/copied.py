@@ -1,5 +1,6 @@
 """What the copying of a folder or archive gives."""
 
+import json
 from pathlib import Path
 
 from vit.data.sources.folder import copy_source
@@ -10,9 +11,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 class Copied(dict):
-    """The images by name; beside them the tables by name and what else is known."""
+    """The images by name; beside them the tables by name, the paths at the source, and what else is known."""
 
     tables: dict[str, bytes]
+    sources: dict
     known: dict
 
 
@@ -24,4 +26,5 @@ def copied(source: Path, tmp_path: Path, class_level: int | str = "auto") -> Cop
     known = copy_source(source, raw, tables, class_level)
     result = Copied(contents(raw))
     result.tables, result.known = contents(tables), known
+    result.sources = json.loads(result.tables.pop("source_paths.json"))
     return result

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, Fraction, RangeOrAuto, Section, Seed, parameter
+from vit.config.fields import Count, CountOrAuto, Fraction, Named, RangeOrAuto, Section, Seed, parameter
 
 
 class DataParams(Section):
     """-> stages/download.py"""
 
-    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"] = parameter(
+    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision", "huggingface"] = parameter(
         "digits", "source of the images; each key below names the source that uses it"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
@@ -22,6 +22,24 @@ class DataParams(Section):
     class_level: CountOrAuto = parameter(
         "auto",
         "folder, kaggle: the level of the class folders, 1 being those directly in it; auto: by names and nesting",
+    )
+    labels: Named | None = parameter(
+        None,
+        "folder, kaggle: CSV inside data.path with one row per image and its label, such as train.csv; null: the "
+        "directories are the classes",
+    )
+    file_column: Named | None = parameter(
+        None,
+        "folder, kaggle: column of data.labels that names the images, with or without file ending; huggingface: "
+        "column of images; null: found from the contents",
+    )
+    label_column: Named | None = parameter(
+        None,
+        "folder, kaggle: column of data.labels with the label; huggingface: column with the label; null: found from "
+        "the header",
+    )
+    class_names: Named | None = parameter(
+        None, "folder, kaggle: CSV inside data.path with the class name of each label; null: labels are class names"
     )
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = parameter(
         "balabaskar/tom-and-jerry-image-classification", "kaggle: data set, as owner/name"
@@ -34,9 +52,48 @@ class DataParams(Section):
     torchvision_name: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")] = parameter(
         "CIFAR10", "torchvision: a class of torchvision.datasets that can download its data"
     )
+    hub_name: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = parameter(
+        None, "huggingface: data set, as owner/name"
+    )
+    hub_revision: Named | None = parameter(
+        None, "huggingface: commit, 40 hex digits; a branch or tag is refused, with the current commit to write here"
+    )
+    hub_config: Named | None = parameter(None, "huggingface: configuration (subset); null: the only or default one")
+    hub_splits: dict[str, Literal["train", "val", "test", "pool"]] | None = parameter(
+        None,
+        "huggingface: what each of its splits is used as; pool: merged, and split by section split; those not named "
+        "are left out; null: by name",
+    )
     shapes_per_class: Count = parameter(100, "shapes: number per class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise; pixel values lie in [0, 1]")
     seed: Seed = parameter(0, "shapes: seed of the noise")
+
+    @model_validator(mode="after")
+    def _the_hub_is_told_what_to_fetch(self):
+        if self.source == "huggingface" and self.hub_name is None:
+            raise ValueError("source huggingface needs hub_name, such as owner/name")
+        uses = set((self.hub_splits or {}).values())
+        if uses and uses != {"pool"} and not {"train", "test"} <= uses - {"pool"}:
+            raise ValueError(f"hub_splits {self.hub_splits} should name a train and a test split, or pool them all")
+        if "pool" in uses and len(uses) > 1:
+            raise ValueError(f"hub_splits {self.hub_splits} mixes pool with other uses; pool all, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _tables_of_labels_lie_with_the_images(self):
+        for key in ("labels", "class_names"):
+            path = getattr(self, key)
+            if path is not None and (
+                path.startswith(("/", "~")) or ".." in path.split("/") or not path.endswith(".csv")
+            ):
+                raise ValueError(f"{key} '{path}' should be the path of a .csv inside data.path, such as train.csv")
+        if self.class_names is not None and self.labels is None:
+            raise ValueError(f"class_names '{self.class_names}' names the labels of a table; set labels, too")
+        if self.labels is not None and self.class_level != "auto":
+            raise ValueError(
+                f"labels '{self.labels}' and class_level {self.class_level} both say what is a class; leave one out"
+            )
+        return self
 
 
 class SplitParams(Section):

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 from vit.config.schema import DataParams
 from vit.data.formats import NAMES, is_image
-from vit.data.sources.archives import ENDINGS, require_space, unpack
+from vit.data.source_paths import write_source_paths
+from vit.data.sources.archives import ENDINGS, name_without_ending, require_space, unpack
+from vit.data.sources.class_names import with_class_names_as_read
+from vit.data.sources.labels import LabelTable, arrange_by_table, label_table
 from vit.data.sources.layout import Placed, arrange
 from vit.errors import UserError
 from vit.files import project_root, temporary_folder
@@ -33,7 +36,7 @@ class Found(NamedTuple):
 
 def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
     """Copy the folder or archive `data.path`, as `copy_source` does."""
-    return copy_source(_absolute(data.path), raw, tables, data.class_level)
+    return copy_source(_absolute(data.path), raw, tables, data.class_level, label_table(data))
 
 
 def _absolute(path: str) -> Path:
@@ -48,7 +51,9 @@ def _absolute(path: str) -> Path:
     return absolute
 
 
-def copy_source(source: Path, raw: Path, tables: Path, class_level: int | str = "auto") -> dict:
+def copy_source(
+    source: Path, raw: Path, tables: Path, class_level: int | str = "auto", labels: LabelTable | None = None
+) -> dict:
     """Copy the images of a folder or archive to `raw` and its CSV files outside of the classes to `tables`.
 
     Returns version, ignored and skipped_links as `fetch` does. Raises UserError if the source is missing, broken,
@@ -57,24 +62,30 @@ def copy_source(source: Path, raw: Path, tables: Path, class_level: int | str = 
     if not source.exists():
         raise UserError(f"data.path {source}: no such folder or archive")
     if source.is_dir():
-        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source, class_level)}
+        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source, class_level, labels)}
     if not source.name.lower().endswith(ENDINGS):
         raise UserError(f"data.path {source}: neither a folder nor an archive ({', '.join(ENDINGS)})")
     with temporary_folder(raw.parent / "unpacked") as unpacked:
         unpack(source, unpacked)
         return {
             "version": f"archive {source.name}",
-            **copy_folder(unpacked, raw, tables, source, class_level, may_move=True),
+            **copy_folder(unpacked, raw, tables, source, class_level, labels, may_move=True),
         }
 
 
 def copy_folder(
-    root: Path, raw: Path, tables: Path, called: Path, class_level: int | str = "auto", may_move: bool = False
+    root: Path,
+    raw: Path,
+    tables: Path,
+    called: Path,
+    class_level: int | str = "auto",
+    labels: LabelTable | None = None,
+    may_move: bool = False,
 ) -> dict:
     """Copy, or move, images and tables of a folder that errors call `called`; return ignored and skipped_links.
 
-    `class_level` says which folders are the classes, as `arrange` reads it.
-
+    `class_level` says which folders are the classes, as `arrange` reads it; with `labels` that table says the class of
+    each image instead, and its counts are returned, too. The paths at the source are kept with the tables.
     Raises UserError as `copy_source` does.
     """
     root = root.resolve()
@@ -83,20 +94,26 @@ def copy_folder(
     found = list_files(root, called)
     _report_links(found.links, called)
     _refuse_without_images(found, called)
-    placed = arrange(found.images, called, class_level)
-    _warn_of_empty_folders(found, placed, called)
+    known: dict[str, object] = {}
+    root_name = name_without_ending(called)
+    if labels is None:
+        placed = with_class_names_as_read(arrange(found.images, called, class_level), called)
+        _warn_of_empty_folders(found, placed, called)
+    else:
+        placed, known["labels"] = arrange_by_table(root, found.images, labels, called, root_name)
     class_folders = {one.class_folder for one in placed}
     beside = [path for path in found.tables if class_folders.isdisjoint(path.parents)]
     moves = {root / one.image: raw / one.destination for one in placed}
     moves |= {root / path: tables / name for path, name in _names_of_tables(beside, called).items()}
     _transfer(moves, root, raw.parent, called, may_move)
+    write_source_paths(tables, root_name, {one.destination.as_posix(): one.image.as_posix() for one in placed})
     ignored = sorted([*found.others, *set(found.tables).difference(beside)])
     if ignored:
         files = "file that is no image" if len(ignored) == 1 else "files that are no images"
         log.info(f"ignored: {len(ignored)} {files}: {_by_ending(ignored)}")
         _warn_of_ignored(ignored, placed, called)
     counts = Counter(path.suffix.lower() or "no ending" for path in ignored)
-    return {"ignored": dict(counts.most_common()), "skipped_links": len(found.links)}
+    return {"ignored": dict(counts.most_common()), "skipped_links": len(found.links), **known}
 
 
 def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, may_move: bool) -> None:

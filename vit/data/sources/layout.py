@@ -30,7 +30,7 @@ def arrange(images: list[Path], called: Path, class_level: int | str = "auto") -
     classes = {one.destination.parts[0] for one in placed}
     if len(classes) == 1:
         raise one_class_only(classes.pop(), called)
-    _refuse_collisions(placed, called)
+    refuse_collisions(placed, called)
     return placed
 
 
@@ -72,7 +72,8 @@ def _placed(image: Path, level: int, dropped: int, split_level: int, splits: dic
     return Placed(image, Path(*image.parts[:level]), Path(name_at(image, level), *split, *kept, image.name))
 
 
-def _refuse_collisions(placed: list[Placed], called: Path) -> None:
+def refuse_collisions(placed: list[Placed], called: Path) -> None:
+    """Raise UserError if two images would get one name."""
     taken: dict[Path, Path] = {}
     for image, _, destination in placed:
         if destination in taken:
