@@ -26,6 +26,7 @@ from vit.data.decoded import Part, load_part
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
+from vit.inference.scores import COLUMNS
 from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
 from vit.tracking.layers import show_layers
@@ -101,13 +102,16 @@ def write_outputs(progress: Progress, feed: Feed) -> None:
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
     with replacing(TRAINING / FIRST_BATCH) as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
-    write_json(TRAIN_METRICS, summary(progress.best))
-    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
+    write_json(TRAIN_METRICS, summary(progress))
+    column = COLUMNS[progress.select_by]
+    others = "" if column == "val_accuracy" else f", {column.replace('_', ' ')} {progress.best[column]:.4f}"
+    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}")
 
 
-def summary(best: dict) -> dict:
+def summary(progress: Progress) -> dict:
     """The row of the best epoch, under names of their own beside the curves in MLflow."""
-    return {f"best_{name}": best[name] for name in ("epoch", "val_accuracy", "val_loss")}
+    names = dict.fromkeys(("epoch", "val_accuracy", "val_loss", COLUMNS[progress.select_by]))
+    return {f"best_{name}": progress.best[name] for name in names}
 
 
 if __name__ == "__main__":

@@ -2,20 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from vit.config.fields import Count, Fraction, Rate, Section, parameter
+from vit.config.fields import ChoosingMetric, Count, Fraction, Rate, Section, parameter
+
+HIGHEST_CONFIDENCE = 0.999  # of a permutation test by 2,000 draws, whose smallest p is 1 / 2,001
 
 
 class RegisterParams(Section):
     """-> stages/register.py"""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] = parameter("vit", "the model's name in the MLflow registry")
+    metric: ChoosingMetric = parameter(
+        "accuracy", "gate: val metric by which candidate and champion are compared; usually that of train.select_by"
+    )
     confidence: Annotated[float, Field(gt=0, lt=1)] = parameter(
-        0.95, "gate: of the interval of the difference, and 1 - p of McNemar's test, to be called better"
+        0.95, "gate: of the interval of the difference, and 1 - p of the paired test, to be called better"
     )
     margin: Rate = parameter(
-        0.01, "gate: accuracy that a cheaper model may lose at most, by the low end of that interval"
+        0.01, "gate: how much of the metric a cheaper model may lose at most, by the low end of that interval"
     )
     min_images: Count = parameter(
         100, "gate: val images that neither model was trained on; with fewer it refuses", "images"
@@ -29,3 +34,12 @@ class RegisterParams(Section):
     precision: Literal["float32", "bfloat16"] = parameter(
         "float32", "serving: bfloat16 is faster on CPUs with AMX, with probabilities within 0.02"
     )
+
+    @model_validator(mode="after")
+    def _resamples_can_show_the_confidence(self):
+        if self.metric != "accuracy" and self.confidence > HIGHEST_CONFIDENCE:
+            raise ValueError(
+                f"confidence {self.confidence} is above {HIGHEST_CONFIDENCE}, the most that the permutation test of "
+                f"metric '{self.metric}' can show; lower it, or use accuracy"
+            )
+        return self

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vit.config.fields import (
+    ChoosingMetric,
     Count,
     CountOrAuto,
     Device,
@@ -41,6 +42,11 @@ class TrainParams(Section):
 
     epochs: Count = parameter(50, "passes over the train images", "epochs")
     patience: Count | None = parameter(None, "stop after so many without a better one; null: never", "epochs")
+    select_by: ChoosingMetric = parameter(
+        "accuracy",
+        "val metric that picks the epoch to keep, for patience too; balanced_accuracy and macro_f1: every "
+        "class counts the same",
+    )
     init_from: Named | None = parameter(
         None, "weights to start from: a file in weights/, or models:/NAME/VERSION; null: none"
     )

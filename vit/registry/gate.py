@@ -1,12 +1,14 @@
 """The gate's rules, from numbers alone: may a new version take the champion's place?
 
-Better: the low end of the paired interval of the difference in accuracy lies above 0 *and* McNemar's exact test says so
-at `confidence`. The interval heeds groups of like images, the test few disputed ones, where an interval is too narrow.
+Better: the low end of the paired interval of the difference in `metric` lies above 0 *and* the paired test says so at
+`confidence`: McNemar's exact test for accuracy, else a permutation test. The interval heeds groups of like images, the
+test few disputed ones, where an interval is too narrow.
 Not worse and cheaper: the low end lies at or above -`margin`, and the model costs less.
 """
 
 from dataclasses import dataclass
 
+from vit.config.fields import ChoosingMetric
 from vit.config.schema import RegisterParams
 from vit.inference.complexity import Cost
 
@@ -24,9 +26,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate and champion on the same `images`, on which neither was trained; `difference` is candidate - champion.
+    """Candidate and champion on the same `images`, on which neither was trained; `difference` is how much better the
+    candidate is by `metric`, whose values are `score` and `champion_score` where it is not accuracy.
 
-    `low` and `high` are the ends of its interval at `confidence`, `p` is that of McNemar's test.
+    `low` and `high` are the ends of its interval at `confidence`, `p` is that of the paired test.
     """
 
     images: int
@@ -38,6 +41,9 @@ class Comparison:
     p: float
     cost: Cost
     champion_cost: Cost
+    metric: ChoosingMetric = "accuracy"
+    score: float | None = None
+    champion_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def decide(figures: Figures, comparison: Comparison | None, rules: RegisterParam
         return Verdict(False, "a floor does not hold", "; ".join(missed))
     if comparison is None:
         return Verdict(True, "first champion", f"val accuracy {figures.val_accuracy:.4f}, and every floor holds")
-    numbers = f"{_accuracies(comparison, rules)}; {_costs(comparison)}"
+    numbers = f"{_scores(comparison, rules)}; {_costs(comparison)}"
     if comparison.low > 0 and comparison.p < 1 - rules.confidence:
         return Verdict(True, "better", numbers)
     not_worse = comparison.low >= -rules.margin
@@ -95,10 +101,18 @@ def too_few(images: int, rules: RegisterParams) -> Verdict | None:
     return Verdict(False, "too few images", found)
 
 
-def _accuracies(comparison: Comparison, rules: RegisterParams) -> str:
+def _scores(comparison: Comparison, rules: RegisterParams) -> str:
+    accuracies = f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f}"
+    scores = (
+        accuracies
+        if comparison.metric == "accuracy"
+        else f"{comparison.metric.replace('_', ' ')} {comparison.score:.4f} against {comparison.champion_score:.4f} "
+        f"(accuracy {accuracies})"
+    )
+    change = "lower by" if comparison.metric == "log_loss" else "difference"
     return (
-        f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f} on {comparison.images} val images, "
-        f"difference {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
+        f"{scores} on {comparison.images} val images, "
+        f"{change} {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
         f"{rules.confidence:.4g}, p {comparison.p:.4f}, margin {rules.margin})"
     )
 
