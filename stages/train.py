@@ -31,6 +31,7 @@ from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
 from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
+from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
 from vit.training.distillation import Teacher, student_settings
@@ -57,6 +58,8 @@ def main() -> None:
     changes = initialize(classifier, INIT)
     teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
+    weights = class_weights(train.labels, len(classifier.classes), params.train.class_weights)
+    weights = None if weights is None else weights.to(device)
     feed = Feed(classifier, train.on_device(device), params.train, world)
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
@@ -74,7 +77,7 @@ def main() -> None:
             write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
-        step = TrainingStep(classifier.model, params.train, compute, world, teacher)
+        step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
 
         def show(progress: Progress) -> None:

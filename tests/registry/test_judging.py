@@ -51,6 +51,41 @@ def test_groups_of_like_images_count_as_what_they_are(publisher, client):
     assert verdict(publisher.content(3, right=85, images=images)).startswith("is champion: better")
 
 
+def test_the_gate_goes_by_the_metric_that_a_person_names(publisher, client):
+    by_label: dict[str, list[dict]] = {}
+    for row in publisher.rows:
+        by_label.setdefault(row["label"], []).append(row)
+    frequent, *others = by_label.values()  # 40 images, and 8 of each of three classes
+    val = [*frequent, *(row for rows in others for row in rows[:8])]
+    images = [row | {"part": "val"} for row in val] + [row | {"part": "train"} for row in others[0][8:]]
+    # 40 of 64 are right, none of a rare class, then 14 + 24 of 64.
+    first, second = [True] * 40 + [False] * 24, [True] * 14 + [False] * 26 + [True] * 24
+    balanced = {"metric": "balanced_accuracy"}
+    verdict(publisher.content(1, first, images, rules=balanced))
+    assert "not shown to be better: 0.5938 against 0.6250" in verdict(publisher.content(2, second, images))
+    said = verdict(publisher.content(3, second, images, rules=balanced))
+    assert said.startswith(
+        "is champion: better: balanced accuracy 0.8375 against 0.2500 (accuracy 0.5938 against 0.6250) on 64 val images"
+    )
+    found = numbers(client, "3")
+    assert (found["metric"], found["score"], found["champion_score"]) == ("balanced_accuracy", 0.8375, 0.25)
+    floor = publisher.content(4, [True] * 64, images, rules=balanced | {"min_accuracy": 1.0, "max_ece": 0.2})
+    assert "a floor does not hold: calibration error 0.3000" in verdict(floor)
+
+
+def test_by_log_loss_surer_predictions_lead_and_a_champion_without_stored_ones_is_run(publisher, client):
+    by_loss = {"metric": "log_loss"}
+    verdict(publisher.content(1, right=90, rules=by_loss))
+    assert "not worse, but not cheaper" in verdict(publisher.content(2, right=90, confidence=0.9))
+    # 90 right and 10 wrong: -.9 ln .7 - .1 ln .1, and -.9 ln .9 - .1 ln .0333.
+    said = verdict(publisher.content(3, right=90, confidence=0.9, rules=by_loss))
+    assert said.startswith("is champion: better: log loss 0.4349 against 0.5513 (accuracy 0.9000 against 0.9000)")
+    assert "lower by +0.1163" in said
+    later = publisher.parts(train=slice(100), val=slice(100, 160))
+    late = publisher.content(4, right=60, confidence=0.9, rules=by_loss, images=later)
+    assert "too few images: on 0 val images" in verdict(late)
+
+
 @pytest.mark.parametrize(
     ("changes", "rules", "said"),
     [

@@ -54,6 +54,9 @@ class TrainParams(Section):
         0, "lowest layers that stay as they are: 1: patches and positions; 2: also the first block"
     )
     batch_size: Count = parameter(64, "per optimizer step, of all processes together", "images")
+    sampler: Literal["shuffle", "balanced"] = parameter(
+        "shuffle", "shuffle: every train image once an epoch; balanced: every class equally often, for rare classes"
+    )
     grad_accum_steps: Count = parameter(1, "micro-batches that a batch is computed in, for less memory")
     optimizer: Literal["adamw", "muon"] = parameter("adamw", "muon: for the matrices of the blocks, AdamW for the rest")
     lr: Positive = parameter(0.001, "peak learning rate")
@@ -66,6 +69,9 @@ class TrainParams(Section):
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = parameter([0.9, 0.999], "of AdamW")
     clip_grad: Positive | None = parameter(1.0, "largest gradient norm; null: no clipping")
     label_smoothing: Rate = parameter(0.1, "share of the target spread over all classes")
+    class_weights: Literal["none", "balanced", "effective"] = parameter(
+        "none", "weight of an image in the loss; balanced: 1 / images of its class; effective: less steep (beta 0.999)"
+    )
     teacher: Named | None = parameter(None, "a model to learn from, named as in init_from; null: none")
     distillation: Literal["none", "soft", "hard"] = parameter(
         "none", "soft: the teacher's probabilities; hard: its prediction; a ViT learns it by a token of its own"
@@ -103,6 +109,15 @@ class TrainParams(Section):
     def _micro_batches_are_not_empty(self):
         if self.grad_accum_steps > self.batch_size:
             raise ValueError(f"grad_accum_steps {self.grad_accum_steps} must not exceed batch_size {self.batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_balanced_once(self):
+        if self.sampler == "balanced" and self.class_weights != "none":
+            raise ValueError(
+                f"sampler 'balanced' and class_weights '{self.class_weights}' would balance the classes twice; set "
+                "class_weights to none, or sampler to shuffle"
+            )
         return self
 
     @model_validator(mode="after")
