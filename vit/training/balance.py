@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-BETA = 0.999  # of the effective number of images
-
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     """Positions of as many images as there are labels (N,), in random order, with every class equally often.
@@ -26,14 +24,12 @@ def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def class_weights(labels: Tensor, classes: int, kind: str) -> Tensor | None:
-    """The weight (K,) of an image of each class in the loss, 1 on average over the images `labels` (N,); None for none.
+    """The weight (K,) in the loss of an image of each class, on average 1 over the images `labels` (N,).
 
-    balanced: 1 / n of a class of n images; effective: (1 - BETA) / (1 - BETA^n), after Cui et al. 2019, "Class-Balanced
-    Loss Based on Effective Number of Samples". A class without images has weight 0.
+    balanced: N / (k n) for a class of n images, where k classes occur; classes without images get 0. none: None.
     """
     if kind == "none":
         return None
-    images = labels.bincount(minlength=classes).double()
-    weights = 1 / images if kind == "balanced" else (1 - BETA) / (1 - BETA**images)
-    weights[images == 0] = 0
-    return (weights * (len(labels) / (weights * images).sum())).float()
+    images = labels.bincount(minlength=classes)
+    occurring = images > 0
+    return torch.where(occurring, len(labels) / (occurring.sum() * images.clamp(min=1)), 0.0)
