@@ -75,6 +75,8 @@ BAD_VALUES = {
     "seed below zero": ({"data.seed": -1}, ["data.seed", "-1", "0"]),
     "seed too large": ({"split.seed": 2**31}, ["split.seed", "2147483648"]),
     "explained images below zero": ({"evaluate.explain_images": -1}, ["evaluate.explain_images", "-1", "0"]),
+    "class level of zero": ({"data.class_level": 0}, ["data.class_level", "0", "auto or an integer >= 1"]),
+    "class level in words": ({"data.class_level": "top"}, ["data.class_level", "'top'", "auto or an integer >= 1"]),
     "no name for weights": ({"train.init_from": ""}, ["train.init_from", "''", "1 character"]),
     "frozen layers below zero": ({"train.frozen_layers": -1}, ["train.frozen_layers", "-1", "0"]),
     "unknown metric": ({"train.select_by": "f1"}, ["train.select_by", "'f1'", "'macro_f1'"]),

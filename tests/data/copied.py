@@ -16,12 +16,12 @@ class Copied(dict):
     known: dict
 
 
-def copied(source: Path, tmp_path: Path) -> Copied:
+def copied(source: Path, tmp_path: Path, class_level: int | str = "auto") -> Copied:
     """Copy to `work` in `tmp_path`."""
     raw, tables = tmp_path / "work" / "raw", tmp_path / "work" / "tables"
     raw.mkdir(parents=True)
     tables.mkdir()
-    known = copy_source(source, raw, tables)
+    known = copy_source(source, raw, tables, class_level)
     result = Copied(contents(raw))
     result.tables, result.known = contents(tables), known
     return result

@@ -174,6 +174,7 @@ def test_a_kaggle_data_set_takes_the_place_of_the_old_images(downloads, name, ve
     assert record["classes"] == {"jerry": 2, "tom": 3}
     assert sorted(path.name for path in (folder / "data" / "raw").iterdir()) == ["jerry", "tom"]
     assert f"5 images in 2 classes from kaggle ({version})" in process.stdout
+    assert "\nclasses: 'jerry' 2, 'tom' 3\n" in process.stdout
     assert (folder / "data" / "tables" / "ground_truth.csv").read_text() == "filename,tom,jerry\n"
 
 

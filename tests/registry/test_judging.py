@@ -94,7 +94,8 @@ def test_by_log_loss_surer_predictions_lead_and_a_champion_without_stored_ones_i
         ({}, {"min_accuracy": 0.95}, "val accuracy 0.9000 is below register.min_accuracy 0.95"),
         # Confident by 0.7 and right by 0.9: the gap is 0.2.
         ({}, {"max_ece": 0.19}, "calibration error 0.2000 on val is above register.max_ece 0.19"),
-        ({"leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of its split is above register.max_leakage 0.1"),
+        ({"leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of test is above register.max_leakage 0.1"),
+        ({"val_leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of val is above register.max_leakage 0.1"),
     ],
 )
 def test_what_misses_a_floor_never_leads_not_even_where_there_is_no_champion(publisher, client, changes, rules, said):
@@ -120,7 +121,14 @@ def test_decision_numbers_and_reason_are_on_the_version_of_a_refusal_too(three, 
     assert (version.tags["gate/decision"], version.tags["gate/champion"]) == ("refused", "3")
     found = numbers(client, "4")
     expected = {"images": 100, "accuracy": 0.93, "champion_accuracy": 0.9, "difference": 0.03, "low": 0.0}
-    expected |= {"p": 0.25, "confidence": 0.95, "margin": 0.01, "val_accuracy": 0.93, "leakage": 0.0}
+    expected |= {
+        "p": 0.25,
+        "confidence": 0.95,
+        "margin": 0.01,
+        "val_accuracy": 0.93,
+        "leakage": 0.0,
+        "val_leakage": 0.0,
+    }
     assert {key: found[key] for key in expected} == pytest.approx(expected)  # p: 3 of 3 disputed images, 2 / 2^3
     assert 0.03 < found["high"] < 0.1
     assert f"- Gate against champion 3: refused, {version.tags['gate/reason']}\n" in version.description

@@ -12,12 +12,16 @@ class DataParams(Section):
     """-> stages/download.py"""
 
     source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"] = parameter(
-        "digits", "source of the images; a key below that starts with a source's name is used by that source only"
+        "digits", "source of the images; each key below names the source that uses it"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
         "images",
         "folder: directory with one directory per class, or with train, val and test that hold those, or an archive "
         "of it; must exist for every source; ~ is not expanded; queued and --temp runs need an absolute path",
+    )
+    class_level: CountOrAuto = parameter(
+        "auto",
+        "folder, kaggle: the level of the class folders, 1 being those directly in it; auto: by names and nesting",
     )
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = parameter(
         "balabaskar/tom-and-jerry-image-classification", "kaggle: data set, as owner/name"
@@ -60,8 +64,10 @@ class SplitParams(Section):
         "train images kept per class; a smaller subset lies within a larger one; val and test stay whole; null: all",
     )
     max_broken_fraction: Fraction = parameter(0.01, "largest share of unreadable images; the pipeline stops above it")
-    leakage_margin: Fraction = parameter(0.1, "leakage above this causes a warning")
-    fail_on_leakage: bool = parameter(False, "true: leakage above the margin is an error")
+    leakage_margin: Fraction = parameter(
+        0.1, "leakage of val or test above this causes a warning, and so does a larger difference"
+    )
+    fail_on_leakage: bool = parameter(False, "true: leakage of val or test above the margin is an error")
     seed: Seed = parameter(0, "seed of the assignment")
 
     @model_validator(mode="after")

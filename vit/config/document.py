@@ -126,7 +126,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[str]:
 
 
 def takes(field: FieldInfo) -> str:
-    """Type, range and choices of a parameter in words, e.g. `number, >= 0, < 1`."""
+    """Type, range and choices of a parameter in words, e.g. `number >= 0, < 1`."""
     return _taken(field.annotation, field.metadata)
 
 
@@ -145,7 +145,7 @@ def _taken(kind: Any, metadata: list[Any]) -> str:
     if origin is dict:
         return "mapping of names to lists of classes"
     names = {int: "integer", float: "number", bool: "`true` or `false`", str: "text"}
-    return ", ".join([names[kind], *_bounds(metadata)])
+    return f"{names[kind]} {', '.join(_bounds(metadata))}".rstrip()
 
 
 def _bounds(metadata: list[Any]) -> Iterator[str]:

@@ -36,8 +36,8 @@ def parameter(default: object, meaning: str, unit: str = "") -> Any:
     """A key of a section: its default, its meaning and its unit.
 
     Comments in params.yaml, docs/reference/parameters.md and errors are generated from it. Range and choices come from
-    the annotation. A key that is added later needs a default that keeps the behaviour of earlier releases, because their
-    stored models lack it.
+    the annotation. A key that is added later needs a default that keeps the behaviour of earlier releases, because
+    their stored models lack it.
     """
     extra: JsonDict | None = {"unit": unit} if unit else None
     return Field(default=default, description=meaning, json_schema_extra=extra)

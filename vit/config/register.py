@@ -27,7 +27,9 @@ class RegisterParams(Section):
     )
     min_accuracy: Fraction | None = parameter(None, "floor: lowest accuracy on val; null: off")
     max_ece: Fraction | None = parameter(None, "floor: highest expected calibration error on val; null: off")
-    max_leakage: Fraction | None = parameter(0.1, "floor: highest `leakage` in metrics/split.json; null: off")
+    max_leakage: Fraction | None = parameter(
+        0.1, "floor: highest `leakage` and `val_leakage` in metrics/split.json; null: off"
+    )
     max_rows: Count = parameter(256, "serving: most images in one request", "images")
     max_bytes: Count = parameter(33554432, "serving: largest request body", "bytes")
     max_pixels: Count = parameter(

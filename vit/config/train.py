@@ -63,7 +63,9 @@ class TrainParams(Section):
     lr: Positive = parameter(0.001, "peak learning rate")
     min_lr: NonNegative = parameter(0.0, "learning rate at the end of the cosine schedule")
     warmup_epochs: NonNegative = parameter(5.0, "linear warm-up from 0", "epochs")
-    weight_decay: NonNegative = parameter(0.05, "of matrices only, not of biases, norms, tokens or position embeddings")
+    weight_decay: NonNegative = parameter(
+        0.05, "for matrices only, not for biases, norms, tokens or position embeddings"
+    )
     layer_decay: Annotated[float, Field(gt=0, le=1)] = parameter(
         1.0, "learning-rate factor per layer below the head; 1: off"
     )
@@ -100,7 +102,7 @@ class TrainParams(Section):
     )
     device: Device = parameter("auto", "auto | cpu | cuda | cuda:1 | mps | xpu; auto: an accelerator if there is one")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = parameter(
-        "auto", "of matrix products during training"
+        "auto", "precision of matrix products in training"
     )
     attention: Literal["auto", "math", "fused"] = parameter("auto", "attention kernel")
     grad_checkpointing: bool = parameter(False, "true: recompute activations in the backward pass, to save memory")

@@ -48,6 +48,7 @@ class Candidacy:
     model: Path
     raw: Path
     leakage: float
+    val_leakage: float | None
     ece_bins: int
 
 
@@ -57,7 +58,7 @@ def figures_of(candidacy: Candidacy) -> Figures:
     correct = np.array([row["prediction"] == row["label"] for row in rows])
     confidence = np.array([float(row["confidence"]) for row in rows])
     error = expected_calibration_error(confidence, correct, candidacy.ece_bins)
-    return Figures(float(correct.mean()), error, candidacy.leakage)
+    return Figures(float(correct.mean()), error, candidacy.leakage, candidacy.val_leakage)
 
 
 def compare(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModel, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -14,6 +14,15 @@ from vit.registry.champions import with_notes
 from vit.registry.evidence import Candidacy
 from vit.registry.gate import CHALLENGER
 from vit.registry.judging import judge
+from vit.registry.logged_model import (
+    SOURCE,
+    complete_logged_model,
+    find_logged_model,
+    find_or_create_logged_model,
+    has_logged_model,
+    link,
+    show_version,
+)
 from vit.registry.served import save_served, served_key
 from vit.registry.versions import SERVED_FILES
 from vit.tracking.run import RunContent, publish_run
@@ -65,19 +74,25 @@ def publish(content: Content, name: str) -> Published:
 def _publish_version(client: MlflowClient, run: Run, content: Content, name: str) -> tuple[ModelVersion, bool]:
     _create_registered_model(client, name)
     found = _find_versions(client, name, content.version_key)
-    homes = [(version, _active_run(client, version.run_id)) for version in found]
+    homes = [(version, _home(client, version)) for version in found]
     version, home = next(((version, home) for version, home in homes if home is not None), (None, run))
-    changed = _log_model(client, home, content)
+    model, changed = _publish_model(client, home, version, content, name)
+    for one in {home.info.run_id: home, run.info.run_id: run}.values():
+        changed = link(client, one, model) or changed
     if version is None:
-        source = f"{home.info.artifact_uri}/{_folder(content.version_key)}"
-        tags = _version_tags(content)
-        version = client.create_model_version(name, source, home.info.run_id, tags, description=content.card)
+        source, tags = f"{SOURCE}{model.model_id}", _version_tags(content)
+        version = client.create_model_version(
+            name, source, home.info.run_id, tags, description=content.card, model_id=model.model_id
+        )
         changed = True
+    show_version(client, model, version)
     for other in found:
         if other.version != version.version:
             _inherit(client, name, other, version)
             version = client.get_model_version(name, version.version)
     if version.tags.get("published") != content.files_key:
+        for key in content.description.params.keys() & version.tags.keys() - content.version_tags.keys():
+            client.delete_model_version_tag(name, version.version, key)
         for key, value in _version_tags(content).items():
             client.set_model_version_tag(name, version.version, key, value)
         client.update_model_version(name, version.version, with_notes(content.card, version.description))
@@ -107,11 +122,12 @@ def _find_versions(client: MlflowClient, name: str, version_key: str) -> list[Mo
     return sorted(found, key=lambda version: int(version.version))
 
 
-def _active_run(client: MlflowClient, run_id: str | None) -> Run | None:
-    if run_id is None:
+def _home(client: MlflowClient, version: ModelVersion) -> Run | None:
+    """The run that `version` lies below; None if it or the logged model is gone, and the version with it."""
+    if version.run_id is None or (has_logged_model(version) and find_logged_model(client, version) is None):
         return None
     try:
-        run = client.get_run(run_id)
+        run = client.get_run(version.run_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a failing store is not a missing run
             raise
@@ -126,19 +142,28 @@ def _inherit(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersi
     for alias in client.get_model_version(name, old.version).aliases:
         client.set_registered_model_alias(name, alias, new.version)
     client.update_model_version(name, new.version, with_notes(new.description or "", old.description))
+    if (model := find_logged_model(client, old)) is not None:
+        client.delete_logged_model(model.model_id)
     client.delete_model_version(name, old.version)
 
 
-def _folder(version_key: str) -> str:
-    return f"models/{version_key[:12]}"
+def _publish_model(
+    client: MlflowClient, home: Run, version: ModelVersion | None, content: Content, name: str
+) -> tuple[LoggedModel, bool]:
+    model = None if version is None else find_logged_model(client, version)
+    model = model or find_or_create_logged_model(client, home, name, content.version_key, content)
+    changed = complete_logged_model(client, model, home, content, content.model_folder, content.serving)
+    if version is not None and not has_logged_model(version):
+        changed = _update_below_run(client, home, content) or changed
+    return model, changed
 
 
-def _log_model(client: MlflowClient, run: Run, content: Content) -> bool:
-    """Upload the served model to `run`, in one folder per version, unless it is already there; returns whether it did.
+def _update_below_run(client: MlflowClient, run: Run, content: Content) -> bool:
+    """Update a version of an earlier release, which serves a folder of its run; returns whether anything changed.
 
     New serving settings or newer code replace the old ones; weights and config.json stay the same.
     """
-    folder = _folder(content.version_key)
+    folder = f"models/{content.version_key[:12]}"
     logged = f"logged/{folder}"
     wanted = served_key(content.serving)
     if run.data.tags.get(logged) == wanted and client.list_artifacts(run.info.run_id, f"{folder}/{SERVED_FILES}"):

@@ -1,7 +1,7 @@
 """The audit of a folder of images: what cannot be read, what is there twice, what is nearly the same."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,13 @@ class Findings:
     @property
     def rows(self) -> list[Row]:
         return self.scan.rows
+
+    def only(self, keep: list[int]) -> "Findings":
+        """What was found of the usable images at these positions."""
+        frames = replace(
+            self.frames, series=[self.frames.series[index] for index in keep], numbers=self.frames.numbers[keep]
+        )
+        return replace(self, scan=self.scan.only(keep), frames=frames, groups=self.groups[keep])
 
 
 def audit(raw: Path, rows: list[Row], max_broken_fraction: float) -> Findings:

@@ -28,22 +28,20 @@ def sample_sheet(path: Path, raw: Path, rows: list[Row]) -> None:
     _save(path, raw, lines)
 
 
-def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]]) -> None:
-    """Two pairs a line: the image in train, then the one in test."""
+def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]], part: str) -> None:
+    """Two pairs a line: the image in train, then the one in `part`."""
     tiles = [
-        (path, f"{part} {Path(path).name}")
-        for pair in pairs
-        for part, path in zip(("train", "test"), pair, strict=True)
+        (path, f"{of} {Path(path).name}") for pair in pairs for of, path in zip(("train", part), pair, strict=True)
     ]
     _save(path, raw, [tiles[start : start + 4] for start in range(0, len(tiles), 4)])
 
 
-def torn_pairs(findings: Findings, parts: dict[str, list[Row]]) -> list[tuple[str, str]]:
-    """Paths of near duplicates in train and test, at most 12, the most alike first, each image in one pair."""
+def torn_pairs(findings: Findings, parts: dict[str, list[Row]], part: str) -> list[tuple[str, str]]:
+    """Paths of near duplicates in train and in `part`, at most 12, the most alike first, each image in one pair."""
     position = {row.path: index for index, row in enumerate(findings.rows)}
     groups: dict[int, tuple[list[int], list[int]]] = {}
-    for side, part in enumerate(("train", "test")):
-        for index in (position[row.path] for row in parts[part]):
+    for side, of in enumerate(("train", part)):
+        for index in (position[row.path] for row in parts[of]):
             groups.setdefault(int(findings.groups[index]), ([], []))[side].append(index)
     thumbnails = findings.scan.thumbnails.reshape(len(findings.rows), -1)
     candidates = [found for ones, others in groups.values() if ones for found in _nearest(thumbnails, ones, others)]

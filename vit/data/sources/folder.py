@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
     """Copy the folder or archive `data.path`, as `copy_source` does."""
-    return copy_source(_absolute(data.path), raw, tables)
+    return copy_source(_absolute(data.path), raw, tables, data.class_level)
 
 
 def _absolute(path: str) -> Path:
@@ -47,7 +47,7 @@ def _absolute(path: str) -> Path:
     return absolute
 
 
-def copy_source(source: Path, raw: Path, tables: Path) -> dict:
+def copy_source(source: Path, raw: Path, tables: Path, class_level: int | str = "auto") -> dict:
     """Copy the images of a folder or archive to `raw` and its CSV files outside of the classes to `tables`.
 
     Returns version, ignored and skipped_links as `fetch` does. Raises UserError if the source is missing, broken,
@@ -56,16 +56,23 @@ def copy_source(source: Path, raw: Path, tables: Path) -> dict:
     if not source.exists():
         raise UserError(f"data.path {source}: no such folder or archive")
     if source.is_dir():
-        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source)}
+        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source, class_level)}
     if not source.name.lower().endswith(ENDINGS):
         raise UserError(f"data.path {source}: neither a folder nor an archive ({', '.join(ENDINGS)})")
     with temporary_folder(raw.parent / "unpacked") as unpacked:
         unpack(source, unpacked)
-        return {"version": f"archive {source.name}", **copy_folder(unpacked, raw, tables, source, may_move=True)}
+        return {
+            "version": f"archive {source.name}",
+            **copy_folder(unpacked, raw, tables, source, class_level, may_move=True),
+        }
 
 
-def copy_folder(root: Path, raw: Path, tables: Path, called: Path, may_move: bool = False) -> dict:
+def copy_folder(
+    root: Path, raw: Path, tables: Path, called: Path, class_level: int | str = "auto", may_move: bool = False
+) -> dict:
     """Copy, or move, images and tables of a folder that errors call `called`; return ignored and skipped_links.
+
+    `class_level` says which folders are the classes, as `arrange` reads it.
 
     Raises UserError as `copy_source` does.
     """
@@ -75,7 +82,7 @@ def copy_folder(root: Path, raw: Path, tables: Path, called: Path, may_move: boo
     found = list_files(root, called)
     _report_links(found.links, called)
     _refuse_without_images(found, called)
-    placed = arrange(found.images, called)
+    placed = arrange(found.images, called, class_level)
     _warn_of_empty_folders(found, placed, called)
     class_folders = {one.class_folder for one in placed}
     beside = [path for path in found.tables if class_folders.isdisjoint(path.parents)]

@@ -42,7 +42,11 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
             about = {}
     about.pop("version", None)
     called = Path(f"{data.kaggle_handle}, version {version}")
-    return {"version": str(version), **_cited(about, version), **copy_folder(folder, raw, tables, called)}
+    return {
+        "version": str(version),
+        **_cited(about, version),
+        **copy_folder(folder, raw, tables, called, data.class_level),
+    }
 
 
 def _download(data: DataParams, version: int) -> Path:
