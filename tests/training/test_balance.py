@@ -5,12 +5,13 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from tests.shapes import Training, shapes
-from tests.training.common import RICH, params_for, same
+from tests.training.common import HARD, RICH, params_for, same
 from tests.training.test_feed import batches, feed_of, whole
 from vit.data.batches import Packed
 from vit.data.seeds import seeded
-from vit.training.balance import balanced_order
+from vit.training.balance import balanced_order, class_weights
 from vit.training.checkpoint import Progress
+from vit.training.distillation import training_loss
 from vit.training.distributed import World
 from vit.training.loop import is_over
 
@@ -132,3 +133,35 @@ def test_of_log_losses_the_latest_within_a_standard_error_above_the_lowest_is_ke
 def test_patience_waits_for_a_better_epoch_by_the_metric(tmp_path, metric, over):
     train = params_for(tmp_path, **{"train.patience": 2, "train.select_by": metric}).train
     assert is_over(Progress(select_by=metric, history=HISTORY, errors=[0.01] * 3), train) is over
+
+
+def test_the_weights_of_classes_are_those_computed_by_hand_and_1_on_average():
+    # 40 images of 3 classes that occur: 40 / (3 * 10), 40 / (3 * 2), 40 / (3 * 28).
+    weights = class_weights(LABELS, 4, "balanced")
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([40 / 30, 40 / 6, 0.0, 40 / 84])
+    assert weights[LABELS].mean().item() == pytest.approx(1.0)
+    assert class_weights(LABELS, 4, "none") is None
+
+
+@pytest.mark.parametrize("distillation", [{}, HARD, HARD | {"train.distillation": "soft"}], ids=["no", "hard", "soft"])
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_a_weight_counts_the_whole_loss_of_an_image_smoothing_and_teacher_included(tmp_path, distillation, is_mixed):
+    train = params_for(tmp_path, **distillation, **{"train.label_smoothing": 0.1}).train
+    generator = seeded(0, "logits")
+    logits, taught = (torch.randn(3, 4, generator=generator) for _ in range(2))
+    labels, weights = torch.tensor([3, 0, 1]), torch.tensor([1.5, 4.0, 0.0, 0.5])
+    shares = torch.tensor([[0.0, 0, 0, 1], [0.5, 0.5, 0, 0], [0, 0.25, 0, 0.75]])
+    targets, expected = (shares, [0.5, 2.75, 1.375]) if is_mixed else (labels, [0.5, 1.5, 4.0])
+    taught = taught if distillation else None
+    found = training_loss(logits, targets, taught, train, weights)
+    alone = [training_loss(logits[[i]], targets[[i]], None if taught is None else taught[[i]], train) for i in range(3)]
+    by_hand = sum(weight * loss for weight, loss in zip(expected, alone, strict=True))
+    assert found.item() == pytest.approx(by_hand.item(), rel=1e-6)
+
+
+def test_an_unweighted_loss_is_the_same_to_the_byte_as_one_without_the_parameter(tmp_path):
+    train = params_for(tmp_path).train
+    logits, labels = torch.randn(16, 4, generator=seeded(0, "logits")), torch.arange(16) % 4
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=train.label_smoothing, reduction="sum")
+    assert torch.equal(training_loss(logits, labels, None, train), expected)

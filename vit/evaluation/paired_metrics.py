@@ -1,5 +1,6 @@
 """Two models on the same images, compared by any metric of METRICS, from their tables of predictions."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from vit.evaluation.predictions import Predictions
 from vit.inference.scores import SIGNS
 
 ROUNDING = 1e-12  # sums in another order differ by less
-Sums = tuple[csr_array, ...]  # of each column of a metric, (groups, k)
+Sums = tuple[np.ndarray, ...]  # of each column of a metric, (groups, k), sparse
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def compare_by(
         widest = 1.0 if metric.kind is Kind.SHARE else -np.log(SMALLEST_PROBABILITY)
         return PairedScores(score_a, score_b, difference, -widest, widest, 1.0)
     places = range(len(metric.columns))
-    drawn = resampled_totals(
-        {(model, place): sums[place] for model, sums in enumerate((a, b)) for place in places}, seed
-    )
+    of_both: dict[Hashable, np.ndarray] = {
+        (model, place): sums[place] for model, sums in enumerate((a, b)) for place in places
+    }
+    drawn = resampled_totals(of_both, seed)
     of_a, of_b = (metric.value(*(drawn[model, place] for place in places)) for model in range(2))
     low, high = percentiles(SIGNS[name] * (of_b - of_a), count, confidence)
     p = permutation_test(metric, a, b, seed)
