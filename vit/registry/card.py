@@ -26,7 +26,8 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         *([f"- RBF SVM on the same split: {scores['svc_accuracy']:.1%}"] if "svc_accuracy" in scores else []),
         f"- Expected calibration error {scores['test_ece']:.1%}; {scores['test_ece_uncalibrated']:.1%} without the "
         f"temperature {temperature:.3g}, which was fitted on val",
-        f"- Epoch {scores['best_epoch']} was selected on val {_selection(params.train.select_by, scores)}; test was not used",
+        f"- Epoch {scores['best_epoch']} was selected on val {_selection(params.train.select_by, scores)}; "
+        "test was not used",
         f"- Split by {audit['strategy']}: {audit['reason']}",
         *(f"- Leakage of {split}: {_shares(audit[key])}" for split, key in LEAKAGE.items() if key in audit),
         *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
