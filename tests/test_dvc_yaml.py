@@ -172,7 +172,7 @@ ROOMS = (
     ("data", "models"),
     ("inference",),
     ("training", "evaluation"),
-    ("tracking",),
+    ("tracking", "checks"),
     ("serving",),
     ("registry",),
     ("pipeline", "cli"),

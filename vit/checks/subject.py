@@ -40,7 +40,7 @@ class Fit:
 class Subject:
     """Everything that a question may look at; models and trainings are made anew for each, from the same seed.
 
-    `sample` are train images as packed, `paths` their files; `init` and `teacher` the folders of weights that training
+    `sample` are some of the `images` train images, as packed, `paths` their files; `init` and `teacher` the folders of weights that training
     starts or learns from, None without; pictures go to `out`.
     """
 
@@ -49,6 +49,7 @@ class Subject:
     compute: Compute
     sample: Packed
     paths: list[str]
+    images: int
     out: Path
     clock: Clock
     init: Path | None = None
@@ -70,7 +71,7 @@ class Subject:
     def plain(self, **changes: object) -> TrainParams:
         """Likewise, but without what keeps a model from fitting its images: augmentation, decay, a teacher."""
         alone = {"augment": NO_AUGMENTATION, "weight_decay": 0.0, "ema_decay": None}
-        return self.train(**alone, distillation="none", teacher=None, **changes)
+        return self.train(**alone | {"distillation": "none", "teacher": None} | changes)
 
     def new_classifier(self, train: TrainParams) -> Classifier:
         """The model as a training begins with it, with a distillation token if `train` has a teacher."""
@@ -101,9 +102,7 @@ class Subject:
 
     def cropped(self, images: Packed) -> Packed:
         """Without the margin from which training crops at random: as the model sees images when it is judged."""
-        height, width = self.config["image_size"]
-        top, left = (images.images.shape[1] - height) // 2, (images.images.shape[2] - width) // 2
-        return Packed(images.images[:, top : top + height, left : left + width].contiguous(), images.labels)
+        return Packed(centre_crop(images.images, self.config["image_size"]).contiguous(), images.labels)
 
 
 def new_subject(
@@ -118,7 +117,9 @@ def new_subject(
     chosen = torch.randperm(len(part), generator=seeded(params.train.seed, "check"))[:SAMPLED].sort().values.tolist()
     sample = Packed(pick(part, chosen), part.labels[chosen])
     config = {**preprocessing, "compute": asdict(compute)}
-    return Subject(params, config, compute, sample, [paths[index] for index in chosen], out, clock, **weights)
+    return Subject(
+        params, config, compute, sample, [paths[index] for index in chosen], len(part), out, clock, **weights
+    )
 
 
 def balanced(images: Packed, most: int) -> list[int]:

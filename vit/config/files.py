@@ -25,3 +25,4 @@ ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and wi
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
 CHECKPOINTS = Path("checkpoints")  # below the root of the repo that a person sees
+CHECKED = Path(".vit/check")  # what `vit check` draws
