@@ -55,6 +55,6 @@ class Clock:
             needed = self.spent + pace * max(0, expected - number - 1)
             if number + 1 < most and needed > self.budget:
                 raise LeftOpen(
-                    f"no time: {self.budget:g} s are too few, this question needs about {needed - self.spent:.0f} s more",
+                    f"no time: it needs about {needed - self.spent:.0f} s more, of a budget of {self.budget:g} s",
                     f"vit check --budget {10 * round(1 + needed / 5)}",
                 )

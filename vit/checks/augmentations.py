@@ -30,8 +30,8 @@ def augmentations_leave_the_signal(subject: Subject) -> Answer:
     floor = chance + KEPT * (before - chance)
     after = accuracy_on(subject, fit, images, settings)
     evidence = (
-        f"the overfitted model knows {before:.0%} of the images, {after:.0%} of them augmented (chance {chance:.0%}, at "
-        f"least {floor:.0%} asked)"
+        f"the overfitted model knows {before:.0%} of the images, {after:.0%} of them augmented (chance "
+        f"{chance:.0%}, at least {floor:.0%} asked)"
     )
     if after >= floor:
         return Answer(Verdict.GOOD, evidence, files=[path])

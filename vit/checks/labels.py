@@ -43,8 +43,8 @@ def the_labels_fit_the_images(subject: Subject) -> Answer:
         return Answer(
             Verdict.BAD,
             f"{evidence}: no better than chance",
-            "compare labels.png with what you know; check the folders of data.path, data/splits/train.csv and the order "
-            "of a table of labels",
+            "compare labels.png with what you know; check the folders of data.path, data/splits/train.csv and the "
+            "order of a table of labels",
             files,
         )
     return Answer(Verdict.GOOD, f"{evidence}; see the first in {files[1].name}", files=files)

@@ -51,12 +51,12 @@ def _weights(step: TrainingStep) -> Iterator[tuple[str, Tensor]]:
 
 
 def _optimizer_state(step: TrainingStep) -> Iterator[tuple[str, Tensor]]:
-    names = {parameter: name for name, parameter in step.model.named_parameters()}
+    names = {id(parameter): name for name, parameter in step.model.named_parameters()}
     for optimizer in step.optimizers:
         for parameter, state in optimizer.state.items():
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.ndim:  # counters of steps stay on the CPU by design
-                    yield f"{key} of {names[parameter]}", value
+                    yield f"{key} of {names[id(parameter)]}", value
 
 
 def _astray(tensors: Iterator[tuple[str, Tensor]], device: torch.device) -> list[str]:

@@ -40,8 +40,8 @@ class Fit:
 class Subject:
     """Everything that a question may look at; models and trainings are made anew for each, from the same seed.
 
-    `sample` are some of the `images` train images, as packed, `paths` their files; `init` and `teacher` the folders of weights that training
-    starts or learns from, None without; pictures go to `out`.
+    `sample` are some of the `images` train images, as packed, `paths` their files; `init` and `teacher` the folders of
+    weights that training starts or learns from, None without; pictures go to `out`.
     """
 
     params: Params
@@ -82,8 +82,8 @@ class Subject:
         return classifier
 
     def new_step(self, classifier: Classifier, train: TrainParams) -> TrainingStep:
-        is_taught = train.distillation != "none" and self.teacher is not None
-        teacher = Teacher.load(self.teacher, classifier) if is_taught else None
+        is_taught = train.distillation != "none"
+        teacher = Teacher.load(self.teacher, classifier) if is_taught and self.teacher is not None else None
         return TrainingStep(classifier.model, train, self.compute, World(), teacher)
 
     def losses(
