@@ -1,4 +1,4 @@
-"""`vit check` over a project's folder: its lines, its status, what it writes, and images that are not those asked for."""
+"""`vit check` over a folder: its lines, its status, what it writes, and images that are not those asked for."""
 
 import json
 from pathlib import Path

@@ -64,7 +64,7 @@ def weight_decay_leaves_the_fit(subject: Subject) -> Answer:
     )
     if decayed.accuracy >= ENOUGH:
         return Answer(Verdict.GOOD, evidence)
-    return Answer(Verdict.BAD, evidence, f"train.weight_decay from {decay:g} to 0.05, or a tenth of what it is")
+    return Answer(Verdict.BAD, evidence, f"train.weight_decay from {decay:g} to {decay / 10:g}")
 
 
 def fit(subject: Subject, weight_decay: float, steps: int | None = None) -> Fit:
