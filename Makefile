@@ -1,19 +1,24 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps docs test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# Neither of them has a way to be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
+ifneq ($(findstring ",$(CURDIR))$(findstring :,$(CURDIR)),)
+$(error the path of this folder contains a double quote or a colon, which a Python environment cannot have; rename the folder)
+endif
+
 # A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
-ifeq ($(shell grep -sqF "$(CURDIR)/.venv/bin" .venv/bin/dvc || echo moved),moved)
-$(shell rm -f .venv/run.stamp .venv/test.stamp .venv/bench.stamp)
+ifeq ($(shell grep -sqF "$$PWD/.venv/bin" .venv/bin/dvc || echo moved),moved)
+$(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 15
 
-repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something changed, publish to MLflow
+repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, publish to MLflow
 	@dvc repro
 	@echo
 	@echo 'Activate the environment:   source .venv/bin/activate'
@@ -24,11 +29,16 @@ repro: .venv/run.stamp  ## Set up .venv, run the pipeline as far as something ch
 push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC remote
 	dvc push --run-cache
 
-pull: .venv/run.stamp  ## Bring them back from there
+pull: .venv/run.stamp  ## Fetch them from there
 	dvc pull --run-cache
 
-deps: .venv/run.stamp  ## Write what follows from the code: dependencies in dvc.yaml, docs/parameters.md
+deps: .venv/run.stamp  ## Regenerate dependencies in dvc.yaml and docs/reference/parameters.md from the code
 	python -m vit.pipeline
+
+docs: .venv/docs.stamp  ## Build the documentation site; open docs/_build/index.html
+	rm -rf docs/_build
+	python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo 'Open docs/_build/index.html'
 
 test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the tests
 	ruff check .
@@ -36,10 +46,10 @@ test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the test
 	pyrefly check --summary=none
 	python -m pytest
 
-test-slow: .venv/test.stamp  ## Run the longer proofs: a store that is away, deleted runs, cleaning up
+test-slow: .venv/test.stamp  ## Run the slow tests: an unreachable store, deleted runs, cleaning up
 	python -m pytest -m slow
 
-test-pythons:  ## Run the tests on every Python from 3.11 to 3.14 found here, each in a fresh clone of the last commit
+test-pythons:  ## Run the tests on each installed Python from 3.11 to 3.14, in a fresh clone of the last commit
 	.ci/test-pythons 3.11 3.12 3.13 3.14
 
 bench-data: .venv/run.stamp  ## Measure the input pipeline on JPEGs: make bench-data FRAMES=folder
@@ -68,6 +78,9 @@ clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs d
 distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	git clean -dfX
 
+.git:
+	$(error DVC needs a git repository, and this folder is none: clone the project, or run `git init && git add -A && git commit -m start` here)
+
 .venv/run.stamp: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(if $(TORCH_INDEX),.venv/bin/pip install --quiet --index-url $(TORCH_INDEX) $(shell sed -nE 's/^(torch(vision)?==[^ ]+).*/\1/p' requirements.txt))
@@ -75,7 +88,11 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.txt
+.venv/docs.stamp: .venv/run.stamp requirements-docs.txt
+	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
+	@touch $@
+
+.venv/test.stamp: .venv/docs.stamp requirements-test.txt
 	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""evaluate: judge the trained model on the untouched test split, beside what programs without a network reach."""
+"""evaluate: evaluate the trained model on the test split, and compare it with baselines without a neural network."""
 
 import numpy as np
 import safetensors.numpy
@@ -44,7 +44,7 @@ from vit.training.device import find_device
 
 
 def main() -> None:
-    """Label val and test; write the metrics of test, every prediction, and tables and figures of model and training."""
+    """Predict val and test; write test metrics, all predictions, and tables and figures of model and training."""
     params = load_params()
     settings = params.evaluate
     classifier = Classifier.load(MODEL, find_device(settings.device))
@@ -79,12 +79,12 @@ def main() -> None:
 
 
 def whole(part: Part, image_size: list[int], batch_size: int) -> np.ndarray:
-    """Every image of a part in one array uint8 (N, H, W, C), without the margin of train images."""
+    """All images of a split in one array uint8 (N, H, W, C), without the margin of train images."""
     return np.concatenate([centre_crop(images, image_size).numpy() for images, _ in part.in_order(batch_size)])
 
 
 def draw_training(classes: list[str]) -> None:
-    """The curves and the first batch of the training, from the data that `train` left of them."""
+    """Draw the training curves and the first batch, from the data written by `train`."""
     history = [{name: float(value) for name, value in row.items()} for row in read_table(TRAINING / HISTORY)]
     rates = [float(row["learning_rate"]) for row in read_table(TRAINING / LEARNING_RATE)]
     best = read_json(TRAIN_METRICS)["best_epoch"]
@@ -109,7 +109,7 @@ def write_reliability(predictions: Predictions, bins: int) -> None:
 
 
 def summary(metrics: dict[str, float], images: int) -> str:
-    """The accuracy in one line, with its interval and what it is worth beside programs without a network."""
+    """The accuracy in one line, with its interval and the baselines."""
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     beside = [("majority", "majority_accuracy"), ("nearest neighbour", "nearest_neighbour_accuracy")]
     beside += [("SVC", "svc_accuracy")] if "svc_accuracy" in metrics else []

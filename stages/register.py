@@ -1,4 +1,4 @@
-"""register: publish the trained and evaluated model to MLflow, from files alone; doing it again changes nothing."""
+"""register: publish the trained and evaluated model to MLflow, from files only; repeating it changes nothing."""
 
 import hashlib
 import re
@@ -47,7 +47,7 @@ from vit.tracking.run import training_points
 
 EXPLAIN = EVALUATION / "explain"
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
-MOST_PARTS = 30  # of a slice, that MLflow shows a metric each for
+MOST_PARTS = 30  # values of a slice up to which each gets an MLflow metric
 RUN_FILES = {
     "": [PARAMS],
     "training": [TRAINING / name for name in (HISTORY, LEARNING_RATE)],
@@ -70,20 +70,20 @@ def main() -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as folder:
         published = publish(gather(params, Path(folder)), params.register_.name)
-    # Only now are the outputs of train in DVC's cache.
+    # By now the outputs of train are in DVC's cache.
     shutil.rmtree(checkpoints_of(published.run.data.tags["content_key"]), ignore_errors=True)
-    state = "published" if published.changed else "everything is published already"
+    state = "published" if published.changed else "already published"
     run, version = published.run.info.run_name, published.version
     print(f"{state}: run '{run}', version {version.version} of '{version.name}', which {published.verdict}")
 
 
 def checkpoints_of(content_key: str) -> Path:
-    """Where the training of this content kept its state, and what it ran on."""
+    """The folder with this training's checkpoints and the record of its environment."""
     return project_root() / CHECKPOINTS / content_key
 
 
 def gather(params: Params, temporary: Path) -> Content:
-    """All there is to publish, read from the outputs of the stages before; `temporary` takes what is made for it."""
+    """Everything to publish, read from the outputs of earlier stages; new files go to the folder `temporary`."""
     config = read_json(MODEL / CONFIG)
     history = [{key: float(value) for key, value in row.items()} for row in read_table(TRAINING / HISTORY)]
     history = [row | {"epoch": int(row["epoch"])} for row in history]
@@ -132,7 +132,7 @@ def gather(params: Params, temporary: Path) -> Content:
 
 
 def details() -> dict[str, float]:
-    """Figures that stand on the run alone: per class, slice, question and change. A slice in many parts is a table."""
+    """Metrics of the run only: per class, slice, question and change; slices with many values are only in the table."""
     found = {f"test_f1/{_segment(row['class'])}": row["f1"] for row in read_table(EVALUATION / "per_class.csv")}
     slices = read_table(EVALUATION / "slices.csv")
     parts = Counter(row["slice"] for row in slices)
@@ -150,18 +150,18 @@ def details() -> dict[str, float]:
 
 
 def _segment(text: str) -> str:
-    """Anybody's words as a part between the slashes of a metric's name, as MLflow allows it."""
+    """Arbitrary text as a segment of a metric's name that MLflow accepts."""
     return NOT_IN_A_NAME.sub("_", text).replace("/", "_").strip(".")[:100] or "_"
 
 
 def part_digest(raw: dict, part: str) -> str:
-    """Which images a part of the split holds: the digest of all images, and the names of those in the part."""
+    """A digest of a split's images, from the digest of all images and the names of those in the split."""
     names = (SPLITS / f"{part}.csv").read_bytes()
     return hashlib.sha256(raw["sha256"].encode() + names).hexdigest()
 
 
 def md5_tags() -> dict[str, str]:
-    """The md5 of every dep and out of every stage, as dvc.lock holds them; a dep outside the repo is `data.path`."""
+    """The md5 of every dep and out of every stage in dvc.lock; a dep outside the repo is called `data.path`."""
     stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"]
     entries = [entry for stage in stages.values() for entry in stage.get("deps", []) + stage.get("outs", [])]
     return {f"md5/{_named(entry['path'])}": entry["md5"] for entry in entries}

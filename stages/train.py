@@ -1,4 +1,4 @@
-"""train: fit the model on train, keep the epoch that is best on val, show it live in MLflow."""
+"""train: fit the model on train, keep the best epoch on val, report live to MLflow."""
 
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -44,7 +44,7 @@ INIT, TEACHER = WEIGHTS_BROUGHT / "init", WEIGHTS_BROUGHT / "teacher"
 
 
 def main() -> None:
-    """Train, or go on where a training was cut off, alone or as one of several processes; the first one writes."""
+    """Train or resume, alone or as one of several processes; the first process writes the outputs."""
     params, world = load_params(), World.from_environment()
     preprocessing = read_json(PACKED / PREPROCESSING)
     compute, why = choose(params.train, params.model, preprocessing["image_size"], world)
@@ -87,15 +87,15 @@ def main() -> None:
 
 
 def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:
-    """Write the model of the best epoch, with the temperature that fits it to val."""
-    classifier = Classifier.new(config, device)  # the one that was trained may be divided among processes
+    """Write the model of the best epoch, with the temperature fitted on val."""
+    classifier = Classifier.new(config, device)  # the trained one may be sharded over processes
     classifier.model.load_state_dict(weights)
     config["temperature"] = temperature_on(val, classifier, 4 * batch_size)
     classifier.save(MODEL, weights)
 
 
 def write_outputs(progress: Progress, feed: Feed) -> None:
-    """Curves and the first batch as data, which `evaluate` draws, and the metrics of the best epoch."""
+    """Write curves and first batch as data, which `evaluate` draws, and the metrics of the best epoch."""
     rates = rates_of(progress, feed)
     write_table(TRAINING / HISTORY, progress.history)
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
@@ -106,7 +106,7 @@ def write_outputs(progress: Progress, feed: Feed) -> None:
 
 
 def summary(best: dict) -> dict:
-    """The row of the best epoch, under names of their own beside the curves in MLflow."""
+    """The best epoch's metrics, under names that differ from the curves in MLflow."""
     return {f"best_{name}": best[name] for name in ("epoch", "val_accuracy", "val_loss")}
 
 

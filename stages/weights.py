@@ -1,4 +1,4 @@
-"""weights: fetch the weights that a training starts from, and those of its teacher, to data/weights."""
+"""weights: fetch initial weights and the teacher's weights to data/weights."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from vit.training.weight_sources import fetch_file
 
 
 def main() -> None:
-    """Run the stage; the old folder stays whole until the new one is."""
+    """Run the stage; the old folder stays until the new one is complete."""
     params = load_params()
     named = {"init": ("init_from", params.train.init_from), "teacher": ("teacher", params.train.teacher)}
     record = {}
@@ -18,22 +18,24 @@ def main() -> None:
         for role, (key, source) in named.items():
             folder = out / role
             folder.mkdir()
-            # DVC warns of an empty folder at every turn.
-            (folder / "README.txt").write_text(f"What train.{key} names; nothing else if null.\n", encoding="utf-8")
+            # DVC warns about an empty folder at every command.
+            (folder / "README.txt").write_text(
+                f"The weights named by train.{key}; only this file if it is null.\n", encoding="utf-8"
+            )
             record[role] = fetch_weights(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
     write_json(WEIGHTS_RECORD, record)
     print(", ".join(f"{role}: {known['source'] if known else 'none'}" for role, known in record.items()))
 
 
 def fetch_weights(named: str | None, target: Path, parameter: str, images: Path) -> dict[str, str] | None:
-    """Fetch what `parameter` names to the folder `target`: model.safetensors, and config.json where it is known.
+    """Fetch the weights named by `parameter` to the folder `target`: model.safetensors, and config.json if known.
 
     Returns `source` and the `sha256` of the weights; None, and leaves the folder empty, if nothing is named.
     """
     if named is None:
         return None
     if named.startswith("models:/"):
-        from vit.registry.weights import fetch_version  # late: mlflow costs seconds, and most often no version is named
+        from vit.registry.weights import fetch_version  # late: mlflow takes seconds to import and is rarely needed
 
         fetch_version(named, target, parameter, images)
     else:

@@ -1,4 +1,4 @@
-"""What several tests share: the repo, its README's commands, and fresh clones of it that run the real tools."""
+"""What several tests share: the repo, the commands of its pages, and fresh clones of it that run the real tools."""
 
 import os
 import re
@@ -152,17 +152,22 @@ def clone(folder: Path) -> Project:
     return project
 
 
-def readme_commands() -> list[str]:
-    """Every command line of the README's shell blocks; continued lines are joined."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", (REPO / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "docs/index.md")]
+PAGES += sorted(REPO.glob("docs/[a-z]*/**/*.md"))
+
+
+def documented_commands() -> list[str]:
+    """Every command line in the shell blocks of README, CONTRIBUTING and docs; continued lines are joined."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
     lines = "".join(blocks).replace("\\\n", "").splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def from_readme(beginning: str) -> str:
-    """The one command of the README that begins so."""
-    found = {command for command in readme_commands() if command.startswith(beginning)}
-    assert len(found) == 1, f"the README has {len(found)} commands that begin with '{beginning}': {sorted(found)}"
+def documented(beginning: str) -> str:
+    """The one command of the pages that begins so."""
+    found = {command for command in documented_commands() if command.startswith(beginning)}
+    assert len(found) == 1, f"the pages have {len(found)} commands that begin with '{beginning}': {sorted(found)}"
     return found.pop()
 
 
@@ -244,9 +249,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def first_repro(tmp_path_factory) -> tuple[Project, Timed]:
     """A fresh clone after the README's first command, on the default data set."""
-    project = clone(tmp_path_factory.mktemp("work") / "project")
+    project = clone(tmp_path_factory.mktemp("work") / "it's #1 of 100%41, süß? 🐭")  # to be quoted in every URI
     try:
-        return project, timed(project, f"{from_readme('make repro')} {INSTALLED}")
+        return project, timed(project, f"{documented('make repro')} {INSTALLED}")
     finally:
         _end_of_first_repro(tmp_path_factory).touch()
 

@@ -8,6 +8,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from tests.conftest import Project
+from vit.tracking.store import sqlite_uri
 
 
 @dataclass
@@ -25,7 +26,7 @@ LOOKS = itertools.count(20)
 
 def look(project: Project, uri: str | None = None) -> Held:
     # MLflow keeps one connection per URI, which would go on reading a database file that a test deleted.
-    client = MlflowClient(uri or f"sqlite:///{project.folder}/mlflow.db?timeout={next(LOOKS)}")
+    client = MlflowClient(uri or f"{sqlite_uri(project.folder / 'mlflow.db')}?timeout={next(LOOKS)}")
     experiment = client.get_experiment_by_name("vit")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     versions = sorted(client.search_model_versions("name = 'vit'"), key=lambda version: int(version.version))

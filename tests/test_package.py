@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from tests.conftest import REPO, clone
 from vit.release import VERSION
 
-EXTRAS = ("remote", "export", "bench", "test")
+EXTRAS = ("remote", "export", "bench", "docs", "test")
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,26 @@
-"""Errors a person can cause end in one clear line; their trace goes to the log file."""
+"""User errors end in one clear line; the traceback goes to the log file."""
 
+import codecs
 import logging
 import sys
+import traceback
 from collections.abc import Callable
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from vit.files import project_root
+from vit.redaction import redacted
 
 log = logging.getLogger("vit")
 
 
 class UserError(Exception):
-    """What was wrong, with which value, and the way out, in one line."""
+    """An error that a user can fix: what is wrong, the value, and what to do, in one line."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked for the end, and it was orderly: what was reached, the way on, and the exit status."""
+    """An orderly end after a signal: the progress, how to continue, and the exit status."""
 
     def __init__(self, message: str, exit_status: int):
         super().__init__(message)
@@ -24,7 +28,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run `main`; a UserError becomes one line on stderr, its trace in logs/vit.log, and exit status 1."""
+    """Run `main`; a UserError becomes one line on stderr, a traceback in logs/vit.log, and exit status 1.
+
+    Output never contains a secret, and never fails on a character that the terminal cannot show.
+    """
+    _make_printable(sys.stdout, sys.stderr)
     _configure_logging()
     try:
         main()
@@ -37,16 +45,26 @@ def run_program(main: Callable[[], None]) -> None:
         sys.exit(interrupted.exit_status)
     except Exception:
         log.debug("stopped by an unexpected error", exc_info=True)
+        sys.excepthook = _print_redacted
         raise
 
 
 def one_line(error: Exception) -> str:
-    """Its message without line breaks."""
-    return " ".join(str(error).split())
+    """The error's message without line breaks or secrets."""
+    return redacted(" ".join(str(error).split()))
+
+
+def _print_redacted(*error) -> None:
+    print(redacted("".join(traceback.format_exception(*error))), file=sys.stderr, end="")
+
+
+class RedactingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 class LogFile(RotatingFileHandler):
-    """Makes its folder with its first line: a command that has nothing to log leaves nothing behind."""
+    """Creates its folder with the first line, so that a command without log lines leaves no files."""
 
     def _open(self):
         Path(self.baseFilename).parent.mkdir(exist_ok=True)
@@ -56,8 +74,24 @@ class LogFile(RotatingFileHandler):
 def _configure_logging() -> None:
     path = project_root() / "logs" / "vit.log"
     to_file = LogFile(path, maxBytes=2**20, backupCount=1, delay=True, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    to_file.setFormatter(RedactingFormatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     to_person = logging.StreamHandler(sys.stderr)
     to_person.setLevel(logging.INFO)
+    to_person.setFormatter(RedactingFormatter())
     log.setLevel(logging.DEBUG)
     log.handlers = [to_file, to_person]
+
+
+def _make_printable(*streams: object) -> None:
+    codecs.register_error("printable", _printable)
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="printable")
+
+
+def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """File names that are not UTF-8 as their own bytes, other characters that the terminal cannot show as \\u escapes."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Atomic file writing: under a temporary name, then renamed."""
 
 import csv
 import glob
@@ -14,7 +14,7 @@ import psutil
 
 
 def project_root() -> Path:
-    """The repo that a person sees: under DVC also in queue and temp runs, which work in a throw-away copy of it."""
+    """The user's repo, also in queued and --temp runs of DVC, which work in a temporary copy of it."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
@@ -31,14 +31,14 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield a new temporary folder beside `target`; let it take the place of `target` on success.
+    """Yield a new temporary folder beside `target`; it replaces `target` on success.
 
-    `target` is whole at any moment, old or new, or for an instant absent.
+    At any moment `target` is complete, old or new, or for an instant absent.
     """
     with temporary_folder(target) as temporary, temporary_folder(target.with_name(f"{target.name}.old")) as old:
         yield temporary
         if target.exists():
-            target.replace(old)  # deleted in place, it would be half a folder for a while
+            target.replace(old)  # deleting in place would leave an incomplete folder for a while
         temporary.replace(target)
 
 
@@ -55,7 +55,7 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 
 
 def _temporary_path(target: Path) -> Path:
-    """`.<name>.<process>.tmp` beside `target`; what killed processes left under such names is deleted."""
+    """`.<name>.<process>.tmp` beside `target`; leftovers of killed processes are deleted."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         process = left.name.split(".")[-2]
@@ -81,7 +81,7 @@ def read_json(path: Path):
 
 
 def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) -> None:
-    """Write rows with equal keys as CSV, the keys as its header; `columns` are those of a table that may be empty."""
+    """Write rows with equal keys as CSV, the keys as header; `columns` is needed if the table may be empty."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -89,7 +89,7 @@ def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) 
 
 
 def iterate_table(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file one by one, for tables that are large."""
+    """The rows of a CSV file one by one, for large tables."""
     with path.open(newline="", encoding="utf-8") as file:
         yield from csv.DictReader(file)
 

@@ -1,3 +1,3 @@
-"""The version of the project; CHANGELOG.md says what each one brought."""
+"""The project's version; CHANGELOG.md lists the changes of each."""
 
 VERSION = "0.5.0"

@@ -86,7 +86,7 @@ def test_goals_are_for_a_cpu_and_an_absent_device_is_refused_in_one_line(tmp_pat
     monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(tmp_path / "train.json"), "--device", "cuda"])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert "device 'cuda' is not on this machine" in capsys.readouterr().err.splitlines()[-1]
+    assert "device 'cuda' is not available on this machine" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_without_its_peers_the_benchmark_says_what_to_install(tmp_path, monkeypatch, capsys):

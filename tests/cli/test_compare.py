@@ -54,20 +54,20 @@ def test_text_and_json_say_the_same_and_the_p_of_groups_is_warned_of(client, pri
     }
     assert printed("compare", "plain", "wide").splitlines()[2:] == [
         "accuracy on the same 4 test images: A 0.5000, B 0.7500",
-        "right: both 2, only A 0, only B 1, neither 1",
+        "correct: both 2, only A 0, only B 1, neither 1",
         f"B minus A: +0.2500, 95% interval {low:+.4f} to {high:+.4f} (paired bootstrap of 2 groups): "
-        "no difference is shown",
+        "no significant difference",
         "McNemar's exact test: p = 1",
-        "images of a group are alike, which McNemar's test does not know: believe the interval",
+        "McNemar's test ignores that images of a group are similar; rely on the interval",
     ]
 
 
 def test_what_is_not_there_or_not_one_is_refused(client, refused):
     first = add_run(client, "plain", table("1100"))
-    said = "no finished run has the id or name 'wide'; the newest are 'plain'"
+    said = "no finished run has the id or name 'wide'; the latest runs are 'plain'"
     assert said in refused("compare", "plain", "wide")
     empty = add_run(client, "empty", None)
     assert "run 'empty' has no evaluation/predictions.csv" in refused("compare", "plain", empty)
     second = add_run(client, "plain", table("1100"))
     said = refused("compare", "plain", first)
-    assert "2 runs are called 'plain'; take one by its id: " in said and first in said and second in said
+    assert "2 runs are called 'plain'; give the id of one: " in said and first in said and second in said

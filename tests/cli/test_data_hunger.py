@@ -44,7 +44,7 @@ def test_the_runs_that_fit_params_yaml_are_drawn_and_the_crossing_is_told(client
         add_run(client, tmp_path, cnn, model__name="cnn", split__subset_per_class=size, train__threads=1)
     add_run(client, tmp_path, 60, model__name="vit", split__subset_per_class=50, train__lr=0.5)  # another experiment
     lines = printed("data-hunger", "--out", "curve.png", "--csv", "curve.csv").splitlines()
-    assert lines[-1] == "vit passes cnn between 25 and 200 train images per class"
+    assert lines[-1] == "vit overtakes cnn between 25 and 200 train images per class"
     assert "vit minus cnn at 25: -0.2000" in "\n".join(lines)
     with (tmp_path / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -56,7 +56,7 @@ def test_the_runs_that_fit_params_yaml_are_drawn_and_the_crossing_is_told(client
 
     add_run(client, tmp_path, 30, model__name="cnn", split__subset_per_class=50, tested="b")
     said = refused("data-hunger")
-    assert "'cnn 50'" in said and "were not judged on the same test images" in said
+    assert "'cnn 50'" in said and "were evaluated on different test images" in said
 
 
 def test_json_has_the_curve_the_differences_and_what_the_lines_say(client, tmp_path, printed):
@@ -72,20 +72,20 @@ def test_json_has_the_curve_the_differences_and_what_the_lines_say(client, tmp_p
     assert (first["first"], first["second"], first["per_class"]) == ("vit", "cnn", 25.0)
     assert (first["difference"], last["difference"]) == (pytest.approx(-0.2), pytest.approx(0.15))
     assert first["low"] < first["difference"] < first["high"] and first["verdict"] == "worse"
-    assert found["crossings"] == ["vit passes cnn between 25 and 200 train images per class"]
+    assert found["crossings"] == ["vit overtakes cnn between 25 and 200 train images per class"]
     assert found["notes"] == []
 
 
 def test_what_each_model_has_its_own_of_must_be_named_and_be_one(client, tmp_path, printed, refused):
     said = refused("data-hunger")
-    assert "0 finished run(s) fit" in said and "dvc exp run --queue -S split.subset_per_class=" in said
+    assert "0 finished run(s) match" in said and "dvc exp run --queue -S split.subset_per_class=" in said
     for size in (25, 50):
         add_run(client, tmp_path, 30, model__name="vit", split__subset_per_class=size)
         add_run(client, tmp_path, 40, model__name="cnn", split__subset_per_class=size, train__epochs=5)
     assert "cnn" not in printed("data-hunger")
     differing = ("data-hunger", "--may-differ", "train.epochs")
     assert "cnn is ahead of vit at every size" in printed(*differing).splitlines()
-    assert "--may-differ epochs: no parameter of a training" in refused("data-hunger", "--may-differ", "epochs")
+    assert "--may-differ epochs: not a training parameter" in refused("data-hunger", "--may-differ", "epochs")
     add_run(client, tmp_path, 50, model__name="cnn", split__subset_per_class=50, train__epochs=6)
-    said = "differ in nothing that is drawn but in train.epochs (6 and 5); delete one"
+    said = "differ only in train.epochs (6 and 5); delete one"
     assert said in refused(*differing)

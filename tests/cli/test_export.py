@@ -29,7 +29,9 @@ def export(tmp_path, monkeypatch, vit, classifier):
 def test_the_torch_program_answers_batches_of_any_size_as_the_model_and_knows_the_classes(export, tmp_path, classifier):
     status, out, err = export("--format", "torch", "new/m.pt2")
     assert (status, err) == (0, "")
-    assert out.startswith("new/m.pt2: uint8 (batch, 8, 8, 1) to probabilities of 4 classes, within ")
+    assert out.startswith(
+        "new/m.pt2: uint8 (batch, 8, 8, 1) to probabilities of 4 classes; differs from the model by at most "
+    )
     extra = {CONFIG: ""}
     program = torch.export.load(tmp_path / "new/m.pt2", extra_files=extra).module()
     for count in (1, 2, 77):
@@ -75,8 +77,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(export):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--format", "torch", "m.onnx"], 1, "m.onnx: names no .pt2 file; call it m.pt2, say"),
-        (["--format", "onnx", "m.pt2"], 1, "m.pt2: names no .onnx file; call it m.onnx, say"),
+        (["--format", "torch", "m.onnx"], 1, "m.onnx: OUT must end in .pt2; for example m.pt2"),
+        (["--format", "onnx", "m.pt2"], 1, "m.pt2: OUT must end in .onnx; for example m.onnx"),
         (["--format", "torch", "m.pt2", "--model", "nowhere"], 1, "no trained model in nowhere"),
         (["--format", "tflite", "m.pt2"], 2, "'tflite' is not one of 'onnx', 'torch'"),
         (["--format", "torch"], 2, "Missing argument 'OUT'"),

@@ -62,4 +62,4 @@ def test_json_has_every_number_of_folds_with_its_runs_mean_std_and_what_is_missi
 def test_without_any_fold_the_way_to_make_them_is_named(client, tmp_path, refused):
     add_run(client, tmp_path, 0.5, {})
     said = refused("folds")
-    assert "no finished run of a fold" in said and "dvc exp run --queue -S split.folds=5" in said
+    assert "no finished k-fold run" in said and "dvc exp run --queue -S split.folds=5" in said

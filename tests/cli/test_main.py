@@ -133,7 +133,7 @@ def test_tab_completes_commands_and_options(tmp_path, typed, completed):
 
 def test_a_mistake_ends_in_one_line_with_status_1_and_its_trace_is_in_the_log(tmp_path):
     status, out, err = run(tmp_path, "export", "vit.onnx", "--format", "torch")
-    assert (status, out, err) == (1, "", "error: vit.onnx: names no .pt2 file; call it vit.pt2, say\n")
+    assert (status, out, err) == (1, "", "error: vit.onnx: OUT must end in .pt2; for example vit.pt2\n")
     assert "Traceback" in (tmp_path / "logs/vit.log").read_text()
 
 
@@ -163,11 +163,11 @@ def test_an_old_name_says_the_new_one_and_runs_it_with_the_same_arguments(tmp_pa
     arguments = ["list", "--help"] if command == "registry" else ["--help"]
     status, out, err = run(tmp_path, *arguments, module=module)
     assert (status, out) == run(tmp_path, command, *arguments)[:2]
-    assert status == 0 and err == f"`python -m {module}` is now `vit {command}`; the old name goes with 0.6\n"
+    assert status == 0 and err == f"`python -m {module}` is now `vit {command}`; the old name will be removed in 0.6\n"
 
 
 def test_an_old_name_ends_as_the_new_one_does(tmp_path):
     status, out, err = run(tmp_path, "vit.onnx", "--format", "torch", module="vit.export")
     assert (status, out) == (1, "") and err.splitlines()[1:] == [
-        "error: vit.onnx: names no .pt2 file; call it vit.pt2, say"
+        "error: vit.onnx: OUT must end in .pt2; for example vit.pt2"
     ]

@@ -161,10 +161,10 @@ def test_a_fault_that_no_person_caused_keeps_its_trace_and_is_in_the_log(predict
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([""], "an empty text names no image"),
+        ([""], "an empty argument is not a file name"),
         (["empty"], "empty: no images in this folder (.bmp, "),
-        (["nothing/*.png"], "nothing/*.png: matches no file"),
-        (["a.png", "--explain", "out.jpg"], "--explain out.jpg: names no PNG file; call it out.png, say"),
+        (["nothing/*.png"], "nothing/*.png: no file matches"),
+        (["a.png", "--explain", "out.jpg"], "--explain out.jpg: the file must end in .png; for example out.png"),
         (["a.png", "--explain", "a.png"], "--explain a.png: is one of the images and would be overwritten"),
         (["many", "--explain", "out.png"], f"--explain draws at most {SHEET_IMAGES} images, not {SHEET_IMAGES + 1}"),
         (["a.png", "--model", "nowhere"], "no trained model in nowhere (config.json is missing)"),
@@ -198,7 +198,7 @@ def test_a_model_without_attention_answers_but_explains_nothing(predict, tmp_pat
         ([], "Missing argument 'IMAGE...'."),
         (["a.png", "--top-k", "0"], "Invalid value for '--top-k': 0 is not in the range x>=1."),
         (["a.png", "--top-k", "x"], "Invalid value for '--top-k': 'x' is not a valid integer range."),
-        (["--csv", "a.png", "--json"], "--json and --csv exclude each other; give one of them"),
+        (["--csv", "a.png", "--json"], "--json and --csv cannot be combined; give one of them"),
         (["a.png", "--explain"], "Option '--explain' requires an argument."),
     ],
 )

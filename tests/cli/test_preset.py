@@ -24,7 +24,7 @@ def run(*arguments: str, status: int = 0):
 
 
 def test_a_preset_is_written_whole_and_over_another_one_that_nobody_edited(project):
-    assert "params.yaml is preset shapes now" in run("shapes").stdout
+    assert "params.yaml now holds preset shapes" in run("shapes").stdout
     assert (project / "params.yaml").read_text() == whole_preset("shapes")
     run("tom_and_jerry")
     assert (project / "params.yaml").read_text() == whole_preset("tom_and_jerry")
@@ -34,7 +34,7 @@ def test_an_edited_file_is_kept_unless_forced(project):
     edited = whole_preset("shapes").replace("lr: 0.002", "lr: 0.003")
     (project / "params.yaml").write_text(edited)
     refused = run("digits", status=1)
-    assert "params.yaml was edited; keep a copy of it" in refused.stderr and "--force" in refused.stderr
+    assert "params.yaml was edited; save a copy" in refused.stderr and "--force" in refused.stderr
     assert (project / "params.yaml").read_text() == edited
     run("digits", "--force")
     assert (project / "params.yaml").read_text() == whole_preset("digits")
@@ -63,7 +63,7 @@ def test_a_command_line_without_one_meaning_is_wrong_usage(project, arguments):
 
 @pytest.mark.parametrize("name", ["shape", "../presets/digits", "", "."])
 def test_an_unknown_preset_writes_nothing(project, name):
-    assert f"no preset '{name}'; there are cifar10, digits, shapes" in run(name, status=1).stderr
+    assert f"no preset '{name}'; available: cifar10, digits, shapes" in run(name, status=1).stderr
     assert not (project / "params.yaml").exists()
 
 
@@ -71,4 +71,4 @@ def test_an_unknown_preset_writes_nothing(project, name):
 def test_outside_of_the_project_it_says_where_to_go(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert "go to the root of the project" in run(*arguments, status=1).stderr
+    assert "change to the root of the project" in run(*arguments, status=1).stderr

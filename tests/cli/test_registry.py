@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from tests.conftest import from_readme
+from tests.conftest import documented
 from tests.registry.conftest import all_that_is_kept, champion, set_champion_by_other_means
 from vit.registry.champions import BY_HAND, FOUND, GATE, ROLLBACK, Step, history, line
 from vit.registry.overview import wilson
@@ -28,12 +28,12 @@ def registry(printed):
 def test_rollback_goes_back_champion_by_champion_marks_what_it_left_and_ends_at_the_first(
     three, registry, refused, client
 ):
-    command = from_readme("vit registry rollback").split()[2:]
+    command = documented("vit registry rollback").split()[2:]
     assert registry(*command) == "version 2 of 'vit' is champion again; version 3 was rolled back\n"
     assert registry("rollback", "--reason", "wrong on\n night frames").startswith(
         "version 1 of 'vit' is champion again"
     )
-    assert "'vit' has no earlier champion to return to" in refused("registry", "rollback")
+    assert "'vit' has no previous champion to return to" in refused("registry", "rollback")
     assert champion(client) == "1"
     marks = {str(one.version): one.tags.get("rolled_back", "") for one in client.search_model_versions("name = 'vit'")}
     assert (
@@ -49,7 +49,7 @@ def test_what_was_rolled_back_returns_by_hand_with_its_reason_and_may_be_rolled_
     said = "was rolled back and returns only by hand: vit registry promote 3 --reason TEXT"
     assert publish(three[2], "vit").verdict == said and champion(client) == "2"
     assert registry("promote", "3", "--reason", "the camera was at fault") == (
-        "version 3 of 'vit' is champion; before it was version 2\n"
+        "version 3 of 'vit' is now champion; it replaces version 2\n"
     )
     version = client.get_model_version("vit", "3")
     assert version.tags["promoted_by_hand"] == "the camera was at fault" and "rolled_back" not in version.tags
@@ -64,7 +64,7 @@ def test_a_refused_version_is_promoted_by_hand_and_a_rollback_returns_to_the_one
 ):
     for number, right in ((1, 60), (2, 40)):
         publish(publisher.content(number, right), "vit")
-    command, version = from_readme("vit registry promote").split("--reason")
+    command, version = documented("vit registry promote").split("--reason")
     registry(*command.split()[2:3], "challenger", "--reason", version.strip(" '"))
     assert champion(client) == "2"
     registry("rollback")
@@ -86,7 +86,7 @@ def test_rollback_knows_a_champion_that_was_set_by_other_means_and_passes_over_d
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["promote", "3", "--reason", "again"], "version 3 of 'vit' is champion already"),
+        (["promote", "3", "--reason", "again"], "version 3 of 'vit' is already champion"),
         (["promote", "1", "--reason", " "], "--reason is empty"),
         (["promote", "best", "--reason", "x"], "'best' is neither a number nor an alias of 'vit' (challenger, champ"),
         (["promote", "9", "--reason", "x"], "version=9) not found; `vit registry list` shows"),
@@ -108,7 +108,7 @@ def test_promote_without_a_reason_is_wrong_usage(vit):
 def test_list_shows_aliases_accuracies_with_intervals_and_verdicts(three, registry, publisher):
     publish(publisher.content(4, right=91), "vit")
     registry("rollback", "--reason", "night")
-    lines = registry(*from_readme("vit registry list").split()[2:]).splitlines()
+    lines = registry(*documented("vit registry list").split()[2:]).splitlines()
     assert [text.split()[0] for text in lines] == ["version", "4", "3", "2", "1"]
     low, high = wilson(0.91, 100, 0.95)
     assert (
@@ -127,7 +127,7 @@ def test_list_shows_aliases_accuracies_with_intervals_and_verdicts(three, regist
 def test_diff_shows_what_differs_and_nothing_else(publisher, registry):
     publish(publisher.content(1, right=50), "vit")
     publish(publisher.content(2, right=60, depth=3), "vit")
-    shown = registry(*from_readme("vit registry diff").split()[2:]).splitlines()
+    shown = registry(*documented("vit registry diff").split()[2:]).splitlines()
     assert shown[0] == "version 1 -> version 2 of 'vit'"
     assert [text.split() for text in shown[1:]] == [
         ["params"],

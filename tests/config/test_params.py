@@ -45,9 +45,12 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
-    "unknown block": ({"extra": 1}, ["unknown key 'extra'", "nearest is '"]),
-    "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "nearest is 'model.depth'"]),
-    "unknown deep key": ({"train.augment.hflop": 0.5}, ["'train.augment.hflop'", "nearest is 'train.augment.hflip'"]),
+    "unknown block": ({"extra": 1}, ["unknown key 'extra'", "did you mean '"]),
+    "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "did you mean 'model.depth'?"]),
+    "unknown deep key": (
+        {"train.augment.hflop": 0.5},
+        ["'train.augment.hflop'", "did you mean 'train.augment.hflip'?"],
+    ),
     "value for a block": ({"evaluate": 5}, ["evaluate", "5"]),
     "null for a block": ({"train.augment": None}, ["train.augment", "None"]),
     "text for an integer": ({"model.depth": "four"}, ["model.depth", "'four'", "integer"]),

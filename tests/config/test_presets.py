@@ -2,7 +2,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.presets import REPO, whole_preset
-from vit.config.document import reference
+from vit.config.document import REFERENCE, reference
 from vit.config.params_file import all_keys, flatten, load_params
 from vit.config.presets import base_values, completed, is_as_written, load_preset, preset_names
 from vit.errors import UserError
@@ -44,7 +44,7 @@ def test_params_yaml_is_the_digits_preset_byte_for_byte():
 
 
 def test_the_reference_page_is_what_the_schema_says():
-    assert (REPO / "docs" / "parameters.md").read_text(encoding="utf-8") == reference()
+    assert (REPO / REFERENCE).read_text(encoding="utf-8") == reference()
     assert all(f"| `{key}` |" in reference() for key in all_keys())
 
 
@@ -52,7 +52,7 @@ def test_a_wrong_value_is_explained_by_the_text_that_params_yaml_has(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(whole_preset("shapes").replace("  batch_size: 64", "  batch_size: 0"), encoding="utf-8")
     with pytest.raises(
-        UserError, match=r"train\.batch_size is 0: .*\(batch_size: per optimizer step, of all processes"
+        UserError, match=r"train\.batch_size is 0: .*\(batch_size: per optimizer step, over all processes\)"
     ):
         load_params(path)
 
@@ -85,7 +85,7 @@ def test_a_wrong_preset_is_refused_by_its_file_and_key(tmp_path, text, fragment)
 
 
 def test_an_unknown_preset_is_refused_with_those_that_there_are():
-    with pytest.raises(UserError, match="no preset 'digit'; there are cifar10, digits, shapes"):
+    with pytest.raises(UserError, match="no preset 'digit'; available: cifar10, digits, shapes"):
         load_preset("digit", PRESETS)
 
 

@@ -27,9 +27,15 @@ BAD_VALUES = {
     "negative gap": ({"gap": -1}, ["split.gap", "-1", "0"]),
     "empty column": ({"group_column": ""}, ["split.group_column", "''"]),
     "number for a column": ({"group_column": 3}, ["split.group_column", "3", "string"]),
-    "regex without brackets": ({"group_regex": r"scene\d+"}, [r"split: group_regex 'scene\d+' has 0 groups", "one"]),
-    "regex with two brackets": ({"group_regex": r"(\d+)_(\d+)"}, [r"group_regex '(\d+)_(\d+)' has 2 groups"]),
-    "regex that is none": ({"group_regex": "(scene"}, ["group_regex '(scene' is no regular expression", "position 0"]),
+    "regex without brackets": (
+        {"group_regex": r"scene\d+"},
+        [r"split: group_regex 'scene\d+' has 0 capturing groups", "one"],
+    ),
+    "regex with two brackets": ({"group_regex": r"(\d+)_(\d+)"}, [r"group_regex '(\d+)_(\d+)' has 2 capturing groups"]),
+    "regex that is none": (
+        {"group_regex": "(scene"},
+        ["group_regex '(scene' is not a valid regular expression", "position 0"],
+    ),
     "empty regex": ({"group_regex": ""}, ["split.group_regex", "''"]),
     "column and regex": (
         {"group_column": "patient", "group_regex": "(.)"},

@@ -63,9 +63,9 @@ def test_of_two_groupings_the_one_with_fewer_groups_counts_and_one_is_enough():
 
 
 def test_other_images_and_other_labels_are_refused_with_their_number():
-    with pytest.raises(UserError, match=r"different images: A on 4, B on 3, 3 of them the same; train both with the"):
+    with pytest.raises(UserError, match=r"different images: A on 4, B on 3, with 3 in common; train both with the"):
         comparison(table("1101"), table("110"), 0.95, seed=0)
-    with pytest.raises(UserError, match=r"A on 3, B on 3, 0 of them the same"):
+    with pytest.raises(UserError, match=r"A on 3, B on 3, with 0 in common"):
         comparison(table("110"), table("110", folder="y"), 0.95, seed=0)
     with pytest.raises(UserError, match=r"1 test images have different labels .*'x/1\.png' is 'b' and 'c'"):
         comparison(table("111", labels="aba"), table("111", labels="aca"), 0.95, seed=0)

@@ -72,7 +72,7 @@ def test_a_model_without_attention_draws_nothing_and_says_so(tmp_path, part, cap
     caplog.set_level("INFO", logger="vit")
     classifier = untrained(preset(tmp_path, "shapes", {"model.name": "cnn", "train.device": "cpu"}), part)
     assert drawn(tmp_path / "a", classifier, part) == {}
-    assert "model.name is cnn, which has no attention to look into" in caplog.text
+    assert "model.name is cnn, which has no attention maps" in caplog.text
 
 
 @pytest.mark.parametrize("pool", ["cls", "avg"])
@@ -80,7 +80,7 @@ def test_a_distilled_model_is_explained_over_its_patches_and_the_figure_says_who
     classifier = classifier_of(tmp_path, part, pool, distilled=True)
     if pool == "cls":  # with its two tokens before the patches
         assert set(drawn(tmp_path / "a", classifier, part)) == ALWAYS | {"position_similarity.png"}
-    panel = heads_panel(classifier, "Right", Examples(part.images[:1], np.array([0]), np.eye(4)[:1]))
+    panel = heads_panel(classifier, "Correct", Examples(part.images[:1], np.array([0]), np.eye(4)[:1]))
     whose = "the class token" if pool == "cls" else "all patches"
     assert panel.title.endswith(f"attention of {whose} and the distillation token")
 
@@ -111,7 +111,7 @@ def test_right_predictions_are_spread_over_the_classes_and_wrong_ones_start_with
 def test_captions_name_the_prediction_its_probability_and_the_truth_where_it_is_another(part):
     probabilities = np.array([[0.1, 0.7, 0.2, 0.0], [0.1, 0.7, 0.2, 0.0]])
     examples = Examples(part.images[:2], np.array([1, 2]), probabilities)
-    assert captions(["a", "b", "c", "d"], examples) == ["b (70%)", "b (70%)\nis c"]
+    assert captions(["a", "b", "c", "d"], examples) == ["b (70%)", "b (70%)\ntrue: c"]
     long = captions(["a" * 40, "b" * 40, "c" * 40, "d"], examples)[1]
     assert long.startswith("bbb") and all(len(line) <= 20 for line in long.splitlines())
 
@@ -119,12 +119,12 @@ def test_captions_name_the_prediction_its_probability_and_the_truth_where_it_is_
 def test_wrong_predictions_have_a_row_more_the_relevance_for_the_truth(tmp_path, part):
     classifier = classifier_of(tmp_path, part, pool="avg")
     certain = np.eye(4, dtype=np.float32)
-    right = maps_panel(classifier, "Right", Examples(part.images[:4], np.arange(4), certain))
-    wrong = maps_panel(classifier, "Wrong", Examples(part.images[:4], np.arange(4), certain[::-1]))
+    right = maps_panel(classifier, "Correct", Examples(part.images[:4], np.arange(4), certain))
+    wrong = maps_panel(classifier, "Incorrect", Examples(part.images[:4], np.arange(4), certain[::-1]))
     assert list(right.rows) == ["image", "rollout", "relevance\nfor prediction"]
-    assert list(wrong.rows) == [*right.rows, "relevance\nfor truth"]
+    assert list(wrong.rows) == [*right.rows, "relevance\nfor true label"]
     # What speaks for a class is the same whether the class is the prediction or the truth.
-    pairs = zip(wrong.rows["relevance\nfor truth"], right.rows["relevance\nfor prediction"], strict=True)
+    pairs = zip(wrong.rows["relevance\nfor true label"], right.rows["relevance\nfor prediction"], strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 

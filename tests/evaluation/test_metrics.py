@@ -132,7 +132,7 @@ def test_a_test_part_without_a_mistake_is_not_certain_to_stay_without():
 def test_one_group_is_judged_image_by_image_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "vit"):
         scores = headline(predicted(LABELS, sure(PREDICTIONS), ["night"] * 8), settings())
-    assert "of one group" in caplog.text
+    assert "in one group; intervals treat images as independent" in caplog.text
     assert scores == headline(EIGHT, settings())
 
 
@@ -158,6 +158,7 @@ def error_rate(kind: Kind) -> Metric:
     return Metric(
         "error_rate",
         kind,
+        "share of wrong predictions",
         (
             lambda predictions, settings: csr_array(
                 np.stack([~predictions.correct, predictions.labels >= 0], axis=1).astype(float)
@@ -184,6 +185,6 @@ def test_the_kind_of_a_metric_decides_whether_the_interval_of_a_faultless_model_
 
 def test_a_metric_cannot_be_declared_without_its_kind():
     with pytest.raises(TypeError, match="kind"):
-        Metric(name="error_rate", columns=(), value=np.sum)
+        Metric(name="error_rate", meaning="share of wrong predictions", columns=(), value=np.sum)
     assert all(isinstance(metric.kind, Kind) for metric in METRICS)
     assert len({metric.name for metric in METRICS}) == len(METRICS)

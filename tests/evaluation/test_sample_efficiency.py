@@ -60,7 +60,7 @@ def test_a_difference_has_its_verdict_and_is_doubted_more_where_few_groups_are_r
 def test_seeds_are_pooled_and_what_only_some_have_is_left_out_and_counted():
     others = [result(model, size, 30, seed=1) for model in ("vit", "cnn") for size in (25, 50)]
     points, (note,) = comparable(GRID + others)
-    assert note.startswith("4 run(s) left out") and all(row["runs"] == 1 for row in curve(points, 0.95, seed=0))
+    assert note.startswith("4 run(s) omitted") and all(row["runs"] == 1 for row in curve(points, 0.95, seed=0))
     points, notes = comparable(GRID + others + [result(model, 200, 30, seed=1) for model in ("vit", "cnn")])
     first = curve(points, 0.95, seed=0)[0]
     # 18 and 30 of 60: 0.4 in the mean; 0.3 and 0.5 deviate by 0.1, and of a sample of two the variance is twice 0.01.
@@ -73,7 +73,7 @@ def test_other_test_images_count_if_all_were_judged_on_them_and_else_are_refused
         comparable(GRID + [result(one.model, int(one.subset), 60, deal=1, tested="b") for one in GRID])[0], 0.95, 0
     )
     assert rows[0]["accuracy"] == pytest.approx((18 + 60) / 120)
-    with pytest.raises(UserError, match=r"'cnn 25' and 'cnn 100' were not judged on the same test images; train them"):
+    with pytest.raises(UserError, match=r"'cnn 25' and 'cnn 100' were evaluated on different test images; train them"):
         comparable([*GRID, result("cnn", 100, 50, tested="c")])
     with pytest.raises(UserError, match=r"no seed or fold in common"):
         comparable([*GRID, result("cnn", 100, 50, seed=3)])
@@ -92,10 +92,10 @@ def test_sizes_above_what_there_is_are_one_size_and_the_first_of_two_same_traini
 
 def test_one_size_is_no_curve():
     with pytest.raises(
-        UserError, match=r"2 finished run\(s\) fit .* fewer than two sizes .*dvc exp run --queue -S spl"
+        UserError, match=r"2 finished run\(s\) match .* fewer than two values .*dvc exp run --queue -S spl"
     ):
         comparable([result("vit", 25, 30), result("cnn", 25, 30)])
-    with pytest.raises(UserError, match="fewer than two sizes"):
+    with pytest.raises(UserError, match=r"fewer than two values of split\.subset_per_class"):
         comparable([result("vit", 300, 30), result("vit", 500, 30)])
 
 
@@ -105,15 +105,15 @@ def test_one_size_is_no_curve():
         ((-1, -1, -1), ["b is ahead of a at every size"]),
         ((0, 1), ["a is ahead of b at every size"]),
         ((0, 0), ["a and b are equal at every size"]),
-        ((-1, 0, 1), ["a passes b between 10 and 30 train images per class"]),
+        ((-1, 0, 1), ["a overtakes b between 10 and 30 train images per class"]),
         ((0.5, 0.5), ["a is ahead of b at every size, inconclusive everywhere"]),
         ((0.5, 1), ["a is ahead of b at every size"]),
-        ((-1, 0.5), ["a passes b between 10 and 20 train images per class, inconclusive"]),
+        ((-1, 0.5), ["a overtakes b between 10 and 20 train images per class, inconclusive"]),
         (
             (1, -1, 1),
             [
-                "b passes a between 10 and 20 train images per class",
-                "a passes b between 20 and 30 train images per class",
+                "b overtakes a between 10 and 20 train images per class",
+                "a overtakes b between 20 and 30 train images per class",
             ],
         ),
     ],

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tests.conftest import Project, clone, from_readme
+from tests.conftest import Project, clone, documented
 
 PARAMS = "git checkout -q params.yaml"
 PARAMS_OF_THE_SWEEP = (
@@ -15,17 +15,17 @@ PARAMS_OF_OTHER_IMAGES = "vit preset shapes --force && sed -i '0,/seed: 0/s//see
 def sweep(folder: Path) -> Project:
     """A clone that knew nothing before its sweep, on the quick preset."""
     project = clone(folder)
-    project.run(from_readme("vit preset --list"))
-    project.run(f"{from_readme('vit preset shapes')} && git commit -qam shapes")
-    project.run(from_readme("dvc exp run --queue -S 'train.lr"))
+    project.run(documented("vit preset --list"))
+    project.run(f"{documented('vit preset shapes')} && git commit -qam shapes")
+    project.run(documented("dvc exp run --queue -S 'train.lr"))
     work_through_the_queue(project)
     return project
 
 
 def work_through_the_queue(project: Project) -> None:
-    project.run(from_readme("dvc queue start"))
+    project.run(documented("dvc queue start"))
     for _ in range(240):
-        status = project.run(from_readme("dvc queue status")).stdout
+        status = project.run(documented("dvc queue status")).stdout
         if "Queued" not in status and "Running" not in status:
             break
         time.sleep(0.5)

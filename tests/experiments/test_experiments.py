@@ -2,10 +2,11 @@
 
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port, from_readme
+from tests.conftest import documented, free_port
 from tests.experiments.sweep import PARAMS, PARAMS_OF_OTHER_IMAGES, PARAMS_OF_THE_SWEEP, work_through_the_queue
 from tests.store import look, stages_run
 from vit.files import read_table
@@ -16,7 +17,7 @@ from vit.release import VERSION
 def test_a_sweep_with_two_workers_loses_no_run_and_all_are_in_one_store(swept):
     held = look(swept)
     rates = sorted(run.data.params["train.lr"] for run in held.runs)
-    assert from_readme("dvc exp run --queue -S 'train.lr").count("=0.001,0.003") == 1
+    assert documented("dvc exp run --queue -S 'train.lr").count("=0.001,0.003") == 1
     assert rates == ["0.001", "0.003"]
     assert all(run.info.status == "FINISHED" for run in held.runs)
     assert {run.info.run_name for run in held.runs} == set(swept.run("dvc exp list --name-only").stdout.split())
@@ -36,7 +37,7 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
     uri = f"http://127.0.0.1:{free_port()}"
     failed = swept.run(f"{PARAMS_OF_OTHER_IMAGES} && dvc repro", succeeds=False, MLFLOW_TRACKING_URI=uri)
     assert stages_run(failed.stdout) == ["download", "split", "pack", "weights", "train", "evaluate", "register"]
-    assert f"error: the MLflow store {uri} does not answer" in failed.stderr and "Traceback" not in failed.stderr
+    assert f"error: the MLflow store {uri} does not respond" in failed.stderr and "Traceback" not in failed.stderr
     assert json.loads(swept.read("metrics/test.json"))["majority_accuracy"] == 0.25
 
     assert stages_run(swept.run("dvc repro").stdout) == ["register"]
@@ -51,14 +52,16 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
 
 def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_there_only(swept, tmp_path):
     port = free_port()
-    uri = f"http://127.0.0.1:{port}"
-    server = f"{from_readme('mlflow ui')} --host 127.0.0.1 --port {port} --workers 1"
+    uri, planted = f"http://127.0.0.1:{port}", ("geheimes-wort", "token-of-the-bucket", "key-of-the-hub")
+    server = f"{documented('mlflow ui')} --host 127.0.0.1 --port {port} --workers 1"
     server += f" --backend-store-uri sqlite:///{tmp_path}/server.db --artifacts-destination {tmp_path}/artifacts"
     local_runs = len(look(swept).runs)
-    command = from_readme("mlflow run")
+    command = documented("mlflow run")
     assert "lr=3e-4" in command
     with swept.running(server, f"{uri}/health"):
-        done = swept.run(f"{PARAMS} && {command}", MLFLOW_TRACKING_URI=uri)
+        swept.run(f"dvc remote add --local store 's3://bucket/it?sig={planted[1]}'")
+        with_password = uri.replace("//", f"//someone:{planted[0]}@")
+        done = swept.run(f"{PARAMS} && {command}", MLFLOW_TRACKING_URI=with_password, HF_TOKEN=planted[2])
         assert stages_run(done.stdout + done.stderr) == ["train", "evaluate", "register"]
         held = look(swept, uri)
         (run,), (version,) = held.runs, held.versions
@@ -70,11 +73,22 @@ def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_t
         assert held.client.list_artifacts(run.info.run_id, "models")
         assert "<title>MLflow</title>" in urllib.request.urlopen(uri, timeout=10).read().decode()
     assert len(look(swept).runs) == local_runs
+    swept.run("dvc remote remove --local store")
+    for secret in planted:
+        assert secret not in done.stdout + done.stderr
+        assert _files_with(secret, tmp_path, swept.folder) == []
+
+
+def _files_with(text: str, *folders: Path) -> list[Path]:
+    """All files below `folders`, databases and git's objects included, that hold `text`."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 500
+    return [path for path in files if text.encode() in path.read_bytes()]
 
 
 def test_an_experiment_that_was_trained_before_is_published_under_its_name_without_training(swept):
     before = set(swept.run("dvc exp list --name-only").stdout.split())
-    assert stages_run(swept.run(f"{PARAMS} && {from_readme('dvc exp run -S train.lr')} --name again").stdout) == [
+    assert stages_run(swept.run(f"{PARAMS} && {documented('dvc exp run -S train.lr')} --name again").stdout) == [
         "register"
     ]
     assert set(swept.run("dvc exp list --name-only").stdout.split()) - before == {"again"}
@@ -82,7 +96,7 @@ def test_an_experiment_that_was_trained_before_is_published_under_its_name_witho
     assert run.data.params["train.lr"] == "0.0003"
     assert run.data.tags["dvc_exp_name"] == run.info.run_name == "again"
 
-    header, *rows = swept.run(from_readme("dvc exp show") + " --csv").stdout.splitlines()
+    header, *rows = swept.run(documented("dvc exp show") + " --csv").stdout.splitlines()
     assert {"train.lr", "best_val_accuracy", "test_accuracy"} <= set(header.split(","))
     assert len(header.split(",")) < 20
     assert "again" in "".join(rows) and "!" not in "".join(rows)
@@ -102,7 +116,7 @@ def test_going_back_trains_nothing_adds_no_version_and_leaves_the_champion(swept
 @pytest.mark.slow
 def test_a_model_learns_from_a_published_one_by_a_token_of_its_own_and_is_judged_and_published_with_it(swept):
     before = look(swept)
-    command = from_readme("dvc exp run -S train.teacher")
+    command = documented("dvc exp run -S train.teacher")
     assert "-S train.teacher=models:/vit/1 -S train.distillation=hard" in command
     done = swept.run(f"{PARAMS} && {command} --name taught")
     assert stages_run(done.stdout) == ["weights", "train", "evaluate", "register"]
@@ -136,7 +150,7 @@ def test_a_mistake_in_an_experiment_ends_in_one_line_and_leaves_no_experiment(sw
 @pytest.mark.slow
 def test_a_sweep_over_models_and_sizes_draws_the_data_hunger_curve_and_leaves_the_champion(swept):
     before = look(swept)
-    sweep = from_readme("dvc exp run --queue -S 'model.name")
+    sweep = documented("dvc exp run --queue -S 'model.name")
     few = sweep.replace("vit,cnn,torchvision/resnet18", "vit,cnn").replace("25,50,100,200", "10,40")
     assert few.count("=vit,cnn'") == 1 and few.count("=10,40'") == 1
     swept.run(f"{PARAMS} && {few}")
@@ -147,7 +161,7 @@ def test_a_sweep_over_models_and_sizes_draws_the_data_hunger_curve_and_leaves_th
     runs = [held.client.get_run(version.run_id) for version in held.versions[-4:]]
     assert len({run.data.tags["test_sha256"] for run in runs}) == 1
     assert sorted(run.data.metrics["train_images"] for run in runs) == [40, 40, 160, 160]
-    command = from_readme("vit data-hunger")
+    command = documented("vit data-hunger")
     assert "--out data_hunger.png --csv data_hunger.csv" in command
     lines = swept.run(command).stdout.splitlines()
     assert sum("minus cnn" in line for line in lines) >= 2
@@ -162,7 +176,7 @@ def test_a_sweep_over_models_and_sizes_draws_the_data_hunger_curve_and_leaves_th
 @pytest.mark.slow
 def test_a_sweep_over_folds_gives_mean_and_spread_and_leaves_the_champion(swept):
     before = look(swept)
-    sweep = from_readme("dvc exp run --queue -S split.folds")
+    sweep = documented("dvc exp run --queue -S split.folds")
     assert "split.folds=5" in sweep and "split.fold=0,1,2,3,4" in sweep
     swept.run(f"{PARAMS} && {sweep.replace('folds=5', 'folds=2').replace('0,1,2,3,4', '0,1')}")
     work_through_the_queue(swept)
@@ -172,6 +186,6 @@ def test_a_sweep_over_folds_gives_mean_and_spread_and_leaves_the_champion(swept)
     tests = [held.client.get_run(version.run_id) for version in held.versions[-2:]]
     scores = [run.data.metrics["test_accuracy"] for run in tests]
     assert {run.data.params["split.fold"] for run in tests} == {"0", "1"}
-    lines = [line.split() for line in swept.run(from_readme("vit folds")).stdout.splitlines()]
+    lines = [line.split() for line in swept.run(documented("vit folds")).stdout.splitlines()]
     assert [line[0] for line in lines] == ["fold", "0", "1", "mean", "std"]
     assert float(lines[3][1]) == pytest.approx(sum(scores) / 2, abs=1e-4)

@@ -5,7 +5,7 @@ import safetensors.torch
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from tests.conftest import clone, from_readme
+from tests.conftest import clone, documented
 from tests.presets import preset, write_preset
 from tests.store import look, stages_run
 from vit.files import read_json, sha256_of
@@ -24,24 +24,25 @@ def test_a_training_starts_from_a_file_and_the_next_from_the_version_that_it_gav
     file = project.folder / "weights/vit_tiny.safetensors"
     safetensors.torch.save_file(timms, file)
 
-    project.run(f"{from_readme('dvc add weights')} && git add -A && git commit -qm weights")
+    project.run(f"{documented('dvc add weights')} && git add -A && git commit -qm weights")
     assert project.run("git ls-files weights").stdout.split() == [
         "weights/README.md",
         "weights/vit_tiny.safetensors.dvc",
     ]
-    done = project.run(from_readme("dvc exp run -S train.init_from=weights/"))
+    done = project.run(documented("dvc exp run -S train.init_from=weights/"))
     assert (
         "started from weights/vit_tiny.safetensors: three channels summed into one in patch_embed.proj.weight; "
-        "positions resampled from 8x8 to 4x4 patches; head new for 4 classes, as those of the weights are unknown\n"
+        "position embeddings resampled from 8x8 to 4x4 patches; "
+        "new head for 4 classes, because the classes of the weights are unknown\n"
     ) in done.stdout
     held = look(project)
     assert held.runs[0].data.tags["init_sha256"] == held.versions[0].tags["init_sha256"] == sha256_of(file)
 
     first = safetensors.torch.load_file(project.folder / "model/model.safetensors")
     write_preset(project.folder / "params.yaml", "shapes", FEW)
-    done = project.run(from_readme("dvc exp run -S train.init_from=models:/"))
+    done = project.run(documented("dvc exp run -S train.init_from=models:/"))
     assert stages_run(done.stdout) == ["weights", "train", "evaluate", "register"]
-    assert "started from models:/vit/1: head kept, as it has these classes in this order\n" in done.stdout
+    assert "started from models:/vit/1: head kept, because its classes are the same\n" in done.stdout
     assert read_json(project.folder / "data/weights.json")["init"]["source"] == "models:/vit/1"
     second = safetensors.torch.load_file(project.folder / "model/model.safetensors")
     same = {name for name in first if torch.equal(first[name], second[name])}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import INSTALLED, Project, free_port, from_readme
+from tests.conftest import INSTALLED, Project, documented, free_port
 from tests.experiments.sweep import PARAMS_OF_THE_SWEEP
 from tests.store import look, stages_run
 
@@ -53,16 +53,16 @@ def objects(url: str, prefix: str) -> list[str]:
 
 def test_data_and_models_go_to_a_bucket_and_come_back(store):
     project, url = store
-    endpoint = from_readme("dvc remote modify --local store endpointurl")
-    project.run(from_readme("dvc remote add --default store s3://"))
+    endpoint = documented("dvc remote modify --local store endpointurl")
+    project.run(documented("dvc remote add --default store s3://"))
     project.run(endpoint.replace("https://s3.example.org", url))
-    project.run(f"{from_readme('make push')} {INSTALLED}")
+    project.run(f"{documented('make push')} {INSTALLED}")
     assert len(objects(url, "vit/files/md5/")) > 100
     listed = "find data model training evaluation -type f | sort | xargs sha256sum"
     before = project.run(listed).stdout
     for folder in (".dvc/cache", "data", "model", "training", "evaluation"):
         shutil.rmtree(project.folder / folder)
-    project.run(f"{from_readme('make pull')} {INSTALLED}")
+    project.run(f"{documented('make pull')} {INSTALLED}")
     assert project.run(listed).stdout == before
     assert stages_run(project.run("dvc repro").stdout) == ["register"]
 
@@ -128,7 +128,7 @@ def sqlite() -> Iterator[str]:
 )
 def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, database):
     project, url = store
-    command = from_readme("mlflow server --backend-store-uri postgresql")
+    command = documented("mlflow server --backend-store-uri postgresql")
     was = "postgresql+psycopg2://mlflow:secret@db/mlflow"
     assert was in command
     address = f"http://127.0.0.1:{(port := free_port())}"
@@ -141,7 +141,7 @@ def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, data
             (run,), (version,) = held.runs, held.versions
             assert held.aliases == {"champion": str(version.version), "challenger": str(version.version)}
             assert any(key.endswith("model.safetensors") for key in objects(url, f"mlflow-{database.__name__}/"))
-            verified = project.run(from_readme("vit registry verify"), MLFLOW_TRACKING_URI=address).stdout
+            verified = project.run(documented("vit registry verify"), MLFLOW_TRACKING_URI=address).stdout
             assert "verified: " in verified
         if database is postgres:
             assert rows(uri, "SELECT run_uuid, status FROM runs") == [(run.info.run_id, "FINISHED")]

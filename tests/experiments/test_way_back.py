@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import INSTALLED, Project, from_readme
+from tests.conftest import INSTALLED, Project, documented
 from tests.store import look
 
 MODEL = "models:/vit/1"
@@ -46,7 +46,7 @@ def what_is_the_users(project: Project) -> dict[str, object]:
 
 
 def test_trace_names_commit_experiment_data_parameters_machine_and_scores(later):
-    traced = json.loads(later.run(of_version_1(from_readme("vit registry trace")) + " --json").stdout)
+    traced = json.loads(later.run(of_version_1(documented("vit registry trace")) + " --json").stdout)
     held = look(later)
     version, (run,) = held.versions[0], [run for run in held.runs if run.info.run_id == held.versions[0].run_id]
     assert traced["code"]["commit"] == later.run("git rev-parse HEAD~2").stdout.strip()
@@ -68,7 +68,7 @@ def test_trace_names_commit_experiment_data_parameters_machine_and_scores(later)
 
 
 def test_trace_prints_the_same_for_a_person(later):
-    lines = later.run(of_version_1(from_readme("vit registry trace"))).stdout.splitlines()
+    lines = later.run(of_version_1(documented("vit registry trace"))).stdout.splitlines()
     commit = later.run("git rev-parse HEAD~2").stdout.strip()
     assert [line for line in lines if not line.startswith(" ")] == [
         *("model", "code", "experiment", "data", "md5", "params", "environment", "metrics")
@@ -79,10 +79,10 @@ def test_trace_prints_the_same_for_a_person(later):
 
 def test_verify_rebuilds_the_state_evaluates_the_published_weights_and_touches_nothing_of_the_users(later):
     before = what_is_the_users(later)
-    said = later.run(of_version_1(from_readme("vit registry verify"))).stdout.splitlines()
+    said = later.run(of_version_1(documented("vit registry verify"))).stdout.splitlines()
     assert [line.split()[0] for line in said] == ["model", "commit", "code", "data", "predictions", "verified:"]
-    assert "the DVC cache" in said[3] and "all 80 labels equal" in said[4]
-    assert said[-1] == "verified: the state that made version 1 of 'vit' gives its published predictions"
+    assert "the DVC cache" in said[3] and "all 80 labels are equal" in said[4]
+    assert said[-1] == "verified: the rebuilt state of version 1 of 'vit' gives its published predictions"
     assert what_is_the_users(later) == before
 
 
@@ -117,7 +117,7 @@ def test_an_interrupted_verify_leaves_no_worktree_and_no_process(later):
     verify.send_signal(signal.SIGINT)
     _, errors = verify.communicate(timeout=30)
     assert verify.returncode == 130
-    assert errors == "stopped: nothing was verified, the temporary worktree is removed\n"
+    assert errors == "interrupted: nothing was verified; the temporary worktree was removed\n"
     assert what_is_the_users(later) == before
     assert str(later.folder / ".dvc/tmp/.verify") not in later.run("ps -eo args").stdout
 
@@ -133,7 +133,7 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
         as_json = later.run(f"vit registry verify {MODEL} --json", succeeds=False)
     finally:
         weights.write_bytes(kept)
-    reason = "version 1 of 'vit' is not verified: its weights in MLflow are not those that were published"
+    reason = "version 1 of 'vit' is not verified: its weights in MLflow are not the published ones"
     assert failed.stderr == as_json.stderr == f"error: {reason}\n"
     assert json.loads(as_json.stdout) == {
         "model": MODEL,
@@ -148,7 +148,7 @@ def test_weights_that_are_not_the_published_ones_are_named_before_anything_is_ev
 
 @pytest.mark.parametrize(
     ("uri", "message"),
-    [("models:/vit@nobody", "no model 'models:/vit@nobody' in the registry"), ("model", "'model' is no registered")],
+    [("models:/vit@nobody", "no model 'models:/vit@nobody' in the registry"), ("model", "'model' is not a registered")],
 )
 def test_a_model_that_is_not_there_ends_in_one_line(later, uri, message):
     failed = later.run(f"vit registry trace {uri}", succeeds=False)
@@ -156,17 +156,17 @@ def test_a_model_that_is_not_there_ends_in_one_line(later, uri, message):
 
 
 def test_after_make_push_a_lost_cache_comes_back_by_verify_and_by_make_pull(later):
-    add = from_readme("dvc remote add --default backup")
+    add = documented("dvc remote add --default backup")
     assert add.endswith(" /mnt/backup/vit")
     later.run(f"{add.removesuffix('/mnt/backup/vit')} ../backup")
-    later.run(f"{from_readme('make push')} {INSTALLED}")
+    later.run(f"{documented('make push')} {INSTALLED}")
     shutil.rmtree(later.folder / ".dvc/cache")
     said = later.run(f"vit registry verify {MODEL}").stdout
     assert "from the DVC remote" in said and "verified: " in said
 
     shutil.rmtree(later.folder / ".dvc/cache")
     shutil.rmtree(later.folder / "data")
-    later.run(f"{from_readme('make pull')} {INSTALLED}")
+    later.run(f"{documented('make pull')} {INSTALLED}")
     assert (later.folder / "data/packed/train_images.npy").exists()
     assert list((later.folder / ".dvc/cache/runs").iterdir())
 
@@ -174,9 +174,9 @@ def test_after_make_push_a_lost_cache_comes_back_by_verify_and_by_make_pull(late
 @pytest.mark.slow
 def test_training_again_in_the_rebuilt_state_gives_the_same_bytes(later):
     before = what_is_the_users(later)
-    said = later.run(f"{of_version_1(from_readme('vit registry verify'))} --retrain").stdout
+    said = later.run(f"{of_version_1(documented('vit registry verify'))} --retrain").stdout
     assert "equal byte for byte" in said
-    assert said.endswith("gives its published predictions, and training there gives its weights\n")
+    assert said.endswith("gives its published predictions, and retraining there gives its weights\n")
     assert what_is_the_users(later) == before
 
 

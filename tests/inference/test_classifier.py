@@ -165,7 +165,7 @@ def test_the_attention_kernel_is_the_one_in_the_settings(tmp_path, classifier):
 def test_bf16_is_close_and_an_unknown_precision_is_refused(classifier, part):
     expected = classifier.probabilities(part.images)
     assert np.array_equal(classifier.to("float32").probabilities(part.images), expected)
-    with pytest.raises(UserError, match="precision is 'fp16'; it can be float32 or bfloat16"):
+    with pytest.raises(UserError, match="precision is 'fp16'; it must be float32 or bfloat16"):
         classifier.to("fp16")
     close = classifier.to("bfloat16").probabilities(part.images)
     assert 0 < np.abs(close - expected).max() < 0.02
@@ -198,5 +198,5 @@ def test_a_damaged_config_is_refused_naming_what_it_lacks(tmp_path, classifier):
     classifier.save(tmp_path / "model", classifier.model.state_dict())
     config = read_json(tmp_path / "model" / "config.json")
     write_json(tmp_path / "model" / "config.json", {key: config[key] for key in config if key != "margin"})
-    with pytest.raises(UserError, match=r"config\.json is damaged: it lacks margin; get the model again"):
+    with pytest.raises(UserError, match=r"config\.json is damaged: margin missing; download the model again"):
         Classifier.load(tmp_path / "model")

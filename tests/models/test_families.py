@@ -147,7 +147,7 @@ def test_a_model_that_torchvision_lacks_is_refused_naming_near_ones(tmp_path):
 
 
 def test_images_that_do_not_fit_through_a_model_are_refused_by_their_size(tmp_path):
-    with pytest.raises(UserError, match=r"alexnet' cannot take images of 8x16 pixels .*pack\.image_size"):
+    with pytest.raises(UserError, match=r"alexnet' does not accept images of 8x16 pixels .*pack\.image_size"):
         built(tmp_path, name="torchvision/alexnet", image_size=(8, 16))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import from_readme
+from tests.conftest import documented
 from tests.store import look
 
 
@@ -36,7 +36,7 @@ def test_the_figures_of_evaluate_are_artifacts_of_the_run(project):
 
 
 def test_the_table_of_the_readme_labels_a_folder_and_a_pattern(project):
-    rows = list(csv.DictReader(StringIO(project.run(from_readme("vit predict data/raw/3 ")).stdout)))
+    rows = list(csv.DictReader(StringIO(project.run(documented("vit predict data/raw/3 ")).stdout)))
     assert len(rows) == 3 * sum(len(list((project.folder / "data/raw" / digit).iterdir())) for digit in "358")
     best = [row for row in rows if row["rank"] == "1"]
     assert sum(row["image"].split("/")[2] == row["label"] for row in best) > 0.95 * len(best)
@@ -44,12 +44,12 @@ def test_the_table_of_the_readme_labels_a_folder_and_a_pattern(project):
 
 def test_the_map_of_the_readme_is_drawn(project, written):
     path = written("seen.png")
-    assert ": 5 (" in project.run(from_readme("vit predict data/raw/5/")).stdout
+    assert ": 5 (" in project.run(documented("vit predict data/raw/5/")).stdout
     assert Image.open(path).size == (224, 224)
 
 
 def test_the_export_of_the_readme_is_a_program_that_answers(project, written):
     path = written("vit.pt2")
-    assert "uint8 (batch, 8, 8, 1) to probabilities of 10 classes" in project.run(from_readme("vit ex")).stdout
+    assert "uint8 (batch, 8, 8, 1) to probabilities of 10 classes" in project.run(documented("vit ex")).stdout
     answers = torch.export.load(path).module()(torch.zeros((3, 8, 8, 1), dtype=torch.uint8))
     torch.testing.assert_close(answers.sum(dim=1), torch.ones(3))

@@ -9,13 +9,13 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import Project, free_port, from_readme
+from tests.conftest import Project, documented, free_port
 
 
 @pytest.fixture(scope="module")
 def address(first_repro):
     project, port = first_repro[0], free_port()
-    with project.running(f"{from_readme('mlflow models serve')} --port {port}", f"http://127.0.0.1:{port}/ping"):
+    with project.running(f"{documented('mlflow models serve')} --port {port}", f"http://127.0.0.1:{port}/ping"):
         yield f"http://127.0.0.1:{port}/invocations"
 
 
@@ -73,7 +73,7 @@ def test_mlflow_models_predict_answers_as_evaluate_in_a_folder_that_does_not_kno
 ):
     rows = predictions[:50]
     (tmp_path / "in.json").write_text(json.dumps({"inputs": [encoded(project, row) for row in rows]}))
-    command = from_readme("mlflow models serve").replace("serve", "predict")
+    command = documented("mlflow models serve").replace("serve", "predict")
     store = f"sqlite:///{project.folder}/mlflow.db"
     elsewhere = Project(tmp_path, project.env)
     elsewhere.run(f"{command} -t json -i in.json -o out.json", MLFLOW_TRACKING_URI=store)
@@ -112,7 +112,7 @@ def test_an_empty_list_of_images_is_refused(address):
 
 
 def test_the_curl_command_of_the_readme_is_answered(project, address):
-    command = from_readme("curl")
+    command = documented("curl")
     assert "http://127.0.0.1:5000/invocations" in command
     answer = project.run(command.replace("http://127.0.0.1:5000/invocations", address)).stdout
     assert json.loads(answer)["predictions"][0]["label"] == "3"
@@ -122,12 +122,12 @@ def test_a_port_in_use_is_named_and_the_exit_status_is_not_zero(project):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        refused = project.run(f"{from_readme('mlflow models serve')} --port {taken.getsockname()[1]}", succeeds=False)
+        refused = project.run(f"{documented('mlflow models serve')} --port {taken.getsockname()[1]}", succeeds=False)
     assert "address already in use" in refused.stdout + refused.stderr
 
 
 def test_predict_prints_label_and_confidence_of_the_champion(project):
-    printed = project.run(from_readme("vit predict data/raw/3/")).stdout
+    printed = project.run(documented("vit predict data/raw/3/")).stdout
     assert printed.startswith("data/raw/3/") and ": 3 (" in printed and printed.strip().endswith("%)")
 
 

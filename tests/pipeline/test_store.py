@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.conftest import INSTALLED, free_port, from_readme
+from tests.conftest import INSTALLED, documented, free_port
 from tests.store import Held, look, stages_run
 
 
@@ -49,7 +49,7 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
 @pytest.mark.parametrize(
     ("stage", "was", "becomes", "message"),
     [
-        ("download", "epochs:", "epoch:", "unknown key 'train.epoch', nearest is 'train.epochs'"),
+        ("download", "epochs:", "epoch:", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         (
             "split",
             "group_regex: null",
@@ -58,7 +58,7 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
         ),
         ("pack", "image_size: [8, 8]", "image_size: [9, 8]", "[9, 8] is not a multiple of model.patch_size 2"),
         ("train", "num_heads: 4", "num_heads: 5", "num_heads 5 must divide embed_dim"),
-        ("train", "device: auto", "device: cuda:7", "device 'cuda:7' is not on this machine"),
+        ("train", "device: auto", "device: cuda:7", "device 'cuda:7' is not available on this machine"),
         ("evaluate", "batch_size: 256", "batch_size: many", "evaluate.batch_size is 'many'"),
         ("register", "name: vit                    # the", "name: a/b  # the", "register.name is 'a/b'"),
     ],
@@ -77,7 +77,9 @@ def test_a_mistake_in_params_ends_every_stage_in_one_line_and_costs_nothing(proj
 def test_register_says_that_the_store_is_away(project):
     uri = f"http://127.0.0.1:{free_port()}"
     failed = project.run("python -m stages.register", succeeds=False, MLFLOW_TRACKING_URI=uri)
-    assert failed.stderr.startswith(f"error: the MLflow store {uri} does not answer") and failed.stderr.count("\n") == 1
+    assert (
+        failed.stderr.startswith(f"error: the MLflow store {uri} does not respond") and failed.stderr.count("\n") == 1
+    )
 
 
 def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
@@ -91,7 +93,7 @@ def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
 
 @pytest.mark.slow
 def test_make_clean_keeps_what_is_in_use(project):
-    project.run(f"{from_readme('make clean')} {INSTALLED}")
+    project.run(f"{documented('make clean')} {INSTALLED}")
     assert not (project.folder / "logs").exists()
     assert project.run("dvc status").stdout.split() == ["register:", "always", "changed"]
     assert stages_run(project.run("dvc repro").stdout) == ["register"]

@@ -100,4 +100,4 @@ def test_it_is_run_where_its_published_predictions_do_not_cover_the_images(publi
     challenger = replace(challenger, candidacy=replace(challenger.candidacy, raw=raw))
     published = publish(challenger, "vit")
     # 71 of 80 were right then, by its own predictions for the test split.
-    assert published.verdict.startswith("is champion: better: 1.0000 against 0.8875 on 80 val images")
+    assert published.verdict.startswith("is now champion: better: 1.0000 against 0.8875 on 80 val images")

@@ -54,7 +54,7 @@ def compared(low: float, p: float, cost: Cost = SAME, images: int = 200) -> Comp
         (0.001, 0.051, SAME, False, "not worse, but not cheaper either"),
         (0.001, 0.051, CHEAPER, True, "not worse and cheaper"),
         (-0.01, 1.0, CHEAPER, True, "not worse and cheaper"),
-        (-0.011, 1.0, CHEAPER, False, "cheaper, but perhaps worse"),
+        (-0.011, 1.0, CHEAPER, False, "cheaper, but possibly worse"),
         (-0.011, 1.0, SAME, False, "not shown to be better"),
         (-0.5, 0.0001, SAME, False, "not shown to be better"),
     ],
@@ -107,7 +107,11 @@ def test_no_two_models_are_cheaper_than_each_other_and_cheaper_than_cheaper_is_c
     [
         ({"min_accuracy": 0.91}, GOOD, "val accuracy 0.9000 is below register.min_accuracy 0.91"),
         ({"max_ece": 0.04}, GOOD, "calibration error 0.0500 on val is above register.max_ece 0.04"),
-        ({"max_leakage": 0.1}, replace(GOOD, leakage=0.2), "gives away 0.2000, above register.max_leakage 0.1"),
+        (
+            {"max_leakage": 0.1},
+            replace(GOOD, leakage=0.2),
+            "leakage 0.2000 of its split is above register.max_leakage 0.1",
+        ),
         ({"min_accuracy": 0.5}, replace(GOOD, val_accuracy=float("nan")), "val accuracy nan is below"),
     ],
 )
@@ -123,7 +127,7 @@ def test_a_figure_equal_to_its_floor_holds():
 def test_one_image_fewer_than_min_images_is_too_few():
     assert too_few(100, rules(min_images=100)) is None
     assert str(too_few(99, rules(min_images=100))) == (
-        "refused, too few images: on 99 val images neither was trained, register.min_images is 100"
+        "refused, too few images: 99 val images that neither was trained on, register.min_images is 100"
     )
 
 

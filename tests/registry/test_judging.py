@@ -21,7 +21,7 @@ def verdict(content) -> str:
 
 def test_the_first_version_leads_and_says_that_there_was_none(publisher, client):
     published = publish(publisher.content(1, right=50), "vit")
-    assert published.verdict == "is champion, as there was none: val accuracy 0.5000, and every floor holds"
+    assert published.verdict == "is now champion because there was none: val accuracy 0.5000, all floors met"
     assert champion(client) == "1"
     assert client.get_model_version("vit", "1").tags["gate/outcome"] == "first champion"
 
@@ -29,7 +29,9 @@ def test_the_first_version_leads_and_says_that_there_was_none(publisher, client)
 def test_a_clearly_better_version_leads_and_a_hardly_better_an_equal_and_a_worse_one_do_not(three, publisher, client):
     for number, right in ((4, 92), (5, 90), (6, 60)):
         assert verdict(publisher.content(number, right)).startswith("does not replace champion 3: not")
-    assert verdict(publisher.content(7, right=99)).startswith("is champion: better: 0.9900 against 0.9000 on 100 val")
+    assert verdict(publisher.content(7, right=99)).startswith(
+        "is now champion: better: 0.9900 against 0.9000 on 100 val"
+    )
     assert champion(client) == "7"
 
 
@@ -37,7 +39,7 @@ def test_a_version_that_answers_alike_leads_only_if_it_is_cheaper(publisher, cli
     verdict(publisher.content(1, right=80, depth=2))
     assert "not worse, but not cheaper either" in verdict(publisher.content(2, right=80, depth=2))
     assert "not worse, but not cheaper either" in verdict(publisher.content(3, right=80, depth=3))
-    assert "is champion: not worse and cheaper" in verdict(publisher.content(4, right=80, depth=1))
+    assert "is now champion: not worse and cheaper" in verdict(publisher.content(4, right=80, depth=1))
     found = numbers(client, "4")
     assert all(found["cost"][key] < found["champion_cost"][key] for key in ("parameters", "multiply_adds"))
 
@@ -48,7 +50,7 @@ def test_groups_of_like_images_count_as_what_they_are(publisher, client):
     shots = [row | {"group": f"shot {index // 15}"} for index, row in enumerate(images)]
     verdict(publisher.content(1, right=70, images=shots))
     assert "does not replace champion 1: not worse, but not" in verdict(publisher.content(2, 85, shots))
-    assert verdict(publisher.content(3, right=85, images=images)).startswith("is champion: better")
+    assert verdict(publisher.content(3, right=85, images=images)).startswith("is now champion: better")
 
 
 @pytest.mark.parametrize(
@@ -57,14 +59,14 @@ def test_groups_of_like_images_count_as_what_they_are(publisher, client):
         ({}, {"min_accuracy": 0.95}, "val accuracy 0.9000 is below register.min_accuracy 0.95"),
         # Confident by 0.7 and right by 0.9: the gap is 0.2.
         ({}, {"max_ece": 0.19}, "calibration error 0.2000 on val is above register.max_ece 0.19"),
-        ({"leakage": 0.3}, {"max_leakage": 0.1}, "gives away 0.3000, above register.max_leakage 0.1"),
+        ({"leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of its split is above register.max_leakage 0.1"),
     ],
 )
 def test_what_misses_a_floor_never_leads_not_even_where_there_is_no_champion(publisher, client, changes, rules, said):
     low = publisher.content(1, right=90, rules=rules, **changes)
-    assert verdict(low).startswith("is no champion: a floor does not hold") and champion(client) is None
-    assert verdict(publisher.content(2, right=20)).startswith("is champion")
-    assert verdict(low).startswith("does not replace champion 2: a floor does not hold") and champion(client) == "2"
+    assert verdict(low).startswith("is not champion: a floor is not met") and champion(client) is None
+    assert verdict(publisher.content(2, right=20)).startswith("is now champion because there was none")
+    assert verdict(low).startswith("does not replace champion 2: a floor is not met") and champion(client) == "2"
     assert said in client.get_model_version("vit", "1").tags["gate/reason"]
 
 
@@ -72,7 +74,7 @@ def test_a_model_of_a_subset_or_a_fold_never_leads_and_the_refusal_is_kept(publi
     part = publisher.content(1, right=90, may_lead=False)
     assert "subset" in verdict(part) and champion(client) is None
     version = client.get_model_version("vit", "1")
-    assert (version.tags["gate/decision"], version.tags["gate/outcome"]) == ("refused", "a subset or a fold")
+    assert (version.tags["gate/decision"], version.tags["gate/outcome"]) == ("refused", "trained on a subset or a fold")
     kept = all_that_is_kept(publisher.folder)
     assert "subset" in verdict(part) and all_that_is_kept(publisher.folder) == kept
 
@@ -125,7 +127,7 @@ def test_a_judge_that_was_cut_off_before_the_alias_moved_is_finished_without_jud
     kept = client.get_model_version("vit", "3").tags["gate/reason"]
     set_champion_by_other_means(client, "2")
     client.delete_model_version_tag("vit", "3", WAS_CHAMPION)
-    assert verdict(three[2]) == f"is champion: promoted, {kept}" and champion(client) == "3"
+    assert verdict(three[2]) == f"is now champion: promoted, {kept}" and champion(client) == "3"
 
 
 def test_images_on_which_either_was_trained_are_left_out_by_content_not_by_name(publisher, client):
@@ -138,7 +140,7 @@ def test_images_on_which_either_was_trained_are_left_out_by_content_not_by_name(
         seen = look(publisher.folder / "raw0" / renamed)
         assert seen.file != row["file_sha256"]
         row |= {"path": renamed, "file_sha256": seen.file, "pixels_sha256": seen.pixels}
-    assert verdict(publisher.content(2, right=100, images=images)).startswith("is champion: better")
+    assert verdict(publisher.content(2, right=100, images=images)).startswith("is now champion: better")
     assert numbers(client, "2")["images"] == 40
 
 
@@ -146,14 +148,15 @@ def test_too_few_images_that_neither_was_trained_on_refuse(publisher, client):
     verdict(publisher.content(1, right=0, images=publisher.parts(train=slice(29, 160), val=slice(0, 29))))
     second = publisher.content(2, right=100, images=publisher.parts(train=slice(100, 160), val=slice(0, 100)))
     assert verdict(second) == (
-        "does not replace champion 1: too few images: on 29 val images neither was trained, register.min_images is 30"
+        "does not replace champion 1: too few images: 29 val images that neither was trained on, "
+        "register.min_images is 30"
     )
 
 
 def test_a_champion_without_stored_answers_is_run_on_the_images_and_one_with_some_on_the_others(publisher, client):
     verdict(publisher.content(1, right=0, images=publisher.parts(train=slice(100, 160), val=slice(0, 50))))
     second = publisher.content(2, right=100, images=publisher.parts(train=slice(100, 160), val=slice(0, 100)))
-    assert verdict(second).startswith("is champion: better")
+    assert verdict(second).startswith("is now champion: better")
     others = [row for row in publisher.parts(val=slice(50, 100)) if row["part"] == "val"]
     model = Classifier.load(publisher.folder / "content1" / "model")
     answers = model.classify([publisher.folder / "raw0" / row["path"] for row in others])
@@ -178,9 +181,9 @@ def test_a_champion_from_before_the_tables_is_compared_if_its_digests_are_the_sa
     old = publisher.content(1, right=50)
     verdict(replace(old, artifacts={"": old.artifacts["audit"]}, version_tags={"train_sha256": "a", "val_sha256": "b"}))
     other = publisher.content(2, right=90)
-    assert "nobody knows the images: on which champion 1 was trained" in verdict(other)
+    assert "unknown training images: champion 1 has no list of its images" in verdict(other)
     alike = replace(publisher.content(3, right=100), version_tags={"train_sha256": "a", "val_sha256": "b"})
-    assert verdict(alike).startswith("is champion: better")
+    assert verdict(alike).startswith("is now champion: better")
 
 
 @pytest.mark.slow
@@ -189,10 +192,10 @@ def test_a_champion_with_other_classes_or_of_other_origin_is_not_compared(publis
     config = first.model_folder / "config.json"
     config.write_text(config.read_text().replace("checkerboard", "chessboard"))
     verdict(first)
-    assert "does not replace champion 1: other classes" in verdict(publisher.content(2, right=100))
+    assert "does not replace champion 1: different classes" in verdict(publisher.content(2, right=100))
     foreign = client.create_model_version("vit", "nowhere", publish(first, "vit").run.info.run_id)
     set_champion_by_other_means(client, str(foreign.version))
-    assert "not comparable: champion 3 is no model of this pipeline" in verdict(publisher.content(4, right=100))
+    assert "not comparable: champion 3 is not a model of this pipeline" in verdict(publisher.content(4, right=100))
 
 
 def test_a_champion_of_a_newer_release_is_not_compared_and_the_key_that_is_unknown_here_is_named(publisher, client):

@@ -69,7 +69,7 @@ def race(processes: list[subprocess.Popen], started) -> list[str]:
 def assert_exactly_one_leads(client: MlflowClient, said: list[str]) -> None:
     assert sorted(text.split(":")[0] for text in said) == [
         "does not replace champion " + champion(client),
-        "is champion",
+        "is now champion",
     ]
     (loser,) = {"2", "3"} - {champion(client)}
     tags = client.get_model_version("vit", loser).tags

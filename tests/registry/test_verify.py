@@ -30,11 +30,11 @@ def test_predictions_within_the_tolerance_agree(tmp_path, gap):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"p_5": 0.25 + 1.1e-5}, "p_5 of 3/a b.png was 0.25 and is 0.250011"),
-        ({"p_3": "nan"}, "p_3 of 3/a b.png was 0.75 and is nan"),
-        ({"prediction": "5"}, "prediction of 3/a b.png was 3 and is 5"),
-        ({"label": "03"}, "label of 3/a b.png was 3 and is 03"),
-        ({"group": "another"}, "group of 3/a b.png was a session and is another"),
+        ({"p_5": 0.25 + 1.1e-5}, "p_5 of 3/a b.png was 0.25 and is now 0.250011"),
+        ({"p_3": "nan"}, "p_3 of 3/a b.png was 0.75 and is now nan"),
+        ({"prediction": "5"}, "prediction of 3/a b.png was 3 and is now 5"),
+        ({"label": "03"}, "label of 3/a b.png was 3 and is now 03"),
+        ({"group": "another"}, "group of 3/a b.png was a session and is now another"),
     ],
 )
 def test_one_number_too_far_off_or_one_other_label_refutes_and_is_named(tmp_path, changes, told):
@@ -51,7 +51,7 @@ def test_a_class_that_only_one_of_them_has_refutes_and_is_named(tmp_path):
 
 
 def test_predictions_for_other_images_refute(tmp_path):
-    with pytest.raises(Refuted, match="for other images"):
+    with pytest.raises(Refuted, match="for different images"):
         compare_predictions(table(tmp_path / "then.csv"), table(tmp_path / "again.csv", path="3/b.png"), "x")
 
 

@@ -28,7 +28,7 @@ def test_a_version_is_brought_with_its_settings(folder, tmp_path):
 
 @pytest.mark.parametrize("alias", ["champion", "challenger"])
 def test_an_alias_is_refused_naming_the_version_to_write(tmp_path, alias):
-    with pytest.raises(UserError, match=f"train.teacher 'models:/vit@{alias}' .*; write models:/vit/3, for which it"):
+    with pytest.raises(UserError, match=f"train.teacher 'models:/vit@{alias}' .*; write models:/vit/3, to which it"):
         fetch_weights(f"models:/vit@{alias}", tmp_path, "train.teacher", Path("absent.csv"))
     assert list(tmp_path.glob("*.safetensors")) == []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, free_port, from_readme
+from tests.conftest import Project, documented, free_port
 from tests.presets import preset
 from tests.shapes import CLASSES
 from vit.inference.classifier import Classifier
@@ -75,6 +75,6 @@ def served(tmp_path_factory) -> Iterator[Served]:
     save_served(folder / "vit", folder / "weights", LIMITS)
     elsewhere = Project(tmp_path_factory.mktemp("elsewhere"), clean_environment())
     port = free_port()
-    command = from_readme("mlflow models serve").replace("models:/vit@champion", str(folder / "vit"))
+    command = documented("mlflow models serve").replace("models:/vit@champion", str(folder / "vit"))
     with elsewhere.running(f"{command} --port {port}", f"http://127.0.0.1:{port}/ping"):
         yield Served(port, elsewhere, folder / "vit", classifier)

@@ -45,7 +45,7 @@ def test_whatever_the_bytes_they_are_refused_or_become_rows_of_text(body, conten
 
 @pytest.mark.parametrize("value", ["8", 0, -1, 1.5, True, None])
 def test_a_limit_that_is_set_anew_to_nonsense_is_named_when_the_model_is_loaded(value):
-    with pytest.raises(MlflowException, match=r"max_rows is .*; set it to a whole number"):
+    with pytest.raises(MlflowException, match=r"max_rows is .*; it must be an integer >= 1"):
         Limits.read({"max_rows": value, "max_bytes": 1, "max_pixels": 1})
 
 

@@ -102,7 +102,7 @@ def test_it_is_served_with_the_packages_that_it_needs_and_answers_as_evaluated(p
     classes = read_json(Path("model/config.json"))["classes"]
     found = [[answer["probabilities"][one] for one in classes] for answer in served.predict(rows)]
     np.testing.assert_allclose(found, expected[:8], atol=1e-5)
-    with pytest.raises(Refusal, match="no attention to explain a prediction by"):
+    with pytest.raises(Refusal, match="no attention maps to explain a prediction; send the request without explain"):
         served.predict(rows, params={"explain": True})
 
 

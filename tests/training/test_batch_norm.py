@@ -81,7 +81,7 @@ def test_a_batch_in_pieces_is_normalized_piece_by_piece_which_is_said(tmp_path, 
     params = params_for(tmp_path, **MODELS["conv stem"], **{"train.grad_accum_steps": 16, "train.batch_size": 32})
     progress = Training(params, parts, tmp_path / "a").run().progress  # the last batch of 8 leaves half of them empty
     assert all(torch.isfinite(value).all() for value in progress.best_weights.values())
-    assert "batch norm sees 16 pieces of a batch apart" in caplog.text
+    assert "batch norm normalizes each of the 16 micro-batches separately" in caplog.text
     caplog.clear()
     Training(params_for(tmp_path, **MODELS["conv stem"]), parts, tmp_path / "b")
     assert caplog.text == ""

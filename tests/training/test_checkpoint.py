@@ -40,7 +40,7 @@ def test_of_a_newest_state_that_is_no_longer_whole_the_one_before_is_taken_and_t
     newest.write_bytes(newest.read_bytes()[:1000])
     continued = again(training, tmp_path)
     assert continued.progress.steps == 6
-    assert "step-000000009.pt cannot be read" in caplog.text and "trying the one before" in caplog.text
+    assert "step-000000009.pt cannot be read" in caplog.text and "trying the previous one" in caplog.text
     continued.run()
     assert continued.progress.history == training.progress.history
     assert same(continued.progress.best_weights, training.progress.best_weights)
@@ -54,7 +54,7 @@ def test_a_full_disk_costs_checkpoints_and_not_the_training(training, tmp_path, 
     monkeypatch.setattr(checkpoint.torch, "save", write_on_a_full_disk)
     training.run()
     assert len(training.progress.history) == 3
-    assert "no checkpoint after step 3: [Errno 28] No space left on device. The training goes on" in caplog.text
+    assert "no checkpoint after step 3: [Errno 28] No space left on device; training continues" in caplog.text
     assert list(training.checkpoints.folder.iterdir()) == []
 
 

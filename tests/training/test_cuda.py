@@ -57,7 +57,7 @@ def test_auto_takes_the_device_in_half_precision_with_the_fused_kernel_and_says_
     assert (compute.device, compute.attention) == ("cuda", "fused")
     has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     assert compute.precision == ("bfloat16" if has_bfloat16 else "float16")
-    assert why.startswith("auto precision and attention: tensor cores take bfloat16" if has_bfloat16 else "auto")
+    assert why.startswith("auto precision and attention: tensor cores support bfloat16" if has_bfloat16 else "auto")
     assert environment(compute.device)["device"] == f"cuda ({torch.cuda.get_device_name()})"
 
 

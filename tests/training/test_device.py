@@ -30,7 +30,7 @@ def test_an_absent_device_is_refused_by_name_with_the_way_out(tmp_path, asked):
     present = torch.accelerator.current_accelerator(check_available=True)
     if present is not None and present.type == asked.split(":")[0]:
         pytest.skip(f"this machine has a {present.type} device")
-    with pytest.raises(UserError, match=rf"device '{asked}' is not on this machine .*use auto or cpu"):
+    with pytest.raises(UserError, match=rf"device '{asked}' is not available on this machine .*use auto or cpu"):
         find_device(asked)
     with pytest.raises(UserError, match=f"'{asked}'"):
         chosen(tmp_path, device=asked)
@@ -41,7 +41,7 @@ def test_a_number_beyond_the_last_accelerator_is_refused():
     if present is None:
         pytest.skip("this machine has no accelerator")
     asked = f"{present.type}:{torch.accelerator.device_count()}"
-    with pytest.raises(UserError, match=f"device '{asked}' is not on this machine"):
+    with pytest.raises(UserError, match=f"device '{asked}' is not available on this machine"):
         find_device(asked)
 
 
@@ -64,7 +64,7 @@ def test_auto_says_why_it_chose_and_that_it_had_no_choice(tmp_path):
         == f"auto precision and attention: {RULES[2].why}"
     )
     settled = preset(tmp_path, "shapes", {"train.precision": "float32", "train.attention": "math"})
-    assert choose(settled.train, settled.model, settled.pack.image_size, World())[1] == "nothing left to auto"
+    assert choose(settled.train, settled.model, settled.pack.image_size, World())[1] == "no auto"
 
 
 def test_a_wide_model_trains_in_bfloat16_where_the_processor_multiplies_it(tmp_path):
@@ -87,7 +87,7 @@ def test_a_network_of_convolutions_trains_in_bfloat16_where_the_processor_multip
 def test_convolutions_that_end_in_a_single_place_train_in_float32_on_a_cpu(tmp_path, name, side):
     params = preset(tmp_path, "tom_and_jerry", {"train.device": "cpu", "model.name": name})
     compute, why = choose(params.train, params.model, (side, side), World())
-    assert compute.precision == "float32" and "to one place" in why
+    assert compute.precision == "float32" and "end in a single position" in why
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu"])

@@ -15,7 +15,7 @@ from vit.evaluation.explain import explanation_png
 from vit.inference.classifier import Classifier
 from vit.inference.export import check_parity, to_torch
 from vit.training.checkpoint import Progress
-from vit.training.distillation import answers_of, training_loss
+from vit.training.distillation import combined_logits, training_loss
 
 SOFT = HARD | {"train.distillation": "soft", "train.distillation_alpha": 0.1, "train.distillation_temperature": 2.0}
 CALM = {"model.drop_rate": 0.0, "model.drop_path_rate": 0.0}
@@ -94,7 +94,7 @@ def test_of_one_head_both_terms_fall_on_the_same_logits(tmp_path, kind):
     labels = torch.tensor([0, 1, 2, 3, 0])
     one = training_loss(logits, labels, taught, train)
     assert one == training_loss(torch.stack([logits, logits]), labels, taught, train)
-    assert torch.equal(answers_of(logits), logits)
+    assert torch.equal(combined_logits(logits), logits)
 
 
 def test_without_a_teacher_the_loss_is_plain_cross_entropy_to_the_last_bit(tmp_path):

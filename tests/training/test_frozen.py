@@ -70,7 +70,7 @@ def test_a_distillation_token_is_trained_above_frozen_patches(tmp_path, parts):
 
 def test_to_freeze_more_than_there_is_below_the_head_is_refused(tmp_path):
     with pytest.raises(
-        UserError, match=r"frozen_layers 4 would freeze the head, too; patches and 2 blocks are 3 layers"
+        UserError, match=r"frozen_layers 4 would also freeze the head; the patch embedding and 2 blocks are 3 layers"
     ):
         params_for(tmp_path, **{"train.frozen_layers": 4})
 

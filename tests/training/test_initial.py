@@ -82,9 +82,9 @@ def test_timms_weights_give_timms_logits_on_another_grid_and_with_one_channel(tm
     x = images(channels, *size)
     with torch.inference_mode():
         torch.testing.assert_close(ours.model(x), theirs(x), atol=1e-5, rtol=0)
-    assert ("positions resampled from 4x4 to" in " ".join(said)) is (size != (16, 16))
+    assert ("position embeddings resampled from 4x4 to" in " ".join(said)) is (size != (16, 16))
     assert ("three channels summed into one in patch_embed.proj.weight" in said) is (channels == 1)
-    assert said[-1] == "head new for 3 classes, as those of the weights are unknown"
+    assert said[-1] == "new head for 3 classes, because the classes of the weights are unknown"
 
 
 sides = st.integers(1, 9)
@@ -102,7 +102,7 @@ def test_an_average_of_the_patches_takes_a_class_tokens_weights_without_the_toke
     small = random_timm()
     ours = new_classifier(tmp_path, pool="avg")
     said = initialize(ours, folder_of(tmp_path, small.state_dict()))
-    assert said[:2] == ["cls_token left out", "norm taken for fc_norm"]
+    assert said[:2] == ["cls_token left out", "norm used as fc_norm"]
     with torch.inference_mode():
         x = small.patch_embed(images(3, 16, 16)) + small.pos_embed[:, 1:]
         expected = ours.model.head(small.norm(small.blocks(x).mean(dim=1)))
@@ -113,7 +113,7 @@ def test_a_class_token_is_new_where_the_weights_have_none(tmp_path):
     small = random_timm(global_pool="avg", class_token=False)
     ours = new_classifier(tmp_path)
     fresh = {name: weight.clone() for name, weight in ours.model.state_dict().items()}
-    assert initialize(ours, folder_of(tmp_path, small.state_dict()))[:2] == ["cls_token new", "fc_norm taken for norm"]
+    assert initialize(ours, folder_of(tmp_path, small.state_dict()))[:2] == ["cls_token new", "fc_norm used as norm"]
     assert torch.equal(ours.model.cls_token, fresh["cls_token"])
     assert torch.equal(ours.model.pos_embed[:, :1], fresh["pos_embed"][:, :1])
     assert torch.equal(ours.model.pos_embed[:, 1:], small.pos_embed)
@@ -123,7 +123,7 @@ def test_a_distilled_model_gives_all_but_its_distillation_token(tmp_path):
     small = random_timm(kind=VisionTransformerDistilled)
     ours = new_classifier(tmp_path, size=(24, 24))
     said = initialize(ours, folder_of(tmp_path, small.state_dict()))
-    assert said[:2] == ["positions resampled from 4x4 to 6x6 patches", "dist_token left out"]
+    assert said[:2] == ["position embeddings resampled from 4x4 to 6x6 patches", "dist_token left out"]
     expected = resample_abs_pos_embed(small.pos_embed, [6, 6], num_prefix_tokens=2)
     assert torch.equal(ours.model.pos_embed[:, 1:], expected[:, 2:])
     assert torch.equal(ours.model.pos_embed[:, 0], small.pos_embed[:, 0])
@@ -144,13 +144,15 @@ def test_the_head_is_kept_for_the_same_classes_in_the_same_order_alone(tmp_path,
     fresh = ours.model.head.weight.clone()
     (said,) = initialize(ours, folder_of(tmp_path, weights, config))
     assert torch.equal(ours.model.head.weight, teacher.model.head.weight if is_kept else fresh)
-    assert said.startswith("head kept" if is_kept else "head new for 3 classes, as those of the weights are others")
+    assert said.startswith(
+        "head kept" if is_kept else "new head for 3 classes, because the classes of the weights are different"
+    )
 
 
 def test_positions_of_a_grid_that_is_not_square_need_the_settings_of_their_model(tmp_path):
     wide = new_classifier(tmp_path, size=(8, 24))  # 2x6 patches and a token: 13 positions
     ours = new_classifier(tmp_path, size=(16, 16))
-    with pytest.raises(UserError, match="its 13 positions are no square grid"):
+    with pytest.raises(UserError, match="its 13 position embeddings do not form a square grid"):
         initialize(ours, folder_of(tmp_path, wide.model.state_dict()))
     initialize(ours, folder_of(tmp_path, wide.model.state_dict(), wide.config))
     expected = resample_positions(wide.model.pos_embed[0, 1:], (2, 6), (4, 4))
@@ -163,15 +165,19 @@ def test_positions_of_a_grid_that_is_not_square_need_the_settings_of_their_model
         (
             {"patch_size": 8, "img_size": 32},
             {},
-            r"of another shape: patch_embed.proj.weight .* set model.patch_size: 8,",
+            r"wrong shape: patch_embed.proj.weight .* set model.patch_size: 8,",
         ),
-        ({"embed_dim": 8}, {}, r"of another shape: cls_token \[1, 1, 8\] for \[1, 1, 16\].* set model.embed_dim: 8,"),
+        ({"embed_dim": 8}, {}, r"wrong shape: cls_token \[1, 1, 8\], not \[1, 1, 16\].* set model.embed_dim: 8,"),
         ({"depth": 1}, {}, r"missing: blocks.1.* and 6 more. set model.depth: 1,"),
         ({"depth": 3}, {}, r"left over: blocks.2.* and 6 more. set model.depth: 3,"),
-        ({"mlp_ratio": 2.0}, {}, r"fc1.weight \[32, 16\] for \[64, 16\].* set model.mlp_ratio: 2.0,"),
+        ({"mlp_ratio": 2.0}, {}, r"fc1.weight \[32, 16\], not \[64, 16\].* set model.mlp_ratio: 2.0,"),
         ({"qkv_bias": False}, {}, r"missing: blocks.0.attn.qkv.bias.* set model.qkv_bias: False,"),
         ({}, {"pos_embed": "sincos2d"}, r"left over: pos_embed. set model.pos_embed: learned,"),
-        ({"init_values": 0.1}, {}, r"left over: blocks.0.ls1.gamma.* set the parameters of block model"),
+        (
+            {"init_values": 0.1},
+            {},
+            r"left over: blocks.0.ls1.gamma.* set section model to the parameters of the weights",
+        ),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
@@ -184,7 +190,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_parameter_to_set(tmp_path,
 def test_what_no_shape_tells_is_compared_where_it_is_known(tmp_path):
     theirs = new_classifier(tmp_path, num_heads=2)
     folder = folder_of(tmp_path, theirs.model.state_dict(), theirs.config)
-    with pytest.raises(UserError, match=r"of another model; set model\.num_heads: 2$"):
+    with pytest.raises(UserError, match=r"belong to a different model; set model\.num_heads: 2$"):
         initialize(new_classifier(tmp_path), folder)
 
 

@@ -69,7 +69,10 @@ def test_a_teacher_of_the_same_normalization_sees_the_very_same_numbers(tmp_path
     ("config", "fragments"),
     [
         ({"image_size": [16, 8]}, ["image_size is [16, 8]", "pack.image_size is [8, 8]", "set pack.image_size to"]),
-        ({"classes": [*CLASSES[:3], "dots"]}, ["has 'dots'", "lacks 'vertical_bars'", "a teacher of these 4 classes"]),
+        (
+            {"classes": [*CLASSES[:3], "dots"]},
+            ["has 'dots'", "lacks 'vertical_bars'", "a teacher with these 4 classes"],
+        ),
     ],
     ids=["other size", "other classes"],
 )
@@ -88,7 +91,7 @@ def test_a_teacher_of_other_channels_is_refused_by_both_values(tmp_path, part, t
     student = untrained(params_for(tmp_path, **HARD), part)
     theirs = Classifier.new(read_json(teacher / CONFIG) | {"channels": 3}, torch.device("cpu"))
     theirs.save(tmp_path / "rgb", theirs.model.state_dict())
-    with pytest.raises(UserError, match=r"teacher's channels is 3 and pack\.channels is 1"):
+    with pytest.raises(UserError, match=r"teacher's channels is 3, but pack\.channels is 1"):
         Teacher.load(tmp_path / "rgb", student)
 
 
@@ -96,7 +99,7 @@ def test_a_teacher_of_many_other_classes_is_refused_by_a_few_of_them(tmp_path, p
     student = untrained(params_for(tmp_path, **HARD), part)
     theirs = Classifier.new(read_json(teacher / CONFIG) | {"classes": list("abcdefgh")}, torch.device("cpu"))
     theirs.save(tmp_path / "many", theirs.model.state_dict())
-    with pytest.raises(UserError, match=r"has 'a', 'b', 'c', 'd', 'e' and 3 more, which the images lack, and lacks '"):
+    with pytest.raises(UserError, match=r"has 'a', 'b', 'c', 'd', 'e' and 3 more, which the data lacks, and lacks '"):
         Teacher.load(tmp_path / "many", student)
 
 
@@ -114,4 +117,4 @@ def test_a_teacher_that_was_trained_on_other_images_is_warned_of(tmp_path, part,
         assert "hard distillation from somewhere, 0.03 M parameters" in caplog.text
         assert "other images" not in caplog.text
         Teacher.load(changed(teacher, tmp_path, mean=[0.25]), student).introduce(params.train)
-    assert "trained on other images" in caplog.text and "scores are too good" in caplog.text
+    assert "trained on other images" in caplog.text and "scores are too high" in caplog.text

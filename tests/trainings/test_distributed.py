@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import from_readme
+from tests.conftest import documented
 from tests.presets import write_preset
 from tests.trainings.conftest import PARAMS, Trainee
 from vit.data.decoded import load_part
@@ -71,7 +71,7 @@ def test_a_process_that_dies_ends_all_and_the_next_run_goes_on_to_the_very_same_
     ours = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(ours) <= 1, errors
     if ours:  # unless torchrun ended the others before they noticed
-        assert "process 0 of 2 lost another one" in ours[0] and "goes on from its last checkpoint" in ours[0]
+        assert "process 0 of 2 lost contact with another" in ours[0] and "resume from its last checkpoint" in ours[0]
     assert "stages.train FAILED" in errors
     assert 0 < max(trainee.checkpoints()) < EPOCHS * 11
     trainee.finish(TORCHRUN)
@@ -114,7 +114,7 @@ def test_weights_divided_among_processes_train_as_whole_ones_and_are_gone_on_wit
 @pytest.mark.slow
 def test_the_launcher_of_the_parameters_is_what_dvc_runs(packed):
     write_preset(packed.folder / "params.yaml", "shapes", PARAMS | {"train.epochs": 2, "train.warmup_epochs": 1})
-    done = packed.run(from_readme("dvc exp run -S 'train.launcher"))
+    done = packed.run(documented("dvc exp run -S 'train.launcher"))
     assert f"> {TORCHRUN} -m stages.train" in done.stdout and "2 processes on cpu" in done.stdout
     assert done.stdout.count("multiply-adds") == 1  # the first process alone prints the table of layers
 
@@ -124,7 +124,7 @@ def test_of_two_processes_the_kept_statistics_of_batch_norm_are_those_that_val_j
     cnn = {"model.name": "cnn", "train.precision": "float32", "train.epochs": 2, "train.warmup_epochs": 1}
     trainee = Trainee(packed, tmp_path / "e", **UNEVEN | cnn)
     errors = trainee.finish(TORCHRUN)
-    assert errors.count("batch norm sees 2 pieces of a batch apart") == 1
+    assert errors.count("batch norm normalizes each of the 2 micro-batches separately") == 1
     best = json.loads((packed.folder / "metrics/train.json").read_text())
     raw, splits, arrays = (packed.folder / "data" / name for name in ("raw", "splits", "packed"))
     val = load_part(arrays, "val", raw, splits)

@@ -43,6 +43,13 @@ class Clock:
     def spent(self) -> float:
         return time.monotonic() - self.began
 
+    def require_time(self) -> None:
+        """Raises LeftOpen once the budget is spent."""
+        if self.spent >= self.budget:
+            raise LeftOpen(
+                f"no time: the budget of {self.budget:g} s is spent", f"vit check --budget {2 * self.budget:g}"
+            )
+
     def steps(self, most: int, expected: int | None = None) -> Iterator[int]:
         """Count to `most`. Raises LeftOpen once the budget is spent, or by the pace so far too short for `expected`
         steps (None: for all)."""

@@ -13,9 +13,9 @@ FIRST, DECADES, PER_DECADE = 1e-6, 7, 12
 MEMORY = 0.7  # of the smoothed loss: a rate counts for about three steps
 DIVERGED = 2.0  # times the loss at the start, from where on a higher rate tells nothing
 LEARNING = 0.25  # of the fall from a guess to the lowest loss: there it learns
-# The test spends 12 steps on a decade, and by a rate r has moved weights as far as 5.7 steps at r would. So a thirtieth
-# of r takes 170 steps to get where learning begins: a small training is over by then.
-LOW = 1 / 30
+# The test spends 12 steps on a decade, and by a rate r has moved weights as far as 5.7 steps at r would. So a twentieth
+# of r takes 115 steps to get where learning begins: a small training is over by then.
+LOW = 1 / 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def _read(subject: Subject, rates: list[float], losses: list[float]) -> Range:
     fall = guess - losses[best]
     if not fall > 0.05 * guess:
         raise LeftOpen(
-            f"the loss falls at no rate from {rates[0]:g} to {rates[-1]:.2g}", "see the answers to loss and gradients"
+            f"the loss falls at no rate from {rates[0]:g} to {rates[-1]:.2g}",
+            "see the answers to loss, gradients and labels",
         )
     learning = next(rate for rate, loss in zip(rates, losses, strict=True) if loss <= guess - LEARNING * fall)
     high = next((rates[number] for number in range(best, len(losses)) if not losses[number] < guess), rates[-1])

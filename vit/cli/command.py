@@ -1,4 +1,4 @@
-"""What all commands share: how they end, and the options that several of them have."""
+"""Shared by all commands: how they exit, and common options."""
 
 import json
 import os
@@ -13,13 +13,13 @@ model_option = click.option(
     "--model",
     metavar="URI",
     show_default="the champion",
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/models/KEY or any other URI that MLflow downloads from, "
+    help="models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/models/KEY or any other URI that MLflow can download, "
     "or a folder such as `model`.",
 )
 
 
 def json_option(what: str) -> Callable:
-    """--json, which prints `what` and nothing else to stdout; handed to the command as `as_json`."""
+    """--json, which prints `what` and nothing else to stdout; the command receives it as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what}.")
 
 
@@ -28,7 +28,7 @@ def print_json(value: object) -> None:
 
 
 class Command(click.Command):
-    """A command that ends as a stage does, also when it is interrupted or when who reads its output has enough."""
+    """A command that exits like a stage, also when it is interrupted or its output pipe is closed."""
 
     def invoke(self, ctx: click.Context) -> None:
         run = super().invoke
@@ -40,9 +40,9 @@ class Command(click.Command):
                 finally:
                     sys.stdout.flush()
             except BrokenPipeError:
-                # Else Python, at its end, flushes once more, and fails again.
+                # Otherwise Python flushes once more at exit and fails again.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(141)  # what a shell says of a program that SIGPIPE ended
+                sys.exit(141)  # a shell's status for a program killed by SIGPIPE
             except Interrupted:
                 raise
             except KeyboardInterrupt as error:
@@ -52,5 +52,5 @@ class Command(click.Command):
 
 
 def command(example: str, name: str | None = None, to: click.Group | None = None) -> Callable:
-    """Make a function a command, of `to` or of none yet; its help is the docstring, and ends with the example."""
+    """Turn a function into a command of the group `to`, if given; its help is the docstring followed by the example."""
     return (to or click).command(name, cls=Command, epilog=f"\b\nExample:\n  {example}")

@@ -15,7 +15,7 @@ KINDS = "Id or name of a run, models:/NAME@ALIAS or models:/NAME/VERSION."
 
 @command("vit compare models:/vit@champion models:/vit@challenger")
 @click.argument("run_a", metavar="RUN_A", help=KINDS)
-@click.argument("run_b", metavar="RUN_B", help="Likewise.")
+@click.argument("run_b", metavar="RUN_B", help="Same forms as RUN_A.")
 @json_option(
     "one object: run_a and run_b (each name and id), same_data, images, groups, accuracy_a, accuracy_b, both_right, "
     "only_a_right, only_b_right, neither_right, difference (B minus A), low, high, confidence_level, mcnemar_p, "
@@ -46,20 +46,20 @@ def compare(run_a: str, run_b: str, as_json: bool) -> None:
         print(f"{letter}: run '{run.info.run_name}' ({run.info.run_id})")
     print(as_text(found))
     if not same_data:
-        print("note: the runs were made from different data sets; their test images have equal paths and labels")
+        print("note: the runs used different data sets, although their test images have the same paths and labels")
 
 
 def as_text(found: "RunComparison") -> str:
-    """The comparison in a few lines."""
-    better = f"{found.better} is better" if found.better else "no difference is shown"
+    """The comparison as text."""
+    better = f"{found.better} is better" if found.better else "no significant difference"
     lines = [
         f"accuracy on the same {found.images} test images: A {found.accuracy_a:.4f}, B {found.accuracy_b:.4f}",
-        f"right: both {found.both_right}, only A {found.only_a_right}, only B {found.only_b_right}, "
+        f"correct: both {found.both_right}, only A {found.only_a_right}, only B {found.only_b_right}, "
         f"neither {found.neither_right}",
         f"B minus A: {found.difference:+.4f}, {found.confidence_level:.0%} interval {found.low:+.4f} to "
         f"{found.high:+.4f} (paired bootstrap of {found.groups} groups): {better}",
         f"McNemar's exact test: p = {found.mcnemar_p:.3g}",
     ]
     if found.groups < found.images:
-        lines.append("images of a group are alike, which McNemar's test does not know: believe the interval")
+        lines.append("McNemar's test ignores that images of a group are similar; rely on the interval")
     return "\n".join(lines)

@@ -8,22 +8,22 @@ from vit.cli.command import command, json_option, print_json
 
 
 @command("vit data-hunger --out data_hunger.png --csv data_hunger.csv")
-@click.option("--out", type=click.Path(path_type=Path), metavar="PNG", help="Where to draw it.")
-@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="CSV", help="Where to write the lines.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="PNG", help="Draw the curves to this file.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="CSV", help="Write the table to this file.")
 @click.option(
     "--may-differ",
     metavar="KEY",
     multiple=True,
-    help="A parameter that each model has its own of, such as train.epochs; may be given again.",
+    help="A parameter that may differ between models, such as train.epochs; can be repeated.",
 )
 @json_option(
     "one object: curve (model, per_class, runs, accuracy, low, high, spread, nearest_neighbour), differences (first, "
     "second, per_class, difference, low, high, verdict), crossings and notes (sentences)"
 )
 def data_hunger(out: Path | None, table: Path | None, may_differ: tuple[str, ...], as_json: bool) -> None:
-    """Show test accuracy against train images, model by model.
+    """Show test accuracy by number of train images and model.
 
-    The runs are the finished ones that fit params.yaml but for model.name, split.subset_per_class, seeds and folds.
+    Uses all finished runs that match params.yaml except for model.name, split.subset_per_class, seeds and folds.
     """
     from vit.config.params_file import load_params
     from vit.evaluation.sample_efficiency import comparable, crossings, curve, differences, draw
@@ -46,7 +46,7 @@ def data_hunger(out: Path | None, table: Path | None, may_differ: tuple[str, ...
 
 
 def as_table(rows: list[dict]) -> list[str]:
-    """A line per row of `curve`, under a header."""
+    """One line per row of `curve`, below a header."""
     width = max(len("model"), *(len(row["model"]) for row in rows)) + 2
     lines = ["model".ljust(width) + "per class  accuracy  interval          spread  runs  1-NN"]
     for row in rows:

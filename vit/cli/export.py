@@ -1,4 +1,4 @@
-"""`vit export`: a trained model as one file for other programs."""
+"""`vit export`: write a trained model as one file for other programs."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 @command("vit export --format torch vit.pt2")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT", help="The file to write, .onnx or .pt2.")
 @click.option(
-    "--format", "kind", required=True, type=click.Choice(sorted(SUFFIXES)), help="ONNX, or torch.export's program."
+    "--format", "kind", required=True, type=click.Choice(sorted(SUFFIXES)), help="ONNX, or a torch.export program."
 )
 @model_option
 def export(out: Path, kind: str, model: str | None) -> None:
     """Write a model as one file for other programs.
 
-    It is written only if it gives random images the probabilities that the model gives them.
+    The file is written only if it reproduces the model's probabilities for random images.
     """
     wanted = SUFFIXES[kind]
     if out.suffix != wanted or out.is_dir():
-        raise UserError(f"{out}: names no {wanted} file; call it {out.with_suffix(wanted).name}, say")
+        raise UserError(f"{out}: OUT must end in {wanted}; for example {out.with_suffix(wanted).name}")
     from vit.files import replacing
     from vit.inference.export import PARITY_BATCHES, check_parity, require_onnx, to_onnx, to_torch
     from vit.registry.loading import load_classifier
@@ -37,6 +37,6 @@ def export(out: Path, kind: str, model: str | None) -> None:
         temporary.write_bytes(exported)
     shape = ", ".join(str(size) for size in (*classifier.config["image_size"], classifier.config["channels"]))
     print(
-        f"{out}: uint8 (batch, {shape}) to probabilities of {len(classifier.classes)} classes, within "
-        f"{difference:.1e} of the model on {sum(PARITY_BATCHES)} random images"
+        f"{out}: uint8 (batch, {shape}) to probabilities of {len(classifier.classes)} classes; differs "
+        f"from the model by at most {difference:.1e} on {sum(PARITY_BATCHES)} random images"
     )

@@ -5,13 +5,13 @@ from vit.cli.command import command, json_option, print_json
 
 @command("vit folds --json")
 @json_option(
-    "a list, an object per number of folds: folds, runs (fold and metrics of each), mean and std by metric (std null "
-    "of a single run), missing"
+    "a list with one object per number of folds: folds, runs (fold and metrics of each), mean and std by metric (std "
+    "is null for a single run), missing"
 )
 def folds(as_json: bool) -> None:
     """Show mean and spread over the folds of a sweep.
 
-    The runs are the finished ones that fit params.yaml but for the folds.
+    Uses all finished runs that match params.yaml except for split.folds and split.fold.
     """
     from vit.registry.sweeps import folds_of_params
 
@@ -24,7 +24,7 @@ def folds(as_json: bool) -> None:
 
 
 def as_text(summary: dict) -> str:
-    """A line per fold, mean and standard deviation below, and which folds are missing."""
+    """One line per fold, then mean, standard deviation and missing folds."""
     width = max(map(len, summary["mean"])) + 2
     lines = ["fold".ljust(6) + "".join(name.rjust(width) for name in summary["mean"])]
     rows = [(f"{run['fold']}", run) for run in summary["runs"]] + [("mean", summary["mean"])]

@@ -1,8 +1,6 @@
-"""The program `vit`: each command is in the file of its name beside this one."""
+"""The program `vit`; each command is in the file of its name in this folder."""
 
-import sys
 from importlib import import_module
-from io import TextIOWrapper
 
 import click
 
@@ -25,19 +23,19 @@ COMMANDS = (
     epilog="""\b
 Exit status:
   0    done
-  1    refused, failed or not found: one line `error: ...` on stderr, its trace in logs/vit.log
+  1    refused, failed or not found: one line `error: ...` on stderr, the traceback in logs/vit.log
   2    wrong usage
   130  interrupted
 
 \b
-Completion by TAB, as a line of the shell's startup file:
+TAB completion, as a line in the shell's startup file:
   bash  eval "$(_VIT_COMPLETE=bash_source vit)"
   zsh   eval "$(_VIT_COMPLETE=zsh_source vit)"
   fish  _VIT_COMPLETE=fish_source vit | source""",
 )
 @click.version_option(VERSION, message="%(prog)s %(version)s")
 def vit() -> None:
-    """What DVC and MLflow have no command for; `dvc repro` runs the pipeline."""
+    """Commands that DVC and MLflow lack; run the pipeline with `dvc repro`."""
 
 
 for command in COMMANDS:
@@ -45,7 +43,5 @@ for command in COMMANDS:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command that `arguments`, else the command line, names; always ends by SystemExit."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no UTF-8
+    """Run the command in `arguments`, or on the command line if None; always raises SystemExit."""
     vit.main(arguments, prog_name="vit")

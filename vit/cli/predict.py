@@ -19,9 +19,9 @@ Failures = list[tuple[Path, str]]
 
 
 def _alone(context: click.Context, option: click.Option, value: bool) -> bool:
-    """Refuse --json and --csv together, in whichever order they come."""
+    """Refuse --json together with --csv, in either order."""
     if value and any(context.params.get(name) for name in ("as_json", "as_csv")):
-        raise click.UsageError("--json and --csv exclude each other; give one of them", context)
+        raise click.UsageError("--json and --csv cannot be combined; give one of them", context)
     return value
 
 
@@ -29,14 +29,14 @@ def _alone(context: click.Context, option: click.Option, value: bool) -> bool:
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", help="Files, folders, or globs in quotes.")
 @model_option
 @click.option(
-    "--top-k", type=click.IntRange(min=1), default=1, metavar="K", help="Print the K likeliest classes of each image."
+    "--top-k", type=click.IntRange(min=1), default=1, metavar="K", help="Print the K most likely classes of each image."
 )
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
     callback=_alone,
-    help="Print a list with one object per image: image, label, index (the label's place in the model's class order, "
+    help="Print a list, an object per image: image, label, index (the label's position in the model's class order, "
     "from 0), confidence, probabilities by class; or image and error.",
 )
 @click.option(
@@ -50,14 +50,14 @@ def _alone(context: click.Context, option: click.Option, value: bool) -> bool:
     "--explain",
     type=click.Path(path_type=Path),
     metavar="PNG",
-    help="Draw what the label was seen by, over the image; of several images, a sheet.",
+    help="Draw where the model looked, over the image; for several images, a contact sheet.",
 )
 def predict(
     images: tuple[str, ...], model: str | None, top_k: int, as_json: bool, as_csv: bool, explain: Path | None
 ) -> None:
     """Label images with a trained model.
 
-    What cannot be read is named on stderr, the other images are labelled, and the exit status is 1.
+    Unreadable images are reported on stderr and all others are labelled; the exit status is then 1.
     """
     from vit.inference.labelling import find_images, predictions
     from vit.registry.loading import load_classifier
@@ -117,15 +117,15 @@ def _check_explain(path: Path, images: list[Path]) -> None:
     from vit.evaluation.explain import SHEET_IMAGES
 
     if path.suffix.lower() != ".png" or path.is_dir():
-        raise UserError(f"--explain {path}: names no PNG file; call it {path.with_suffix('.png').name}, say")
+        raise UserError(f"--explain {path}: the file must end in .png; for example {path.with_suffix('.png').name}")
     if path in images:
-        raise UserError(f"--explain {path}: is one of the images and would be overwritten; choose another name")
+        raise UserError(f"--explain {path}: is one of the images and would be overwritten; use another name")
     if len(images) > SHEET_IMAGES:
         raise UserError(f"--explain draws at most {SHEET_IMAGES} images, not {len(images)}; name fewer")
 
 
 def _drawn(path: Path, classifier: "Classifier", found: Iterable["Prediction"]) -> list["Prediction"]:
-    """Write the explanation of what was found, and return it. Raises UserError if the model has no attention."""
+    """Draw explanations of the predictions and return them. Raises UserError if the model has no attention."""
     from vit.evaluation.explain import explanation_png, explanation_sheet, require_attention
     from vit.files import replacing
 

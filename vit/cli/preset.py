@@ -1,4 +1,4 @@
-"""`vit preset`: write a whole params.yaml from what a preset says differs, or list the presets."""
+"""`vit preset`: write the complete params.yaml of a preset, or list the presets."""
 
 import click
 
@@ -8,16 +8,16 @@ from vit.config.files import PARAMS
 
 @command("vit preset shapes")
 @click.argument("name", required=False)
-@click.option("--list", "is_list", is_flag=True, help="Say what each preset is, its data, device, time and score.")
-@json_option("with --list: an object by name: title, data, device, time, score")
+@click.option("--list", "is_list", is_flag=True, help="List the presets with data, device, time and score.")
+@json_option("one object per preset with title, data, device, time and score; requires --list")
 @click.option("--force", is_flag=True, help="Overwrite a params.yaml that was edited.")
-@click.option("--complete", is_flag=True, help="Keep params.yaml, and add the keys that it lacks at their defaults.")
+@click.option("--complete", is_flag=True, help="Keep params.yaml and add missing keys at their defaults.")
 def preset(name: str | None, is_list: bool, as_json: bool, force: bool, complete: bool) -> None:
     """Write the complete, commented params.yaml of a preset."""
     if sum([name is not None, is_list, complete]) != 1:
-        raise click.UsageError("give one of NAME, --list and --complete")
+        raise click.UsageError("give exactly one of NAME, --list and --complete")
     if as_json and not is_list:
-        raise click.UsageError("--json goes with --list")
+        raise click.UsageError("--json requires --list")
     if is_list:
         _print_list(as_json)
     elif name is not None:
@@ -46,9 +46,9 @@ def _write(name: str, force: bool) -> None:
     text = load_preset(name).text()
     before = PARAMS.read_text(encoding="utf-8", errors="replace") if PARAMS.exists() else None
     if before is not None and before != text and not force and not is_as_written(before):
-        raise UserError(f"{PARAMS} was edited; keep a copy of it, and overwrite it with `vit preset {name} --force`")
+        raise UserError(f"{PARAMS} was edited; save a copy, then overwrite it with `vit preset {name} --force`")
     write_text(PARAMS, text)
-    print(f"{PARAMS} is preset {name} now; `dvc repro` runs it")
+    print(f"{PARAMS} now holds preset {name}; `dvc repro` runs it")
 
 
 def _complete() -> None:
@@ -60,4 +60,4 @@ def _complete() -> None:
         write_text(PARAMS, text)
     print(f"{PARAMS}: {'added ' + ', '.join(added) if added else 'holds every key'}")
     if added:
-        print("at their defaults (docs/parameters.md), which a preset may have other values for")
+        print("at their defaults (docs/reference/parameters.md); a preset may use other values")

@@ -26,11 +26,11 @@ def model_name() -> str:
 
 @command("vit registry list", "list", to=registry)
 @json_option(
-    "a list, an object per version: version, aliases, val_accuracy and test_accuracy (each value, low and high, or "
-    "null), verdict (text or null)"
+    "a list with one object per version: version, aliases, val_accuracy and test_accuracy (each value, low and high, "
+    "or null), verdict (text or null)"
 )
 def list_versions(as_json: bool) -> None:
-    """List all versions and what the gate said of them."""
+    """List all versions with the gate's verdicts."""
     from vit.config.params_file import load_params
     from vit.registry.overview import versions_of
 
@@ -58,10 +58,10 @@ def _with_interval(accuracy: dict[str, float] | None) -> str:
 
 @command("vit registry diff 1 champion", to=registry)
 @click.argument("one", metavar="V", help=VERSION)
-@click.argument("other", metavar="W", help="Likewise.")
+@click.argument("other", metavar="W", help="Same forms as V.")
 @json_option("one object: name, versions, and params, metrics, data and code (each key with its two values, or null)")
 def diff(one: str, other: str, as_json: bool) -> None:
-    """Show parameters, metrics, data and code that differ."""
+    """Show differences in parameters, metrics, data and code."""
     from vit.registry.overview import difference
 
     found = difference(model_name(), (one, other))
@@ -84,21 +84,21 @@ def diff(one: str, other: str, as_json: bool) -> None:
 
 @command("vit registry promote 2 --reason 'better on the night frames'", to=registry)
 @click.argument("version", metavar="V", help=VERSION)
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept on the version.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, stored with the version.")
 def promote(version: str, reason: str) -> None:
-    """Make a version champion, whatever the gate said."""
+    """Make a version champion, overriding the gate."""
     from vit.registry import promotion
 
     name = model_name()
     promoted, champion = promotion.promote(name, version, reason)
-    before = "there was none" if champion is None else f"before it was version {champion.version}"
-    print(f"version {promoted.version} of '{name}' is champion; {before}")
+    before = "there was none before" if champion is None else f"it replaces version {champion.version}"
+    print(f"version {promoted.version} of '{name}' is now champion; {before}")
 
 
 @command("vit registry rollback --reason 'wrong on the night frames'", to=registry)
-@click.option("--reason", default="no reason given", metavar="TEXT", help="Why; kept on the version.")
+@click.option("--reason", default="no reason given", metavar="TEXT", help="Reason, stored with the version.")
 def rollback(reason: str) -> None:
-    """Return to the champion before."""
+    """Return to the previous champion."""
     from vit.registry import promotion
 
     name = model_name()
@@ -108,9 +108,9 @@ def rollback(reason: str) -> None:
 
 @command("vit registry trace models:/vit@champion", to=registry)
 @click.argument("model", metavar="URI", help=MODEL)
-@json_option("one object, a block per kind: model, code, experiment, data, md5, params, environment, metrics")
+@json_option("one object with the sections model, code, experiment, data, md5, params, environment, metrics")
 def trace(model: str, as_json: bool) -> None:
-    """Print what a version was made of."""
+    """Print a version's provenance."""
     from vit.registry.provenance import provenance_of
     from vit.registry.trace import traced
 
@@ -123,22 +123,22 @@ def trace(model: str, as_json: bool) -> None:
         print(block)
         width = max(map(len, entries), default=0) + 2
         for name, value in entries.items():
-            # As YAML would have it, so that a parameter can be copied to params.yaml.
+            # Spelled as in YAML, so that a parameter can be copied to params.yaml.
             spelled = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             print(f"  {name.ljust(width)}{spelled}")
 
 
 @command("vit registry verify models:/vit@champion", to=registry)
 @click.argument("model", metavar="URI", help=MODEL)
-@click.option("--retrain", is_flag=True, help="Train again too, and compare the weights byte for byte.")
+@click.option("--retrain", is_flag=True, help="Also train again and compare the weights byte for byte.")
 @json_option(
-    "one object: model, version, retrained, verified, reason (null, or why it is not verified), predictions and "
-    "largest_difference of a probability (null if not verified); the steps then go to stderr"
+    "one object: model, version, retrained, verified, reason (null if verified), predictions (their number) and "
+    "largest_difference of a probability (both null if not verified); the steps are printed to stderr"
 )
 def verify(model: str, retrain: bool, as_json: bool) -> None:
-    """Rebuild what made a version, and compare its predictions.
+    """Rebuild a version's state and compare its predictions.
 
-    In a temporary worktree with the commit, parameters and data of then, the published weights are evaluated again.
+    Evaluates the published weights again, in a temporary worktree with the version's commit, parameters and data.
     """
     from vit.registry import verify as verification
     from vit.registry.provenance import provenance_of
@@ -146,7 +146,7 @@ def verify(model: str, retrain: bool, as_json: bool) -> None:
     def say(step: str, text: str) -> None:
         print(f"{step.ljust(13)}{text}", file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    for one in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it in the background, deaf to Ctrl-C
+    for one in (signal.SIGINT, signal.SIGTERM):  # a shell that starts it in the background ignores SIGINT
         signal.signal(one, _interrupt)
     try:
         with provenance_of(model) as provenance:
@@ -160,14 +160,14 @@ def verify(model: str, retrain: bool, as_json: bool) -> None:
                     print_json(found | {"verified": False, "reason": str(refuted)} | nothing)
                 raise
     except KeyboardInterrupt as error:
-        told = "stopped: nothing was verified, the temporary worktree is removed"
+        told = "interrupted: nothing was verified; the temporary worktree was removed"
         raise Interrupted(told, exit_status=130) from error
     if as_json:
         outcome = {"verified": True, "reason": None, "predictions": count, "largest_difference": largest}
         print_json(found | outcome)
         return
-    also = ", and training there gives its weights" if retrain else ""
-    print(f"verified: the state that made {title} gives its published predictions{also}")
+    also = ", and retraining there gives its weights" if retrain else ""
+    print(f"verified: the rebuilt state of {title} gives its published predictions{also}")
 
 
 def _interrupt(*_) -> None:

@@ -1,4 +1,4 @@
-"""Module commands from before `vit`, for one release."""
+"""Module commands from before `vit` existed, kept for one release."""
 
 import sys
 
@@ -6,6 +6,6 @@ from vit.cli.main import main
 
 
 def renamed(old: str, command: str) -> None:
-    """Say that `python -m old` is now `vit command`, and run that with the arguments of this process."""
-    print(f"`python -m {old}` is now `vit {command}`; the old name goes with 0.6", file=sys.stderr)
+    """Print that `python -m old` is now `vit command`, then run that with this process's arguments."""
+    print(f"`python -m {old}` is now `vit {command}`; the old name will be removed in 0.6", file=sys.stderr)
     main([command, *sys.argv[1:]])

@@ -12,56 +12,57 @@ class DataParams(Section):
     """-> stages/download.py"""
 
     source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"] = parameter(
-        "digits", "where the images come from; each key below says which source reads it"
+        "digits", "source of the images; a key below that starts with a source's name is used by that source only"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
         "images",
-        "folder: one directory per class, or train, val, test with those inside, or an archive; must exist for every "
-        "source; ~ is not expanded; queue and temp runs need an absolute path",
+        "folder: directory with one directory per class, or with train, val and test that hold those, or an archive "
+        "of it; must exist for every source; ~ is not expanded; queued and --temp runs need an absolute path",
     )
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = parameter(
-        "balabaskar/tom-and-jerry-image-classification", "kaggle: owner/name"
+        "balabaskar/tom-and-jerry-image-classification", "kaggle: data set, as owner/name"
     )
-    kaggle_version: Count | None = parameter(None, "kaggle: version number; null: the newest")
-    kaggle_timeout: Count = parameter(60, "kaggle: silence after which an attempt has failed", "seconds")
+    kaggle_version: Count | None = parameter(None, "kaggle: version number; null: the latest")
+    kaggle_timeout: Count = parameter(60, "kaggle: time without data before an attempt fails", "seconds")
     kaggle_retries: Annotated[int, Field(ge=0)] = parameter(
-        3, "kaggle: attempts after the first, each resuming the download"
+        3, "kaggle: retries after the first attempt; each resumes the download"
     )
     torchvision_name: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")] = parameter(
-        "CIFAR10", "torchvision: a class of torchvision.datasets that can download"
+        "CIFAR10", "torchvision: a class of torchvision.datasets that can download its data"
     )
-    shapes_per_class: Count = parameter(100, "shapes: how many of each class", "images")
-    shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise, pixel values being in [0, 1]")
-    seed: Seed = parameter(0, "shapes: of the noise")
+    shapes_per_class: Count = parameter(100, "shapes: number per class", "images")
+    shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise; pixel values lie in [0, 1]")
+    seed: Seed = parameter(0, "shapes: seed of the noise")
 
 
 class SplitParams(Section):
     """-> stages/split.py"""
 
     strategy: Literal["auto", "random", "blocks", "groups", "folders"] = parameter(
-        "auto", "auto: folders if the source is split already, else random unless that leaks"
+        "auto", "auto: folders if the source is already split, else random, or blocks or groups if random leaks"
     )
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = parameter(0.1, "of each class")
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = parameter(0.2, "of each class")
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = parameter(0.1, "share of each class in val")
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = parameter(0.2, "share of each class in test")
     folds: Annotated[int, Field(ge=2)] | None = parameter(
-        None, "k-fold: number of folds; each is the test split once (strategy folders: the val split); null: off"
+        None, "k-fold: number of folds; each is the test split once (the val split with strategy folders); null: off"
     )
-    fold: Annotated[int, Field(ge=0)] = parameter(0, "k-fold: which one is the test split, from 0")
-    block_size: Count = parameter(150, "blocks: consecutive frames that stay together", "frames")
+    fold: Annotated[int, Field(ge=0)] = parameter(0, "k-fold: the fold that is the test split, counted from 0")
+    block_size: Count = parameter(150, "blocks: consecutive frames that stay in one split", "frames")
     gap: Annotated[int, Field(ge=0)] = parameter(10, "blocks: frame numbers left out between two splits", "frames")
     group_column: Annotated[str, Field(min_length=1)] | None = parameter(
-        None, "groups: column of a CSV that lies beside the classes"
+        None, "groups: column with the group, in a CSV beside the class directories"
     )
     group_regex: Annotated[str, Field(min_length=1)] | None = parameter(
-        None, "groups: regular expression on the path; what its one pair of brackets matches is the group"
+        None, "groups: regular expression searched in the path; its one capturing group is the group's name"
     )
     subset_per_class: Count | None = parameter(
-        None, "train images kept of each class, smaller subsets within larger ones; val and test stay whole; null: all"
+        None,
+        "train images kept per class; a smaller subset lies within a larger one; val and test stay whole; null: all",
     )
-    max_broken_fraction: Fraction = parameter(0.01, "unreadable images, of all, up to which the pipeline goes on")
-    leakage_margin: Fraction = parameter(0.1, "leakage above this is warned of")
+    max_broken_fraction: Fraction = parameter(0.01, "largest share of unreadable images; the pipeline stops above it")
+    leakage_margin: Fraction = parameter(0.1, "leakage above this causes a warning")
     fail_on_leakage: bool = parameter(False, "true: leakage above the margin is an error")
-    seed: Seed = parameter(0, "of the assignment")
+    seed: Seed = parameter(0, "seed of the assignment")
 
     @model_validator(mode="after")
     def _groups_have_one_meaning(self):
@@ -73,15 +74,19 @@ class SplitParams(Section):
             try:
                 groups = re.compile(self.group_regex).groups
             except re.error as error:
-                raise ValueError(f"group_regex '{self.group_regex}' is no regular expression ({error})") from None
+                raise ValueError(
+                    f"group_regex '{self.group_regex}' is not a valid regular expression ({error})"
+                ) from None
             if groups != 1:
-                raise ValueError(f"group_regex '{self.group_regex}' has {groups} groups in brackets; it needs one")
+                raise ValueError(
+                    f"group_regex '{self.group_regex}' has {groups} capturing groups; it needs exactly one"
+                )
         return self
 
     @model_validator(mode="after")
     def _fold_is_one_of_the_folds(self):
         if self.folds is not None and self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} is none of the {self.folds} folds, which count from 0")
+            raise ValueError(f"fold {self.fold} does not exist; the {self.folds} folds are numbered from 0")
         return self
 
     @model_validator(mode="after")
@@ -98,15 +103,19 @@ class PackParams(Section):
     """-> stages/pack.py"""
 
     mode: Literal["arrays", "none"] = parameter(
-        "arrays", "arrays: decode once; none: decode in every epoch, for what does not fit on the disk"
+        "arrays", "arrays: decode once; none: decode in every epoch, for data that does not fit on the disk"
     )
     image_size: Annotated[list[Count], Field(min_length=2, max_length=2)] = parameter(
-        [224, 224], "[height, width], multiples of model.patch_size", "pixels"
+        [224, 224], "[height, width], both multiples of model.patch_size", "pixels"
     )
     channels: Literal[1, 3] = parameter(3, "1: grayscale; 3: RGB")
-    fit: Literal["crop", "stretch"] = parameter("crop", "crop keeps the aspect ratio")
-    margin: Annotated[float, Field(ge=0, le=1)] = parameter(
-        0.0, "border packed around train images for random crops, as a share of each side"
+    fit: Literal["crop", "stretch"] = parameter(
+        "crop", "crop: keep the aspect ratio and cut off what is left over; stretch: resize each side to fit"
     )
-    trim_bars: bool = parameter(False, "cut black bars off before resizing")
-    workers: CountOrAuto = parameter("auto", "processes that decode; auto: one per core for many images")
+    margin: Annotated[float, Field(ge=0, le=1)] = parameter(
+        0.0, "border added around train images for random crops, as a share of each side"
+    )
+    trim_bars: bool = parameter(False, "true: remove black bars before resizing")
+    workers: CountOrAuto = parameter(
+        "auto", "processes that decode images; auto: one per core if there are many images"
+    )

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,14 +14,15 @@ from pydantic.fields import FieldInfo
 from vit.config.fields import Section
 from vit.config.schema import Params
 
+REFERENCE = Path("docs/reference/parameters.md")
 COMMENT_COLUMN, WIDTH = 31, 120
-PLAIN = re.compile(r"[A-Za-z_./][\w./:@ +-]*")  # what YAML takes for text without quotes,
-NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # but for these
+PLAIN = re.compile(r"[A-Za-z_./][\w./:@ +-]*")  # what YAML reads as text without quotes,
+NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # except these
 BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
 def params_yaml(values: Mapping[str, Any], header: str = "") -> str:
-    """The text of a whole parameter file: `values` by section and key, each with what the schema says of it.
+    """The text of a whole parameter file: `values` by section and key, each with its comment from the schema.
 
     `header` becomes the comment at the top, its line breaks kept.
     """
@@ -63,18 +65,18 @@ def comment(field: FieldInfo) -> str:
 
 
 def unit(field: FieldInfo) -> str:
-    """`[pixels]`, say; empty for a parameter that is no quantity."""
+    """The unit, such as `[pixels]`; empty for a parameter without one."""
     extra = field.json_schema_extra
     return f"[{extra['unit']}]" if isinstance(extra, dict) and "unit" in extra else ""
 
 
 def choices(kind: Any) -> list[str | int]:
-    """The values of a Literal; none for what is no choice."""
+    """The values of a Literal; empty for any other type."""
     return list(get_args(kind)) if get_origin(kind) is Literal else []
 
 
 def scalar(value: object) -> str:
-    """A value as YAML 1.2 in one line, numbers as a person writes them."""
+    """A value as one line of YAML 1.2, with numbers as a person writes them."""
     if isinstance(value, str):
         is_plain = PLAIN.fullmatch(value) and value.lower() not in NOT_TEXT and ": " not in value
         return value if is_plain else json.dumps(value, ensure_ascii=False)
@@ -96,18 +98,18 @@ def _commented(entry: str, text: str) -> str:
 
 
 def reference() -> str:
-    """docs/parameters.md: every parameter with its default, type, range, choices, unit and meaning."""
+    """The page REFERENCE: every parameter with its default, type, range, choices, unit and meaning."""
     lines = [
         "# Parameters",
         "",
-        "Every key of `params.yaml`, written by `make deps` from the schema in `vit/config`. The default is the",
-        "value that a preset starts from; `params.yaml` itself always holds every key. Change one with",
+        "Every key of `params.yaml`. `make deps` generates this page from the schema in `vit/config`. A preset changes",
+        "some of the defaults; `params.yaml` always holds every key. Change one with",
         "`dvc exp run -S section.key=value`.",
     ]
     for name, field in Params.model_fields.items():
         section = section_of(field)
         assert section is not None
-        lines += ["", f"## {field.alias or name}", "", "| key | default | takes | meaning |", "|---|---|---|---|"]
+        lines += ["", f"## {field.alias or name}", "", "| key | default | type | meaning |", "|---|---|---|---|"]
         lines += _rows(section, f"{field.alias or name}.")
     return "\n".join(lines) + "\n"
 
@@ -124,7 +126,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[str]:
 
 
 def takes(field: FieldInfo) -> str:
-    """Type, range and choices of a parameter as a person reads them, e.g. `number, >= 0, < 1`."""
+    """Type, range and choices of a parameter in words, e.g. `number, >= 0, < 1`."""
     return _taken(field.annotation, field.metadata)
 
 

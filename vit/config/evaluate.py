@@ -12,20 +12,22 @@ class EvaluateParams(Section):
 
     batch_size: Count = parameter(256, "predicted at once", "images")
     device: Device = parameter("auto", "as train.device")
-    confidence_level: Annotated[float, Field(gt=0, lt=1)] = parameter(0.95, "of the intervals")
-    seed: Seed = parameter(0, "of the bootstrap behind the intervals")
-    top_k: Count = parameter(3, "k of top-k accuracy; left out where there are no more classes than k")
-    ece_bins: Count = parameter(15, "bins of confidence, equally wide, for the expected calibration error")
+    confidence_level: Annotated[float, Field(gt=0, lt=1)] = parameter(0.95, "confidence level of all intervals")
+    seed: Seed = parameter(0, "seed of the bootstrap that gives the intervals")
+    top_k: Count = parameter(3, "k of top-k accuracy, which is omitted unless there are more than k classes")
+    ece_bins: Count = parameter(15, "confidence bins, equally wide, of the expected calibration error")
     slices: list[Annotated[str, Field(min_length=1)]] = parameter(
-        ["label"], "each of: label | group | a column of a CSV beside the classes | such a CSV, which lists images"
+        ["label"],
+        "accuracy by: label | group | a column of a CSV beside the classes | a CSV, by whether it lists the image",
     )
     questions: dict[str, Annotated[list[str], Field(min_length=1)]] | None = parameter(
-        None, "yes-or-no questions, each a name and the classes that mean yes; null: none"
+        None, "yes-or-no questions: a name, and the classes that mean yes; null: none"
     )
     invariance: list[Literal["hflip", "brightness", "shift", "jpeg"]] = parameter(
-        ["hflip", "brightness", "shift", "jpeg"], "changes that should alter no prediction: any of these, or []"
+        ["hflip", "brightness", "shift", "jpeg"],
+        "changes that should not alter a prediction: any of hflip, brightness, shift, jpeg; []: none",
     )
-    svc_baseline: bool = parameter(False, "an RBF support vector machine on the same split, for comparison")
+    svc_baseline: bool = parameter(False, "true: also fit an RBF support vector machine to the same split")
     explain_images: Annotated[int, Field(ge=0)] = parameter(
-        8, "correct and as many wrong test images in the figures of evaluation/explain; 0: none", "images"
+        8, "correct, and as many incorrect, test images to draw in evaluation/explain; 0: none", "images"
     )

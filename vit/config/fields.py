@@ -1,4 +1,4 @@
-"""What the sections of params.yaml are made of: strict, frozen, unknown keys refused, each key documented once."""
+"""Building blocks of the sections of params.yaml: strict, frozen, no unknown keys, each key documented once."""
 
 from typing import Annotated, Any
 
@@ -32,11 +32,11 @@ class Section(BaseModel):
 
 
 def parameter(default: object, meaning: str, unit: str = "") -> Any:
-    """A key of a section: the value of the documented base, what it means, and in what it is counted.
+    """A key of a section: its default, its meaning and its unit.
 
-    This is the only place where that stands. params.yaml's comments, docs/parameters.md and errors are made from it.
-    Range and choices come from the annotation. A key that is added later has the default under which a model of an
-    earlier release behaves as it did.
+    Comments in params.yaml, docs/reference/parameters.md and errors are generated from it. Range and choices come from
+    the annotation. A key that is added later needs a default that keeps the behaviour of earlier releases, because their
+    stored models lack it.
     """
     extra: JsonDict | None = {"unit": unit} if unit else None
     return Field(default=default, description=meaning, json_schema_extra=extra)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 PARAMS, DVC_YAML, DVC_LOCK = Path("params.yaml"), Path("dvc.yaml"), Path("dvc.lock")
 
-# Outputs of the stages, in their order.
+# Stage outputs, in pipeline order.
 RAW, RAW_RECORD, TABLES = Path("data/raw"), Path("data/raw.json"), Path("data/tables")
 SPLITS, AUDIT, SPLIT_METRICS = Path("data/splits"), Path("data/audit"), Path("metrics/split.json")
 PACKED = Path("data/packed")
@@ -12,10 +12,10 @@ WEIGHTS_BROUGHT, WEIGHTS_RECORD = Path("data/weights"), Path("data/weights.json"
 MODEL, TRAINING, TRAIN_METRICS = Path("model"), Path("training"), Path("metrics/train.json")
 EVALUATION, TEST_METRICS = Path("evaluation"), Path("metrics/test.json")
 
-# Inside of them.
-CLASSES = "classes.json"  # of the split, in their order for ever after
+# Files inside them.
+CLASSES = "classes.json"  # of the split; their order is the class order everywhere
 AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and digests
-PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of what is packed
+PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of the packed images
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a model
 HISTORY, LEARNING_RATE = "history.csv", "learning_rate.csv"  # of the training
 FIRST_BATCH = "first_batch.safetensors"
@@ -24,5 +24,5 @@ MODEL_SUMMARY = "model_summary.txt"
 ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and with a version
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
-CHECKPOINTS = Path("checkpoints")  # below the root of the repo that a person sees
+CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it
 CHECKED = Path(".vit/check")  # what `vit check` draws

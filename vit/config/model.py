@@ -1,6 +1,6 @@
-"""The section `model`, and the families of models: which keys each reads, and what it can do.
+"""The section `model`, and the model families: the keys that each uses, and what it can do.
 
-Nothing elsewhere asks for a family by its name: it asks for what the family can do.
+No other module checks for a family by name; it checks for a capability.
 """
 
 import re
@@ -22,30 +22,32 @@ def _model_name(name: str) -> str:
 
 
 class ModelParams(Section):
-    """-> vit/models/families.py; what a family does not read, it ignores"""
+    """-> vit/models/families.py; a family ignores the keys that it does not use"""
 
     name: Annotated[str, AfterValidator(_model_name)] = parameter(
-        "vit", "vit | cnn | torchvision/NAME, such as torchvision/resnet18; the other keys here are of vit alone"
+        "vit", "vit | cnn | torchvision/NAME, such as torchvision/resnet18; all other keys of this section are for vit"
     )
-    patch_size: Count = parameter(16, "side of a patch; stem conv: a power of 2", "pixels")
+    patch_size: Count = parameter(16, "side of a patch; with stem conv, a power of 2", "pixels")
     stem: Literal["patch", "conv"] = parameter(
-        "patch", "patch: one projection of each; conv: 3x3 convolutions with batch norm, pooled"
+        "patch", "patch: one linear projection per patch; conv: 3x3 convolutions with batch norm and pooling"
     )
     stem_widths: Annotated[list[Count], Field(min_length=1)] = parameter(
         [32, 64, 128, 256],
-        "stem conv: channels of its convolutions, of which the last ones pool, as many as it takes to reach patches",
+        "stem conv: channels of each convolution; the last ones pool, one for each halving from pixel to patch",
     )
     embed_dim: Count = parameter(128, "width of a token")
-    depth: Count = parameter(2, "blocks")
+    depth: Count = parameter(2, "number of transformer blocks")
     num_heads: Count = parameter(4, "attention heads; must divide embed_dim")
-    mlp_ratio: Positive = parameter(4.0, "hidden width of the MLP / embed_dim")
-    qkv_bias: bool = parameter(True, "bias in the projections to queries, keys and values")
-    pool: Literal["cls", "avg"] = parameter("cls", "cls: a class token; avg: the mean of the patches")
+    mlp_ratio: Positive = parameter(4.0, "hidden width of the MLP, relative to embed_dim")
+    qkv_bias: bool = parameter(True, "true: the query, key and value projections have a bias")
+    pool: Literal["cls", "avg"] = parameter("cls", "cls: classify the class token; avg: the mean of the patch tokens")
     pos_embed: Literal["learned", "sincos2d", "none"] = parameter("learned", "position embedding")
-    norm: Literal["layernorm", "rmsnorm"] = parameter("layernorm", "of tokens")
-    drop_rate: Rate = parameter(0.0, "dropout after positions, in projections and MLPs")
+    norm: Literal["layernorm", "rmsnorm"] = parameter("layernorm", "normalization layer")
+    drop_rate: Rate = parameter(0.0, "dropout after the position embedding, in projections and in MLPs")
     attn_drop_rate: Rate = parameter(0.0, "dropout on attention weights")
-    drop_path_rate: Rate = parameter(0.0, "stochastic depth of the last block, growing linearly from 0")
+    drop_path_rate: Rate = parameter(
+        0.0, "stochastic depth: drop rate of the last block, rising linearly from 0 at the first"
+    )
 
     @model_validator(mode="after")
     def _suits_its_family(self):
@@ -55,28 +57,28 @@ class ModelParams(Section):
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of model: its names, and what the rest of the project may do with it.
+    """A kind of model: its names and its capabilities.
 
-    `check` and `check_image_size` (height, width) raise ValueError with the value and the way out.
-    `layers_below_the_head` counts the layers that can be frozen, or trained at decaying rates; None without such.
-    `bfloat16_above` is the longest side, in pixels, at which its last convolution comes to a single place, where
-    PyTorch's bfloat16 gradients are at times wrong; `is_narrow` says that its products are too small to gain by it.
+    `check` and `check_image_size` (height, width) raise ValueError with the value and what to do.
+    `layers_below_the_head` counts the layers that can be frozen or use layer decay; None if there are none.
+    `bfloat16_above` is the longest side, in pixels, at which the last feature map is a single position, for which
+    PyTorch's bfloat16 gradients are sometimes wrong; `is_narrow` means that its matrices are too small to gain from it.
     """
 
     pattern: str  # of model.name
-    spelled: str  # the pattern as a person reads it
+    spelled: str  # the pattern in words, for messages
     title: str  # on the model card
-    describe: Callable[[ModelParams], str] = lambda model: ""  # its sizes, for the model card
+    describe: Callable[[ModelParams], str] = lambda model: ""  # its dimensions, for the model card
     check: Callable[[ModelParams], None] = lambda model: None
     check_image_size: Callable[[ModelParams, list[int]], None] = lambda model, image_size: None
     layers_below_the_head: Callable[[ModelParams], int] | None = None
-    has_attention: bool = False  # maps to look at, a kernel to choose
+    has_attention: bool = False  # attention maps to draw, a kernel to choose
     can_be_sharded: bool = False
-    can_recompute: bool = False  # activations in the backward pass, for less memory
+    can_recompute: bool = False  # activations in the backward pass, to save memory
     has_distillation_token: bool = False
     bfloat16_above: int = 0
     is_narrow: Callable[[ModelParams], bool] = lambda model: False
-    requirements: tuple[str, ...] = ()  # packages that serving needs beyond those of a ViT
+    requirements: tuple[str, ...] = ()  # packages that serving needs in addition to a ViT's
 
     @property
     def has_layers(self) -> bool:
@@ -101,7 +103,7 @@ def _check_vit(model: ModelParams) -> None:
     if len(model.stem_widths) < halvings:
         raise ValueError(
             f"stem 'conv' with patch_size {model.patch_size} needs {halvings} stem_widths or more, not "
-            f"{model.stem_widths}, as each convolution halves the image once at most"
+            f"{model.stem_widths}, because each convolution halves the image at most once"
         )
 
 
@@ -111,7 +113,7 @@ def _check_patches_tile(model: ModelParams, image_size: list[int]) -> None:
 
 
 def _describe_vit(model: ModelParams) -> str:
-    patches = f"patches of {model.patch_size}{' by convolutions' if model.stem == 'conv' else ''}"
+    patches = f"{model.patch_size}-pixel patches{' from a convolutional stem' if model.stem == 'conv' else ''}"
     return f"{patches}, width {model.embed_dim}, {model.depth} blocks, {model.num_heads} heads"
 
 
@@ -122,7 +124,7 @@ VIT = Family(
     describe=_describe_vit,
     check=_check_vit,
     check_image_size=_check_patches_tile,
-    layers_below_the_head=lambda model: model.depth + 1,  # patches and positions, then the blocks
+    layers_below_the_head=lambda model: model.depth + 1,  # patch and position embeddings, then the blocks
     has_attention=True,
     can_be_sharded=True,
     can_recompute=True,
@@ -133,7 +135,7 @@ CNN = Family(pattern="cnn", spelled="cnn", title="Small CNN", bfloat16_above=8)
 TORCHVISION = Family(
     pattern=r"torchvision/\w+",
     spelled="torchvision/NAME, such as torchvision/resnet18",
-    title="Classifier of torchvision",
+    title="torchvision classifier",
     bfloat16_above=32,
     requirements=("torchvision",),
 )

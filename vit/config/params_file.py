@@ -1,4 +1,4 @@
-"""A parameter file read and checked, with errors that a person can act on."""
+"""Reading and checking a parameter file, with errors that a person can act on."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ COMPLETES = "`vit preset --complete` adds it with its default"
 
 
 def load_params(path: Path = PARAMS) -> Params:
-    """Read and check every section of a parameter file, in which no key may be missing.
+    """Read and check every section of a parameter file; no key may be missing.
 
     Raises UserError naming the key, the value and what is allowed.
     """
     values = read_yaml(path)
     if "about" in values:
         raise UserError(
-            f"{path}: is a preset, which holds differences only; `vit preset NAME` writes all of it to params.yaml"
+            f"{path}: is a preset, which holds only differences; `vit preset NAME` writes a complete params.yaml"
         )
     return checked(Params, values, path, missing_keys(values))
 
 
 def missing_keys(values: Mapping[str, Any]) -> list[str]:
-    """The dotted keys that nested `values` lack; none below what is no section, which is another error."""
+    """The dotted keys that nested `values` lack; none below a value that is not a section, a separate error."""
     return [key for key in all_keys() if not _holds(values, key)]
 
 
@@ -44,27 +44,27 @@ def _holds(values: object, key: str) -> bool:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, read as YAML 1.2, as DVC does: PyYAML would take `3e-4` for a string.
+    """The mapping in a YAML file, read as YAML 1.2, as DVC does: PyYAML would read `3e-4` as a string.
 
-    Raises UserError if there is no such file, or no mapping in it.
+    Raises UserError if the file does not exist or holds no mapping.
     """
     try:
         values = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; in the project's root, {WRITES_ONE}") from None
+        raise UserError(f"{path}: {error.strerror}; {WRITES_ONE} in the project's root") from None
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if values is None:
         raise UserError(f"{path}: is empty; {WRITES_ONE}")
     if not isinstance(values, dict):
-        raise UserError(f"{path}: holds {type(values).__name__} in place of sections; {WRITES_ONE}")
+        raise UserError(f"{path}: holds a {type(values).__name__} instead of sections; {WRITES_ONE}")
     return values
 
 
 def checked(kind: type[ANY_SECTION], values: object, path: Path, missing: Sequence[str] = ()) -> ANY_SECTION:
-    """`values` as a section, in which no key is `missing`.
+    """`values` as a section; the `missing` keys count as errors.
 
-    Raises UserError naming the first key that is wrong, and how many more there are.
+    Raises UserError naming the first wrong key and the number of further ones.
     """
     problems: list[Any] = [{"type": "missing", "loc": key.split(".")} for key in missing]
     try:
@@ -83,7 +83,7 @@ def _sentence(problem: Mapping[str, Any], kind: type[Section]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(key, all_keys(kind), n=1, cutoff=0)
-        return f"unknown key '{key}', nearest is '{nearest[0]}'"
+        return f"unknown key '{key}'; did you mean '{nearest[0]}'?"
     if problem["type"] == "missing":
         return f"key '{key}' is missing; {COMPLETES if kind is Params else 'add it'}"
     message = problem["msg"].removeprefix("Value error, ")
@@ -95,7 +95,7 @@ def _sentence(problem: Mapping[str, Any], kind: type[Section]) -> str:
 
 
 def _field(kind: type[Section], keys: list[str]) -> FieldInfo | None:
-    """The field that a path of keys leads to, or that holds the list or mapping which it leads into."""
+    """The field at a path of keys, or the field whose list or mapping the path leads into."""
     fields = {field.alias or name: field for name, field in kind.model_fields.items()}
     field = fields.get(keys[0])
     inner = field.annotation if field else None

@@ -1,4 +1,4 @@
-"""Presets: what differs from the documented base, and the whole params.yaml that each becomes."""
+"""Presets: what differs from the defaults, and the complete params.yaml that each becomes."""
 
 from collections.abc import Mapping
 from itertools import takewhile
@@ -15,7 +15,7 @@ PRESETS = Path("presets")
 
 
 class About(Section):
-    """What a preset is, for a person who chooses one."""
+    """Description of a preset, for choosing one."""
 
     title: str
     data: str
@@ -26,7 +26,7 @@ class About(Section):
 
 
 class Preset(Section):
-    """A file in presets/: `about`, and the parameters that differ from the base."""
+    """A file in presets/: `about`, and the parameters that differ from the defaults."""
 
     name: str
     about: About
@@ -34,11 +34,12 @@ class Preset(Section):
     differences: dict[str, Any]
 
     def text(self) -> str:
-        """The whole params.yaml, with comments."""
+        """The complete params.yaml, with comments."""
         header = [
             f"Preset {self.name}: {self.about.title}.",
             *self.about.recipe.strip().splitlines(),
-            "Every parameter is here. `dvc exp run -S section.key=value` changes one; `vit preset NAME` writes others.",
+            "All parameters are listed. Change one with `dvc exp run -S section.key=value`;",
+            "`vit preset NAME` writes another preset.",
         ]
         return params_yaml(self.params.model_dump(by_alias=True), "\n".join(header))
 
@@ -46,7 +47,7 @@ class Preset(Section):
 def preset_names(folder: Path = PRESETS) -> list[str]:
     """Raises UserError if there is no such folder."""
     if not folder.is_dir():
-        raise UserError(f"no folder {folder} here ({Path.cwd()}); go to the root of the project")
+        raise UserError(f"no folder {folder} in {Path.cwd()}; change to the root of the project")
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -54,22 +55,22 @@ def load_preset(name: str, folder: Path = PRESETS) -> Preset:
     """The preset `folder`/`name`.yaml. Raises UserError if there is none, or a key or value in it is wrong."""
     path = folder / f"{name}.yaml"
     if name not in preset_names(folder):
-        raise UserError(f"no preset '{name}'; there are {', '.join(preset_names(folder))}")
+        raise UserError(f"no preset '{name}'; available: {', '.join(preset_names(folder))}")
     values = dict(read_yaml(path))
     about = values.pop("about", None)
     if not isinstance(about, dict):
-        raise UserError(f"{path}: 'about' is missing, which says what the preset is")
+        raise UserError(f"{path}: 'about' is missing; it describes the preset")
     params = checked(Params, merged(base_values(), values), path)
     return Preset(name=name, about=checked(About, about, path), params=params, differences=values)
 
 
 def base_values() -> dict[str, Any]:
-    """The documented base: every parameter at its default."""
+    """Every parameter at its default."""
     return Params().model_dump(by_alias=True)
 
 
 def merged(base: Mapping[str, Any], differences: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with values replaced, section by section; what is a mapping in only one of them is replaced whole."""
+    """`base` with values replaced, section by section; a mapping that is in only one of the two is replaced whole."""
     result = dict(base)
     for key, value in differences.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -78,12 +79,12 @@ def merged(base: Mapping[str, Any], differences: Mapping[str, Any]) -> dict[str,
 
 
 def is_as_written(text: str, folder: Path = PRESETS) -> bool:
-    """Whether this params.yaml is what a preset becomes, so that nothing of anybody's is lost with it."""
+    """Whether this params.yaml is an unedited preset, so that overwriting it loses nobody's work."""
     return any(text == load_preset(name, folder).text() for name in preset_names(folder))
 
 
 def completed(path: Path) -> tuple[str, list[str]]:
-    """The text of a parameter file with the keys that it lacks at their defaults, commented anew, and those keys.
+    """A parameter file with missing keys added at their defaults and fresh comments; also the keys that were added.
 
     Raises UserError if it cannot be read, or one of its values is wrong.
     """

@@ -12,20 +12,22 @@ class RegisterParams(Section):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] = parameter("vit", "the model's name in the MLflow registry")
     confidence: Annotated[float, Field(gt=0, lt=1)] = parameter(
-        0.95, "gate: of the interval of the difference, and 1 - p of McNemar's test, to be called better"
+        0.95, "gate: confidence level for calling a model better, by the paired interval and by McNemar's test"
     )
     margin: Rate = parameter(
-        0.01, "gate: accuracy that a cheaper model may lose at most, by the low end of that interval"
+        0.01, "gate: accuracy that a cheaper model may lose, measured at the low end of that interval"
     )
     min_images: Count = parameter(
-        100, "gate: val images that neither model was trained on; with fewer it refuses", "images"
+        100, "gate: fewest val images that neither model was trained on; it refuses below that", "images"
     )
-    min_accuracy: Fraction | None = parameter(None, "floor: accuracy on val; null: off")
-    max_ece: Fraction | None = parameter(None, "floor: expected calibration error on val; null: off")
-    max_leakage: Fraction | None = parameter(0.1, "floor: largest `leakage` in metrics/split.json; null: off")
-    max_rows: Count = parameter(256, "serving: in one request", "images")
-    max_bytes: Count = parameter(33554432, "serving: of a request's body", "bytes")
-    max_pixels: Count = parameter(50000000, "serving: of all images of a request together, before resizing", "pixels")
+    min_accuracy: Fraction | None = parameter(None, "floor: lowest accuracy on val; null: off")
+    max_ece: Fraction | None = parameter(None, "floor: highest expected calibration error on val; null: off")
+    max_leakage: Fraction | None = parameter(0.1, "floor: highest `leakage` in metrics/split.json; null: off")
+    max_rows: Count = parameter(256, "serving: most images in one request", "images")
+    max_bytes: Count = parameter(33554432, "serving: largest request body", "bytes")
+    max_pixels: Count = parameter(
+        50000000, "serving: most pixels in one request, over all its images, before resizing", "pixels"
+    )
     precision: Literal["float32", "bfloat16"] = parameter(
-        "float32", "serving: bfloat16 is faster on CPUs with AMX, with probabilities within 0.02"
+        "float32", "serving: bfloat16 is faster on CPUs with AMX; probabilities change by up to 0.02"
     )

@@ -1,4 +1,4 @@
-"""The whole of params.yaml, typed: the only place for parameters, and the checks that concern two sections."""
+"""The complete params.yaml, typed, with the checks that involve two sections."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ __all__ = [
     "TrainParams",
 ]
 
-# Keys of section train that need something of the model: the property of its family, and the value that is off.
+# Keys of section train that need a capability of the model: the property of its family, and the value that means off.
 NEEDS = {
     "layer_decay": ("has_layers", 1.0),
     "frozen_layers": ("has_layers", 0),
@@ -65,7 +65,7 @@ class Params(Section):
         layers = count(self.model) if count else 0
         if self.train.frozen_layers > layers:
             raise ValueError(
-                f"train.frozen_layers {self.train.frozen_layers} would freeze the head, too; patches and "
+                f"train.frozen_layers {self.train.frozen_layers} would also freeze the head; the patch embedding and "
                 f"{layers - 1} blocks are {layers} layers"
             )
         return self

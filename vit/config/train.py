@@ -20,70 +20,83 @@ from vit.config.fields import (
 
 
 class AugmentParams(Section):
-    """what varies in a train image; 0 is off"""
+    """random changes of train images; 0: off"""
 
-    hflip: Fraction = parameter(0.0, "probability of mirroring left and right")
-    degrees: Annotated[float, Field(ge=0, le=180)] = parameter(0.0, "rotation within +-", "degrees")
-    scale: Rate = parameter(0.0, "size within 1 +-")
-    translate: Rate = parameter(0.0, "shift within +-, as a share of each side")
-    shear: Annotated[float, Field(ge=0, le=60)] = parameter(0.0, "shear within +-", "degrees")
-    brightness: Rate = parameter(0.0, "factor within 1 +-")
-    contrast: Rate = parameter(0.0, "factor within 1 +-")
-    saturation: Rate = parameter(0.0, "factor within 1 +-")
-    erasing: Fraction = parameter(0.0, "probability of a grey rectangle")
-    trivial: Fraction = parameter(0.0, "probability of one strong change drawn from all (TrivialAugment)")
-    mixup: NonNegative = parameter(0.0, "alpha of the Beta distribution")
-    cutmix: NonNegative = parameter(0.0, "alpha of the Beta distribution; with mixup, half of the batches get either")
+    hflip: Fraction = parameter(0.0, "probability of a horizontal flip")
+    degrees: Annotated[float, Field(ge=0, le=180)] = parameter(0.0, "rotation by up to +- this angle", "degrees")
+    scale: Rate = parameter(0.0, "resize by a factor within 1 +- this value")
+    translate: Rate = parameter(0.0, "shift by up to +- this share of each side")
+    shear: Annotated[float, Field(ge=0, le=60)] = parameter(0.0, "shear by up to +- this angle", "degrees")
+    brightness: Rate = parameter(0.0, "factor within 1 +- this value")
+    contrast: Rate = parameter(0.0, "factor within 1 +- this value")
+    saturation: Rate = parameter(0.0, "factor within 1 +- this value")
+    erasing: Fraction = parameter(0.0, "probability of covering a random rectangle with grey")
+    trivial: Fraction = parameter(0.0, "probability of one strong, randomly chosen operation (TrivialAugment)")
+    mixup: NonNegative = parameter(0.0, "alpha of its Beta distribution")
+    cutmix: NonNegative = parameter(0.0, "alpha of its Beta distribution; with mixup, each batch gets one of the two")
 
 
 class TrainParams(Section):
     """-> stages/train.py"""
 
     epochs: Count = parameter(50, "passes over the train images", "epochs")
-    patience: Count | None = parameter(None, "stop after so many without a better one; null: never", "epochs")
+    patience: Count | None = parameter(
+        None, "early stopping: epochs without a higher val accuracy; null: off", "epochs"
+    )
     init_from: Named | None = parameter(
-        None, "weights to start from: a file in weights/, or models:/NAME/VERSION; null: none"
+        None, "initial weights: a file in weights/, or models:/NAME/VERSION; null: random"
     )
     frozen_layers: Annotated[int, Field(ge=0)] = parameter(
-        0, "lowest layers that stay as they are: 1: patches and positions; 2: also the first block"
+        0, "lowest layers that are not trained; 1: patch and position embeddings; 2: also the first block"
     )
-    batch_size: Count = parameter(64, "per optimizer step, of all processes together", "images")
-    grad_accum_steps: Count = parameter(1, "micro-batches that a batch is computed in, for less memory")
-    optimizer: Literal["adamw", "muon"] = parameter("adamw", "muon: for the matrices of the blocks, AdamW for the rest")
+    batch_size: Count = parameter(64, "per optimizer step, over all processes", "images")
+    grad_accum_steps: Count = parameter(1, "micro-batches per optimizer step; more need less memory")
+    optimizer: Literal["adamw", "muon"] = parameter("adamw", "muon: Muon for the blocks' matrices, AdamW for the rest")
     lr: Positive = parameter(0.001, "peak learning rate")
-    min_lr: NonNegative = parameter(0.0, "learning rate at the end of the cosine")
-    warmup_epochs: NonNegative = parameter(5.0, "linear from 0", "epochs")
-    weight_decay: NonNegative = parameter(0.05, "of matrices; never of biases, norms, tokens, positions")
+    min_lr: NonNegative = parameter(0.0, "learning rate at the end of the cosine schedule")
+    warmup_epochs: NonNegative = parameter(5.0, "linear warm-up from 0", "epochs")
+    weight_decay: NonNegative = parameter(0.05, "of matrices only, not of biases, norms, tokens or position embeddings")
     layer_decay: Annotated[float, Field(gt=0, le=1)] = parameter(
-        1.0, "factor on the learning rate per layer below the head; 1: none"
+        1.0, "learning-rate factor per layer below the head; 1: off"
     )
-    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = parameter([0.9, 0.999], "of AdamW")
-    clip_grad: Positive | None = parameter(1.0, "largest gradient norm; null: no clipping")
-    label_smoothing: Rate = parameter(0.1, "share of the target spread over all classes")
-    teacher: Named | None = parameter(None, "a model to learn from, named as in init_from; null: none")
+    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = parameter(
+        [0.9, 0.999], "AdamW's decay rates of the gradient averages"
+    )
+    clip_grad: Positive | None = parameter(1.0, "gradient norm to clip to; null: no clipping")
+    label_smoothing: Rate = parameter(0.1, "share of the target that is spread evenly over all classes")
+    teacher: Named | None = parameter(None, "model to distil from, named as in init_from; null: none")
     distillation: Literal["none", "soft", "hard"] = parameter(
-        "none", "soft: the teacher's probabilities; hard: its prediction; a ViT learns it by a token of its own"
+        "none",
+        "none: off; soft: match the teacher's probabilities; hard: its predicted class; a ViT gets an extra token",
     )
     distillation_alpha: Annotated[float, Field(gt=0, lt=1)] = parameter(
-        0.5, "the teacher's share of the loss; DeiT: 0.5 hard, 0.1 soft"
+        0.5, "weight of the teacher's loss; DeiT uses 0.5 for hard, 0.1 for soft"
     )
-    distillation_temperature: Positive = parameter(3.0, "soft: of the probabilities")
+    distillation_temperature: Positive = parameter(3.0, "soft: temperature of both models' probabilities")
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = parameter(
-        None, "of the moving average of the weights, which val judges; null: none"
+        None, "decay of the moving average of the weights, which val evaluates in their place; null: off"
     )
     augment: AugmentParams = AugmentParams()
-    seed: Seed = parameter(0, "of initial weights, order, augmentation and dropout")
-    checkpoint_steps: Count | None = parameter(None, "also keep the state after so many; null: after epochs", "steps")
-    launcher: Annotated[str, Field(pattern=r"^(python|torchrun( [^;&|<>`$()\\]+)?)$")] = parameter(
-        "python", "python | torchrun --nproc-per-node 2, with any of torchrun's options"
+    seed: Seed = parameter(0, "seed of initial weights, image order, augmentation and dropout")
+    checkpoint_steps: Count | None = parameter(
+        None, "extra checkpoints, this many steps apart; null: only after each epoch", "steps"
     )
-    parallel: Literal["ddp", "fsdp"] = parameter("ddp", "of several processes; fsdp also divides the weights")
-    device: Device = parameter("auto", "auto | cpu | cuda | cuda:1 | mps | xpu; auto: the accelerator there is")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = parameter("auto", "of matrix products in training")
+    launcher: Annotated[str, Field(pattern=r"^(python|torchrun( [^;&|<>`$()\\]+)?)$")] = parameter(
+        "python", "python | torchrun --nproc-per-node 2, or with any other options of torchrun"
+    )
+    parallel: Literal["ddp", "fsdp"] = parameter(
+        "ddp", "for several processes; ddp: each holds the whole model; fsdp: the model is sharded over them"
+    )
+    device: Device = parameter("auto", "auto | cpu | cuda | cuda:1 | mps | xpu; auto: an accelerator if there is one")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = parameter(
+        "auto", "of matrix products during training"
+    )
     attention: Literal["auto", "math", "fused"] = parameter("auto", "attention kernel")
-    grad_checkpointing: bool = parameter(False, "true: compute blocks twice, for less memory")
-    compile: bool = parameter(False, "true: torch.compile, which takes a minute and pays off in long trainings")
-    threads: CountOrAuto = parameter("auto", "CPU threads; auto: all cores (1 and 2 threads give different last bits)")
+    grad_checkpointing: bool = parameter(False, "true: recompute activations in the backward pass, to save memory")
+    compile: bool = parameter(False, "true: use torch.compile, which takes a minute and pays off in long trainings")
+    threads: CountOrAuto = parameter(
+        "auto", "CPU threads; auto: all cores; another number changes the last bits of the weights"
+    )
 
     @model_validator(mode="after")
     def _schedule_fits(self):

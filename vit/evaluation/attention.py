@@ -1,6 +1,6 @@
 """What a Vision Transformer attends to, read by hooks: maps per head, rollout, gradient x attention, distances.
 
-The model stores nothing and need not compute attention by the math kernel: maps are made anew from its q and k.
+The model stores nothing and may use any attention kernel: maps are recomputed from its q and k.
 """
 
 import copy
@@ -14,9 +14,9 @@ from vit.models.vision_transformer import Attention, VisionTransformer
 
 @dataclass(frozen=True)
 class Seen:
-    """What hooks saw of one forward pass: logits (B, classes) and, per block, q, k, v and the values they mix.
+    """What hooks recorded in one forward pass: logits (B, classes) and, per block, q, k, v and the mixed values.
 
-    q, k, v and mixed are (B, heads, N, D/heads), N with the class and the distillation token where there are any.
+    q, k, v and mixed are (B, heads, N, D/heads), where N includes class and distillation tokens.
     """
 
     logits: Tensor
@@ -31,9 +31,9 @@ class Seen:
 
 
 def observe(model: VisionTransformer, x: Tensor) -> Seen:
-    """One forward pass of x (B, C, H, W), normalized, in eval mode, watched at every block.
+    """One forward pass of normalized x (B, C, H, W) in eval mode, recorded at every block.
 
-    Hooks sit on a twin that shares the weights, so that other threads may use `model` meanwhile.
+    Hooks are on a copy that shares the weights, so that other threads can use `model` meanwhile.
     """
     twin = copy.deepcopy(model, {id(value): value for value in (*model.parameters(), *model.buffers())}).eval()
     projected: list[Tensor] = []
@@ -53,15 +53,15 @@ def observe(model: VisionTransformer, x: Tensor) -> Seen:
 
 
 def attention_maps(model: VisionTransformer, x: Tensor) -> Tensor:
-    """Attention of every block and head, (depth, B, heads, N, N); a row per query, which sums to 1."""
+    """Attention of every block and head, (depth, B, heads, N, N); one row per query, summing to 1."""
     with torch.no_grad():
         return torch.stack(observe(model, x).attention())
 
 
 def rollout(maps: Tensor) -> Tensor:
-    """Attention followed through all blocks, (depth, B, heads, N, N) to (B, N, N); rows sum to 1.
+    """Attention accumulated over all blocks, (depth, B, heads, N, N) to (B, N, N); rows sum to 1.
 
-    Heads are averaged, the residual counts as half of every block. Abnar & Zuidema 2020, "Quantifying Attention Flow
+    Heads are averaged; the residual counts as half of every block. Abnar & Zuidema 2020, "Quantifying Attention Flow
     in Transformers", section 3.
     """
     identity = torch.eye(maps.shape[-1], device=maps.device)
@@ -72,14 +72,14 @@ def rollout(maps: Tensor) -> Tensor:
 
 
 def gradient_relevance(model: VisionTransformer, x: Tensor, labels: Tensor) -> Tensor:
-    """How much every token (column) speaks for `labels` (B,) by way of every other (row), (B, N, N), from 0 on.
+    """How much each token (column) supports `labels` (B,) through each other token (row), (B, N, N), >= 0.
 
     R = I, then per block R += mean over heads of max(0, A * dlogit/dA) R; here R - I. Chefer, Gur & Wolf 2021,
     "Generic Attention-Model Explainability", equations 5 and 6. A mixes the values, so dlogit/dA = dlogit/d(A v) v^T,
     which needs no A in the graph and therefore no particular kernel.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        x, labels = x.clone(), labels.clone()  # a server may have made them in inference mode
+        x, labels = x.clone(), labels.clone()  # a server may have created them in inference mode
         seen = observe(model, x.requires_grad_())
         gradients = torch.autograd.grad(seen.logits.gather(1, labels[:, None]).sum(), seen.mixed)
     with torch.no_grad():
@@ -87,15 +87,15 @@ def gradient_relevance(model: VisionTransformer, x: Tensor, labels: Tensor) -> T
         relevance = identity.expand(len(x), -1, -1)
         for attention, gradient, (q, _, v) in zip(seen.attention(), gradients, seen.blocks, strict=True):
             by_head = gradient.reshape(len(x), -1, q.shape[1], q.shape[3]).transpose(1, 2)  # (B, heads, N, D/heads)
-            speaks = attention * (by_head.float() @ v.float().transpose(-2, -1))
-            relevance = relevance + speaks.clamp(min=0).mean(dim=1) @ relevance
+            support = attention * (by_head.float() @ v.float().transpose(-2, -1))
+            relevance = relevance + support.clamp(min=0).mean(dim=1) @ relevance
         return relevance - identity
 
 
 def pooled(matrix: Tensor, model: VisionTransformer) -> Tensor:
-    """The row of what the head reads, over the patches' columns: (..., N, N) to (..., patches).
+    """The row that the head reads, restricted to the patches' columns: (..., N, N) to (..., patches).
 
-    Of a distilled model the mean of what both heads read, as it predicts the mean of theirs.
+    For a distilled model it is the mean over both heads, because the prediction is their mean.
     """
     patches = matrix[..., model.prefix :]
     read = patches[..., 0, :] if model.pool == "cls" else patches[..., model.prefix :, :].mean(dim=-2)
@@ -111,7 +111,7 @@ def patch_distances(grid: tuple[int, int], patch_size: int) -> Tensor:
 def attention_distance(maps: Tensor, distances: Tensor) -> Tensor:
     """Mean distance in pixels between a patch and what it attends to, (depth, B, heads, N, N) to (depth, heads).
 
-    Averaged over patches and images; attention between patches alone counts, so that each row sums to 1 again.
+    Averaged over patches and images; only attention between patches counts, renormalized so that rows sum to 1.
     Dosovitskiy et al. 2020, figure 7 and appendix D.7.
     """
     between = maps[..., -len(distances) :, -len(distances) :]
@@ -122,7 +122,7 @@ def attention_distance(maps: Tensor, distances: Tensor) -> Tensor:
 def position_similarity(model: VisionTransformer, grid: tuple[int, int]) -> Tensor:
     """Cosine similarity of the position embeddings of any two patches, (rows, columns, rows, columns), in [-1, 1].
 
-    Zero where a model has no positions. Dosovitskiy et al. 2020, figure 7.
+    Zero if the model has no position embedding. Dosovitskiy et al. 2020, figure 7.
     """
     positions = model.pos_embed.detach().float()[0, -grid[0] * grid[1] :]
     unit = torch.nn.functional.normalize(positions, dim=-1)
@@ -130,10 +130,10 @@ def position_similarity(model: VisionTransformer, grid: tuple[int, int]) -> Tens
 
 
 def filter_components(model: VisionTransformer) -> tuple[Tensor, Tensor]:
-    """Principal components of the filters that read the pixels, (K, C, P, P), and the share of each, (K,).
+    """Principal components of the first filters, (K, C, P, P), and the share of variance of each, (K,).
 
-    Those of the patch embedding, or of the first convolution of a stem, whose kernel is P then. The largest first, each
-    with a positive value where it is largest. Dosovitskiy et al. 2020, figure 7.
+    The filters are those of the patch embedding, or of a stem's first convolution with kernel size P. Components are
+    sorted by size, each with a positive sign at its largest value. Dosovitskiy et al. 2020, figure 7.
     """
     first = next(module for module in model.patch_embed.modules() if isinstance(module, nn.Conv2d))
     weight = first.weight.detach().float()  # (D, C, P, P)

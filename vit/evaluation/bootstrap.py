@@ -1,8 +1,8 @@
-"""How far a figure would move with other images of the same kind: the bootstrap over groups of images.
+"""Confidence intervals by bootstrap over groups of images.
 
-Neighbouring frames are wrong together, so whole groups are drawn, with replacement (Davison and Hinkley 1997, 3.8).
-With few groups plain percentiles are too narrow; they are taken further out, as Hesterberg (2015, "What Teachers Should
-Know About the Bootstrap") expands them: by Student's t in place of the normal, and by the root of n / (n - 1).
+Errors on neighbouring frames are correlated, so whole groups are drawn with replacement (Davison and Hinkley 1997,
+section 3.8). With few groups plain percentiles are too narrow; they are expanded as in Hesterberg (2015, "What Teachers
+Should Know About the Bootstrap"): Student's t instead of the normal, times the square root of n / (n - 1).
 """
 
 from collections.abc import Hashable, Iterator
@@ -15,12 +15,12 @@ ENTRIES_AT_ONCE = 4_000_000  # of weights: 32 MB
 
 
 def group_numbers(groups: np.ndarray) -> np.ndarray:
-    """The groups' names (N,) as whole numbers from 0 on, int64 (N,)."""
+    """The groups' names (N,) as integers >= 0, int64 (N,)."""
     return np.unique(groups, return_inverse=True)[1]
 
 
 def resampled_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """How often each group was drawn, float64 (some resamples, groups), until there are `resamples` rows in all."""
+    """How often each group is drawn, float64 (chunk, groups), in chunks until there are `resamples` rows."""
     generator = np.random.default_rng(seed)
     at_once = max(1, ENTRIES_AT_ONCE // groups)
     for start in range(0, resamples, at_once):
@@ -39,7 +39,7 @@ def resampled_totals(sums: dict[Hashable, np.ndarray], seed: int) -> dict[Hashab
 def share_interval(
     values: np.ndarray, groups: np.ndarray, confidence: float, seed: int
 ) -> tuple[float, float] | tuple[None, None]:
-    """The interval of the share of images that are True in bool `values` (N,); None, None where all are of one group.
+    """The interval of the share of True in bool `values` (N,); None, None if there is only one group.
 
     `groups` (N,) are names or numbers.
     """
@@ -54,9 +54,9 @@ def share_interval(
 
 
 def widened(share: float, low: float, high: float, groups: int, confidence: float) -> tuple[float, float]:
-    """`low` and `high` of a share; where it is 0 or 1 and every resample alike, Wilson's (1927), a trial per group.
+    """`low` and `high` of a share; if it is 0 or 1 in every resample, Wilson's interval (1927), one trial per group.
 
-    Without it a model that happens to be right on every image would be certain to be right always.
+    Otherwise a model that is correct on every test image would seem certain to be always correct.
     """
     if low < high or share not in (0.0, 1.0):
         return low, high
@@ -66,9 +66,9 @@ def widened(share: float, low: float, high: float, groups: int, confidence: floa
 
 
 def percentiles(replicates: np.ndarray, groups: int, confidence: float) -> np.ndarray:
-    """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...) of so many groups."""
-    groups = max(groups, 2)  # a lone image has no spread either way
-    from scipy.special import stdtrit  # late: half a second, which a publication that judges nothing should not pay
+    """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...) over `groups`."""
+    groups = max(groups, 2)  # a single group has no spread anyway
+    from scipy.special import stdtrit  # late: takes half a second and is rarely needed
 
     tail = (1 - confidence) / 2
     quantile = stdtrit(groups - 1, tail) * np.sqrt(groups / (groups - 1))

@@ -1,4 +1,4 @@
-"""Is one run better than another? Their predictions for the same test images, paired image by image."""
+"""Comparing two runs by their predictions for the same test images, paired image by image."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class RunComparison:
     """Two runs, A and B, on the same test images.
 
     `both_right`, `only_a_right`, `only_b_right` and `neither_right` count images. `difference` is the accuracy of B
-    minus that of A, `low` to `high` its interval at `confidence_level`, drawn by group.
+    minus that of A; `low` to `high` is its interval at `confidence_level`, bootstrapped by group.
     """
 
     images: int
@@ -34,12 +34,12 @@ class RunComparison:
 
     @property
     def better(self) -> str | None:
-        """A or B; None where the interval holds 0."""
+        """A or B; None if the interval contains 0."""
         return "B" if self.low > 0 else "A" if self.high < 0 else None
 
 
 def comparison(table_a: Table, table_b: Table, confidence_level: float, seed: int) -> RunComparison:
-    """What two tables of predictions say of each other. Raises UserError if their images or labels differ."""
+    """The comparison of two tables of predictions. Raises UserError if their images or labels differ."""
     rows_a, rows_b = ({row["path"]: row for row in table} for table in (table_a, table_b))
     _refuse_other_images(rows_a, rows_b)
     paths = sorted(rows_a)
@@ -69,8 +69,8 @@ def _refuse_other_images(rows_a: dict[str, dict], rows_b: dict[str, dict]) -> No
     if rows_a.keys() != rows_b.keys():
         common = len(rows_a.keys() & rows_b.keys())
         raise UserError(
-            f"the runs were tested on different images: A on {len(rows_a)}, B on {len(rows_b)}, {common} of them the "
-            "same; train both with the same data and split"
+            f"the runs were tested on different images: A on {len(rows_a)}, B on {len(rows_b)}, with {common} in "
+            "common; train both with the same data and split"
         )
     renamed = [path for path in rows_a if rows_a[path]["label"] != rows_b[path]["label"]]
     if renamed:
@@ -82,6 +82,6 @@ def _refuse_other_images(rows_a: dict[str, dict], rows_b: dict[str, dict]) -> No
 
 
 def _groups(paths: list[str], *both: dict[str, dict]) -> np.ndarray | None:
-    """The images' groups; of two groupings the one with fewer, which doubts more. None for runs from before groups."""
+    """The images' groups; of two groupings the coarser one, which is more cautious. None for runs without groups."""
     known = [np.array([rows[path]["group"] for path in paths]) for rows in both if "group" in rows[paths[0]]]
     return min(known, key=lambda groups: len(set(groups)), default=None)

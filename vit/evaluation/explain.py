@@ -1,4 +1,4 @@
-"""Where a classifier looks, as a map over the image: NumPy and Pillow alone draw it, so that serving can, too."""
+"""Where a classifier looks, as a map over the image; drawn with NumPy and Pillow only, so that serving can do it."""
 
 from io import BytesIO
 
@@ -16,13 +16,13 @@ from vit.models.vision_transformer import VisionTransformer
 
 SIDE = 224  # pixels of the longer side of a drawn map
 HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])  # inferno
-OPACITY = 0.5  # of the colours over the image
-SHEET_IMAGES = 100  # 23 MB of pixels at most
+OPACITY = 0.5  # of the map over the image
+SHEET_IMAGES = 100  # at most 23 MB of pixels
 GAP, TITLE = 8, 24  # pixels between pictures, and below one for its title
 
 
 def model_input(classifier: Classifier, images: Tensor) -> Tensor:
-    """uint8 (B, H, W, C) of image_size to what the model takes, (B, C, H, W), where and as its weights are."""
+    """uint8 (B, H, W, C) of image_size to model input (B, C, H, W), with the device and type of the weights."""
     x = normalize(to_unit(images.to(classifier.device)), classifier.mean, classifier.std)
     return x.to(classifier.dtype)
 
@@ -33,7 +33,7 @@ def require_attention(classifier: Classifier) -> VisionTransformer:
         return classifier.model
     name = classifier.config["model"]["name"]
     raise UserError(
-        f"model.name is {name}, which has no attention to explain a prediction by; leave the explanation out"
+        f"model.name is {name}, which has no attention maps to explain a prediction; leave out the explanation"
     )
 
 
@@ -58,8 +58,8 @@ def relevance_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np
 
 
 def explanation_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> np.ndarray:
-    """The map to show beside a prediction: with a class token its rollout, whatever the label; with average pooling
-    `relevance_maps` of the label, as a rollout has no token there that stands for the label."""
+    """The map for a prediction: with a class token its rollout, whatever the label; with average pooling the label's
+    `relevance_maps`, because there is no token whose rollout would represent the label."""
     if classifier.config["model"]["pool"] == "cls":
         return rollout_maps(classifier, images)
     return relevance_maps(classifier, images, labels)
@@ -68,8 +68,8 @@ def explanation_maps(classifier: Classifier, images: Tensor, labels: Tensor) -> 
 def explanation_png(classifier: Classifier, image: np.ndarray, label: int) -> bytes:
     """A small PNG of `explanation_maps` over an image uint8 (H, W, C) of image_size, for the class of index `label`.
 
-    The longer side has 224 pixels; dark is the least of the map, yellow its largest value. May be called by several
-    threads at once.
+    The longer side has 224 pixels; dark is the map's lowest value, yellow its highest. Safe to call from several
+    threads.
     """
     (values,) = explanation_maps(classifier, torch.from_numpy(np.array(image[None])), torch.tensor([label]))
     buffer = BytesIO()
@@ -78,7 +78,7 @@ def explanation_png(classifier: Classifier, image: np.ndarray, label: int) -> by
 
 
 def explanation_sheet(pictures: list[bytes], titles: list[str]) -> bytes:
-    """A PNG of at most SHEET_IMAGES PNGs of `explanation_png`, five in a row, each above its title."""
+    """One PNG with up to SHEET_IMAGES PNGs from `explanation_png`, five per row, each above its title."""
     tiles = [Image.open(BytesIO(picture)) for picture in pictures]
     width, height = max(tile.width for tile in tiles) + GAP, max(tile.height for tile in tiles) + TITLE
     columns = min(5, len(tiles))
@@ -97,18 +97,18 @@ def explanation_sheet(pictures: list[bytes], titles: list[str]) -> bytes:
 
 
 def overlay(image: np.ndarray, values: np.ndarray, side: int = SIDE) -> Image.Image:
-    """A map (rows, columns), stretched to [0, 1], in colours over the grey of an image uint8 (H, W, C)."""
+    """A map (rows, columns), scaled to [0, 1], in colour over a greyscale image uint8 (H, W, C)."""
     grey = enlarged(image, side).convert("L").convert("RGB")
     span = values.max() - values.min()
     stretched = (values - values.min()) / span if span > 0 else np.zeros_like(values)
     smooth = Image.fromarray(stretched.astype(np.float32)).resize(grey.size, Image.Resampling.BICUBIC)
-    anchors = np.linspace(0, 1, len(HEAT))  # bicubic overshoots them a little, which interp clips
+    anchors = np.linspace(0, 1, len(HEAT))  # bicubic resampling overshoots a little; interp clips that
     colours = np.stack([np.interp(np.asarray(smooth), anchors, HEAT[:, channel]) for channel in range(3)], axis=-1)
     return Image.blend(grey, Image.fromarray(colours.round().astype(np.uint8)), OPACITY)
 
 
 def enlarged(image: np.ndarray, side: int = SIDE) -> Image.Image:
-    """uint8 (H, W, C) with `side` pixels on the longer side; small images without smoothing, so that pixels show."""
+    """An image uint8 (H, W, C) with `side` pixels on the longer side; small images are enlarged without smoothing."""
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     factor = side / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))

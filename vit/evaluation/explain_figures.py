@@ -1,4 +1,4 @@
-"""What `evaluation/explain` shows of a trained model: where and how far it looks, and what its first layer knows."""
+"""The figures of `evaluation/explain`: where and how far a model looks, and what its first layer has learned."""
 
 import logging
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ log = logging.getLogger("vit")
 
 TILE, HEAD_TILE = 112, 84  # pixels of the longer side
 DISTANCE_IMAGES = 128  # as many as in the ViT paper's figure
-LONGEST_NAME = 12  # letters that have room above a picture
-AT_ONCE = 16  # images: attention is quadratic in the patches
+LONGEST_NAME = 12  # letters that fit above a picture
+AT_ONCE = 16  # images; attention grows with the square of the patches
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,20 @@ class Examples:
 
 
 def explain_figures(folder: Path, classifier: Classifier, part: Part, probabilities: np.ndarray, count: int) -> None:
-    """Write the figures of `folder` over at most `count` right and as many wrong predictions, and the mean attention
-    distances as a table too; nothing with `count` 0, or of a model without attention. `probabilities` (N, classes) are
-    those predicted for `part`.
+    """Write the figures to `folder`, for at most `count` correct and as many incorrect predictions, and the mean
+    attention distances also as a table; nothing if `count` is 0 or the model has no attention. `probabilities`
+    (N, classes) are the predictions for `part`.
     """
     if count == 0:
         return
     if not has_attention(classifier.model):
         name = classifier.config["model"]["name"]
-        log.info(f"no figures in {folder}: model.name is {name}, which has no attention to look into")
+        log.info(f"no figures in {folder}: model.name is {name}, which has no attention maps")
         return
     labels = part.labels.numpy()
     examples = {
         title: Examples(pick(part, indices), labels[indices], probabilities[indices])
-        for title, indices in zip(("Right", "Wrong"), chosen(labels, probabilities, count), strict=True)
+        for title, indices in zip(("Correct", "Incorrect"), chosen(labels, probabilities, count), strict=True)
         if indices
     }
     pictures_figure(folder / "examples.png", [maps_panel(classifier, *item) for item in examples.items()])
@@ -85,7 +85,7 @@ def explain_figures(folder: Path, classifier: Classifier, part: Part, probabilit
 
 
 def chosen(labels: np.ndarray, probabilities: np.ndarray, count: int) -> tuple[list[int], list[int]]:
-    """Indices of at most `count` right predictions, spread over the classes, and of as many wrong ones, the most
+    """Indices of at most `count` correct predictions, spread over the classes, and of as many incorrect ones, most
     confident first."""
     predictions = probabilities.argmax(axis=1)
     right, wrong = np.flatnonzero(predictions == labels), np.flatnonzero(predictions != labels)
@@ -96,12 +96,12 @@ def chosen(labels: np.ndarray, probabilities: np.ndarray, count: int) -> tuple[l
 
 
 def maps_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
-    """Each image above its rollout and its relevance for the prediction and, where that is wrong, for the truth."""
+    """Each image above its rollout and its relevance for the prediction and, if incorrect, for the true label."""
     images, predicted = examples.images, examples.probabilities.argmax(axis=1)
     maps = {"rollout": rollout_maps(classifier, images)}
     maps["relevance\nfor prediction"] = relevance_maps(classifier, images, torch.tensor(predicted))
     if (predicted != examples.labels).any():
-        maps["relevance\nfor truth"] = relevance_maps(classifier, images, torch.tensor(examples.labels))
+        maps["relevance\nfor true label"] = relevance_maps(classifier, images, torch.tensor(examples.labels))
     rows = {"image": [enlarged(image, TILE).convert("RGB") for image in images.numpy()]}
     for name, stack in maps.items():
         rows[name] = [overlay(image, values, TILE) for image, values in zip(images.numpy(), stack, strict=True)]
@@ -109,7 +109,7 @@ def maps_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
 
 
 def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel:
-    """The first example under what the head reads, by block (row) and attention head, all heads' mean first."""
+    """The first example under the attention that the classifier reads, by block (row) and head, their mean first."""
     image, model = examples.images[:1], require_attention(classifier)
     maps = pooled(attention_maps(model, model_input(classifier, image))[:, 0], model)  # (depth, heads, N)
     maps = torch.cat([maps.mean(dim=1, keepdim=True), maps], dim=1).cpu().numpy()
@@ -118,7 +118,7 @@ def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel
         return overlay(image[0].numpy(), values.reshape(grid_of(classifier)), HEAD_TILE)
 
     rows = {f"block {index}": [drawn(values) for values in block] for index, block in enumerate(maps, 1)}
-    names = ["all heads", *(f"head {index}" for index in range(1, maps.shape[1]))]
+    names = ["mean", *(f"head {index}" for index in range(1, maps.shape[1]))]
     whose = "of the class token" if model.pool == "cls" else "of all patches"
     whose += " and the distillation token" if model.distilled else ""
     caption = captions(classifier.classes, examples)[0].replace("\n", ", ")
@@ -126,11 +126,11 @@ def heads_panel(classifier: Classifier, title: str, examples: Examples) -> Panel
 
 
 def captions(classes: list[str], examples: Examples) -> list[str]:
-    """`3 (97%)`, and in a second line the truth if it is another; long names are cut."""
+    """`3 (97%)`, with the true label on a second line if it differs; long names are cut."""
     names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in classes]
     lines = []
     for label, row in zip(examples.labels, examples.probabilities, strict=True):
-        truth = "" if label == row.argmax() else f"\nis {names[label]}"
+        truth = "" if label == row.argmax() else f"\ntrue: {names[label]}"
         lines.append(f"{names[row.argmax()]} ({row.max():.0%}){truth}")
     return lines
 

@@ -10,12 +10,12 @@ from PIL import Image
 from vit.evaluation.plots import save_figure
 
 GAP = 4  # pixels between pictures
-FILTERS = 28  # as many as in the ViT paper's figure
+FILTERS = 28  # as in the ViT paper's figure
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A title, a caption above every column, and named rows of equally large pictures."""
+    """A title, a caption above each column, and named rows of pictures of equal size."""
 
     title: str
     captions: list[str]
@@ -23,13 +23,13 @@ class Panel:
 
     @property
     def step(self) -> tuple[int, int]:
-        """Pixels from picture to picture, to the right and down."""
+        """Pixels between pictures, horizontally and vertically."""
         first = next(iter(self.rows.values()))[0]
         return first.width + GAP, first.height + GAP
 
 
 def pictures_figure(path: Path, panels: list[Panel]) -> None:
-    """Panels one below the other, their pictures pixel by pixel where the names leave room."""
+    """Panels one below the other, with pictures at full resolution if the names leave room."""
     columns = max(len(panel.captions) for panel in panels)
     heights = [panel.step[1] * len(panel.rows) for panel in panels]
     inches = (columns * max(panel.step[0] for panel in panels) / 100 + 1.2, sum(heights) / 100 + 0.8 * len(panels))
@@ -54,13 +54,13 @@ def pictures_figure(path: Path, panels: list[Panel]) -> None:
 
 
 def distance_figure(path: Path, distances: np.ndarray, uniform: float) -> None:
-    """Mean attention distance in pixels (depth, heads), a dot per head over the blocks; `uniform` is that of a head
-    that attends to all patches alike."""
+    """Mean attention distance in pixels (depth, heads), one dot per head, by block; `uniform` is the distance
+    of uniform attention."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     blocks = np.arange(1, len(distances) + 1)
-    axes.axhline(uniform, color="grey", linestyle=":", label="attention to all patches alike")
-    axes.plot(blocks, distances.mean(axis=1), color="C0", alpha=0.4, label="mean of the heads")
+    axes.axhline(uniform, color="grey", linestyle=":", label="uniform attention")
+    axes.plot(blocks, distances.mean(axis=1), color="C0", alpha=0.4, label="mean over heads")
     axes.plot(blocks.repeat(distances.shape[1]), distances.flatten(), "o", color="C0", markersize=5, label="one head")
     axes.set(title="Mean attention distance, test", xlabel="block", ylabel="pixels", xticks=blocks)
     axes.set_ylim(bottom=0)
@@ -70,7 +70,7 @@ def distance_figure(path: Path, distances: np.ndarray, uniform: float) -> None:
 
 
 def positions_figure(path: Path, similarity: np.ndarray) -> None:
-    """Cosine similarities (rows, columns, rows, columns): at each patch's place, its similarity to all patches."""
+    """Cosine similarities (rows, columns, rows, columns): at each patch's position, its similarity to all patches."""
     rows, columns = similarity.shape[:2]
     scale = max(1, round(500 / max(rows, columns) ** 2))  # pixels of the sheet per patch
     gap = max(1, scale * max(rows, columns) // 8)
@@ -81,19 +81,21 @@ def positions_figure(path: Path, similarity: np.ndarray) -> None:
     figure = Figure(figsize=(7, min(10, 5.5 * sheet.shape[0] / sheet.shape[1] + 1)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(sheet, interpolation="nearest")
-    steps = [-(-count // 16) for count in (rows, columns)]  # at most 16 names along a side
+    steps = [-(-count // 16) for count in (rows, columns)]  # at most 16 labels per axis
     row_names = [str(row) for row in range(1, rows + 1, steps[0])]
     column_names = [str(column) for column in range(1, columns + 1, steps[1])]
     axes.set_yticks(np.arange(0, rows, steps[0]) * height + (height - gap) / 2, row_names)
     axes.set_xticks(np.arange(0, columns, steps[1]) * width + (width - gap) / 2, column_names)
-    axes.set(title="Position embeddings: similarity of each patch to all", xlabel="patch column", ylabel="patch row")
+    axes.set(
+        title="Position embeddings: similarity of each patch to all patches", xlabel="patch column", ylabel="patch row"
+    )
     axes.spines[:].set_visible(False)
     figure.colorbar(image, label="cosine similarity")
     save_figure(figure, path)
 
 
 def filters_figure(path: Path, components: np.ndarray, shares: np.ndarray) -> None:
-    """At most 28 principal components (K, C, P, P) of the patch embedding's filters, each under its share of their
+    """At most 28 principal components (K, C, P, P) of the patch embedding's filters, each with its share of the
     variance; grey is zero."""
     components, shares = components[:FILTERS], shares[:FILTERS]
     columns = min(7, len(components))
@@ -107,5 +109,5 @@ def filters_figure(path: Path, components: np.ndarray, shares: np.ndarray) -> No
         axes.imshow(scaled.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(f"{share:.1%}", fontsize=9)
         axes.set(xticks=[], yticks=[])
-    figure.suptitle("Patch-embedding filters: components", fontsize=10)
+    figure.suptitle("Principal components of patch-embedding filters", fontsize=10)
     save_figure(figure, path)

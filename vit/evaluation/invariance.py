@@ -1,4 +1,4 @@
-"""Changes of an image that leave its class the same: how many predictions they change all the same."""
+"""How many predictions change under image changes that should not alter the class."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -14,11 +14,11 @@ from vit.evaluation.predictions import Change, Predictions
 BRIGHTNESS = {"darker": 0.8, "brighter": 1.2}
 JPEG_QUALITY = 30
 INVARIANCE_COLUMNS = ["change", "accuracy", "difference", "low", "high", "same_answer"]
-SHIFT = 1 / 32  # of the shorter side, at least a pixel
+SHIFT = 1 / 32  # of the shorter side, at least one pixel
 
 
 def changes_of(names: Iterable[str]) -> dict[str, Change]:
-    """The changes that each name of `evaluate.invariance` stands for."""
+    """The changes for the names in `evaluate.invariance`."""
     known: dict[str, dict[str, Change]] = {
         "hflip": {"hflip": _flipped},
         "brightness": {name: partial(_brightened, factor=factor) for name, factor in BRIGHTNESS.items()},
@@ -32,8 +32,8 @@ def changes_of(names: Iterable[str]) -> dict[str, Change]:
 
 
 def invariance_rows(predictions: Predictions, changed: dict[str, np.ndarray], settings: EvaluateParams) -> list[dict]:
-    """A line per change: accuracy after it, what that adds to the accuracy, with its interval, and the share of images
-    for which the same label is predicted as before. `changed` are the predicted labels (N,) after each change."""
+    """One row per change: the accuracy after it, the difference in accuracy with its interval, and the share of images
+    with the same prediction as before. `changed` are the predicted labels (N,) after each change."""
     rows = []
     before, level, seed = predictions.correct, settings.confidence_level, settings.seed
     for change, labels in changed.items():
@@ -53,7 +53,7 @@ def _brightened(images: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _shifted(images: np.ndarray, corner: int) -> np.ndarray:
-    """Moved by the same number of pixels along both axes, up and left for `corner` 1; the border is repeated."""
+    """Shifted by the same number of pixels along both axes, up and left for `corner` 1; the border is repeated."""
     pixels = max(1, round(SHIFT * min(images.shape[1:3])))
     padded = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
     start = pixels * (1 + corner)

@@ -1,4 +1,4 @@
-"""Headline metrics with their intervals, one entry of METRICS each."""
+"""Headline metrics with their intervals; each is an entry of METRICS."""
 
 import logging
 from collections.abc import Callable
@@ -15,23 +15,25 @@ from vit.evaluation.predictions import Predictions
 
 log = logging.getLogger("vit")
 
-Column = Callable[[Predictions, EvaluateParams], csr_array]  # a row per image, (N, k)
+Column = Callable[[Predictions, EvaluateParams], csr_array]  # one row per image, (N, k)
 
 
 class Kind(Enum):
-    SHARE = "share"  # in [0, 1]; an interval of nothing but 0 or 1 is widened, as no test set proves either
-    ERROR = "error"  # a loss or a distance, 0 at best; its interval is that of the resamples
+    SHARE = "share"  # in [0, 1]; an interval at exactly 0 or 1 is widened, as no test set proves either
+    ERROR = "error"  # a loss or a distance, 0 is best; its interval is that of the resamples
 
 
 @dataclass(frozen=True)
 class Metric:
     """A headline metric: `value` computes it (...) from the sums over images (..., k) of each of its `columns`.
 
-    `applies` tells from the number of classes and the settings whether it is reported at all.
+    `meaning` is its line in the reference.
+    `applies` says, from the number of classes and the settings, whether it is reported.
     """
 
     name: str
     kind: Kind
+    meaning: str
     columns: tuple[Column, ...]
     value: Callable[..., np.ndarray]
     applies: Callable[[int, EvaluateParams], bool] = lambda classes, settings: True
@@ -50,7 +52,7 @@ def _predicted_class(predictions: Predictions, settings: EvaluateParams) -> csr_
 
 
 def _correct_class(predictions: Predictions, settings: EvaluateParams) -> csr_array:
-    """The class of each image that is predicted right, else nothing."""
+    """The class of each image that is predicted correctly."""
     return _one_hot(predictions.labels, len(predictions.classes), predictions.correct)
 
 
@@ -63,7 +65,7 @@ def _log_loss(predictions: Predictions, settings: EvaluateParams) -> csr_array:
 
 
 def _brier(predictions: Predictions, settings: EvaluateParams) -> csr_array:
-    """Squared distance of the probabilities from the truth, summed over the classes: at most 2 (Brier 1950)."""
+    """Squared distance between probabilities and true labels, summed over classes: at most 2 (Brier 1950)."""
     squares = np.square(predictions.probabilities, dtype=np.float64).sum(axis=1)
     return _single(squares - 2 * _of_truth(predictions) + 1)
 
@@ -95,20 +97,57 @@ def _macro_f1(correct: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 METRICS = (
-    Metric("accuracy", Kind.SHARE, (_image_count, _correct_class), _mean),
-    Metric("balanced_accuracy", Kind.SHARE, (_correct_class, _true_class), _balanced_accuracy),
-    Metric("macro_f1", Kind.SHARE, (_correct_class, _true_class, _predicted_class), _macro_f1),
+    Metric("accuracy", Kind.SHARE, "share of images that are predicted right", (_image_count, _correct_class), _mean),
+    Metric(
+        "balanced_accuracy",
+        Kind.SHARE,
+        "mean over the classes of the share of their images that are predicted right",
+        (_correct_class, _true_class),
+        _balanced_accuracy,
+    ),
+    Metric(
+        "macro_f1",
+        Kind.SHARE,
+        "mean over the classes of the harmonic mean of precision and recall",
+        (_correct_class, _true_class, _predicted_class),
+        _macro_f1,
+    ),
     Metric(
         "top_k_accuracy",
         Kind.SHARE,
+        "share of images whose class is among the `evaluate.top_k` most probable; absent unless there are more classes",
         (_image_count, _in_top_k),
         _mean,
         applies=lambda classes, settings: settings.top_k < classes,
     ),
-    Metric("loss", Kind.ERROR, (_image_count, _log_loss), _mean),
-    Metric("brier", Kind.ERROR, (_image_count, _brier), _mean),
-    Metric("ece", Kind.ERROR, (_image_count, _gaps), _calibration_error),
-    Metric("ece_uncalibrated", Kind.ERROR, (_image_count, _uncalibrated_gaps), _calibration_error),
+    Metric(
+        "loss",
+        Kind.ERROR,
+        "log loss: mean of -ln of the probability of the true class",
+        (_image_count, _log_loss),
+        _mean,
+    ),
+    Metric(
+        "brier",
+        Kind.ERROR,
+        "Brier score: mean squared distance of the probabilities from the truth, summed over the classes; at most 2",
+        (_image_count, _brier),
+        _mean,
+    ),
+    Metric(
+        "ece",
+        Kind.ERROR,
+        "expected calibration error: mean gap of confidence and accuracy over `evaluate.ece_bins` bins of confidence",
+        (_image_count, _gaps),
+        _calibration_error,
+    ),
+    Metric(
+        "ece_uncalibrated",
+        Kind.ERROR,
+        "the same at temperature 1, before calibration",
+        (_image_count, _uncalibrated_gaps),
+        _calibration_error,
+    ),
 )
 
 
@@ -117,13 +156,15 @@ def headline(
 ) -> dict[str, float]:
     """Each metric that applies as `test_<name>`, with `test_<name>_low` and `_high`, the interval by groups of images.
 
-    `test_groups` says how many groups there are; where all images are of one, each counts as its own.
+    `test_groups` is the number of groups; if all images are in one group, each image counts as its own.
     """
     chosen = [metric for metric in metrics if metric.applies(len(predictions.classes), settings)]
     columns = {column: column(predictions, settings) for metric in chosen for column in metric.columns}
     numbers = group_numbers(predictions.groups)
     if numbers.max() == 0:
-        log.warning("warning: all test images are of one group; the intervals are those of single images, too narrow")
+        log.warning(
+            "warning: all test images are in one group; intervals treat images as independent and are too narrow"
+        )
         numbers = np.arange(len(numbers))
     groups = int(numbers.max()) + 1
     members = csr_array((np.ones(len(numbers)), (numbers, np.arange(len(numbers)))))
@@ -162,13 +203,13 @@ def _one_hot(places: np.ndarray, classes: int, values: np.ndarray | None = None)
 
 
 def _binned_gaps(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> csr_array:
-    """The calibration gap of each prediction in the column of its bin of confidence."""
+    """The calibration gap of each prediction, in the column of its confidence bin."""
     numbers, gaps = calibration_gaps(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
     return _one_hot(numbers, bins, gaps)
 
 
 def _rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes come before the true one, by probability; of equal ones the first class, as in argmax."""
+    """How many classes rank above the true one by probability; ties go to the lower index, as in argmax."""
     of_truth = probabilities[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(probabilities.shape[1]) < labels[:, None]
     return ((probabilities > of_truth) | ((probabilities == of_truth) & earlier)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""The mistakes of which the model was most confident, on one sheet."""
+"""The model's most confident mistakes, on one contact sheet."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ SHOWN = 32
 
 
 def most_confident_mistakes(predictions: Predictions) -> np.ndarray:
-    """At most SHOWN indices of images predicted wrong, the most confident first, equal ones in their order."""
+    """At most SHOWN indices of incorrect predictions, most confident first; ties keep their order."""
     wrong = np.flatnonzero(~predictions.correct)
     return wrong[np.argsort(-predictions.confidences[wrong], kind="stable")][:SHOWN]
 
 
 def mistakes_sheet(path: Path, predictions: Predictions, raw: Path, config: dict) -> None:
-    """Draw them from files below `raw` as the model of `config` sees them, with class, prediction and confidence."""
+    """Draw them from files below `raw`, preprocessed as in `config`, with label, prediction and confidence."""
     chosen = most_confident_mistakes(predictions)
     settings = {name: config[name] for name in SETTINGS}
     images = np.array([load_image(raw / predictions.rows[index].path, **settings) for index in chosen]) / 255

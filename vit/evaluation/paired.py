@@ -1,4 +1,4 @@
-"""Two models on the same images: is the one better, or was it luck? Statistics alone, without torch and mlflow."""
+"""Paired statistics: is one of two models better on the same images, or was it luck? No torch, no mlflow."""
 
 from math import comb
 
@@ -8,10 +8,10 @@ from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_weigh
 
 
 def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
-    """Two-sided p of McNemar's exact test (1947): of the images that one model alone gets right, is it half each?
+    """Two-sided p of McNemar's exact test (1947): do both models win equally many images that only one gets right?
 
-    Takes bool (N,) per model. It counts images as independent, which neighbouring frames are not: then p is too small,
-    and `paired_bootstrap` by group is the one to believe.
+    Takes bool (N,) per model. It assumes independent images, which neighbouring frames are not: p is then too small, so
+    rely on `paired_bootstrap` by group.
     """
     only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
     disputed = only_a + only_b
@@ -20,7 +20,7 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
 
 
 def verdict(low: float, high: float) -> str:
-    """What the interval of a difference says of its first: better, worse, or inconclusive where 0 lies within."""
+    """The verdict on the first of two models from the interval of the difference; inconclusive if it contains 0."""
     return "better" if low > 0 else "worse" if high < 0 else "inconclusive"
 
 
@@ -29,8 +29,8 @@ def paired_bootstrap(
 ) -> tuple[float, float, float]:
     """Accuracy of b minus that of a, with the low and high end of its interval, all in [-1, 1].
 
-    Takes bool (N,) per model, and the name or number of each image's group (N,); None: every image is its own. With
-    one group nothing is known, and the interval is -1 to 1. Where no image is right by one model alone it is 0 to 0.
+    Takes bool (N,) per model, and the name or number of each image's group (N,); None: each image is its own group.
+    With one group the interval is -1 to 1. If both models are correct on the same images it is 0 to 0.
     """
     numbers = np.arange(len(correct_a)) if groups is None else group_numbers(groups)
     gains = np.bincount(numbers, weights=correct_b.astype(float) - correct_a)

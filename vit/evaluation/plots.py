@@ -1,15 +1,16 @@
-"""Figures as PNG files, with the same bytes for the same numbers."""
+"""Figures as PNG files, reproducible byte for byte."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from vit.evaluation.fonts import use_fonts_that_show
 from vit.files import replacing
 
 
 def training_curves(path: Path, history: list[dict], best: int, learning_rates: list[float]) -> None:
-    """Loss and accuracy (a point per epoch, `best` marked), learning rate (per optimizer step), side by side."""
+    """Loss and accuracy (per epoch, with `best` marked) and learning rate (per optimizer step), side by side."""
     figure = Figure(figsize=(15, 4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
@@ -28,13 +29,13 @@ def training_curves(path: Path, history: list[dict], best: int, learning_rates: 
 
 
 def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None:
-    """Counts (K, K) as a map: a row per true class, a column per predicted one, shaded by the share of the row."""
+    """Counts (K, K): one row per true class, one column per predicted class, shaded by the share of the row."""
     side = max(4.0, 0.5 * len(classes) + 2)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, label="share of the true class")
+    figure.colorbar(image, label="share of true class")
     ticks = range(len(classes))
     axes.set_xticks(ticks, classes, rotation=90 if max(map(len, classes)) > 2 else 0, parse_math=False)
     axes.set_yticks(ticks, classes, parse_math=False)
@@ -47,7 +48,7 @@ def confusion_figure(path: Path, counts: np.ndarray, classes: list[str]) -> None
 
 
 def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
-    """Accuracy against confidence per bin, a line per named table of `reliability_rows`; a dot's area is its images."""
+    """Accuracy by confidence bin, one line per table of `reliability_rows`; a dot's area shows its image count."""
     figure = Figure(figsize=(6, 5.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect calibration")
@@ -57,16 +58,16 @@ def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
         images = np.array([row["images"] for row in filled])
         axes.plot(confidence, accuracy, color=color, label=name)
         axes.scatter(confidence, accuracy, 10 + 400 * images / images.sum(), color=color, alpha=0.5)
-    axes.set(xlabel="confidence", ylabel="accuracy", title="Reliability, test", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set(xlabel="confidence", ylabel="accuracy", title="Reliability diagram, test", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.legend(loc="upper left")
     axes.grid(alpha=0.3)
     save_figure(figure, path)
 
 
 def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
-    """Images (N, H, W, C) in [0, 1] in rows of 8, each under its caption of two lines; without any, a sheet saying so.
+    """Images (N, H, W, C) in [0, 1] in rows of 8, each with a two-line caption; without images, a note.
 
-    All are drawn on one pair of axes: a pair each would take seconds.
+    All are drawn on one pair of axes: separate axes would take seconds.
     """
     columns, rows = min(8, max(2, len(images))), max(1, -(-len(images) // 8))
     height = 1.0 if len(images) == 0 else images.shape[1] / images.shape[2]
@@ -85,7 +86,7 @@ def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
 
 
 def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list[str]) -> None:
-    """Images uint8 (B, H, W, C) in rows of 8, each under the names of the classes of which it has a share (B, K)."""
+    """Images uint8 (B, H, W, C) in rows of 8, titled with the classes that have a share (B, K) in them."""
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
     height, width = images.shape[1:3]
@@ -100,7 +101,7 @@ def batch_grid(path: Path, images: np.ndarray, shares: np.ndarray, classes: list
 
 
 def _caption(shares: np.ndarray, classes: list[str]) -> str:
-    """`cat`, or `cat 70 %, dog 30 %`, the larger share first."""
+    """`cat`, or `cat 70 %, dog 30 %`, largest share first."""
     present = [index for index in np.argsort(-shares, kind="stable") if shares[index] > 0]
     if len(present) == 1:
         return classes[present[0]]
@@ -108,5 +109,6 @@ def _caption(shares: np.ndarray, classes: list[str]) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
+    use_fonts_that_show(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

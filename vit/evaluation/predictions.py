@@ -1,4 +1,4 @@
-"""What a model predicts for the images of a split, as they are and changed."""
+"""A model's predictions for the images of a split, unchanged and changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Change = Callable[[np.ndarray], np.ndarray]  # of images uint8 (N, H, W, C)
 
 @dataclass(frozen=True)
 class Predictions:
-    """Images of train, val or test in their order, their true classes (N,) and the model's probabilities (N, K)."""
+    """The images of a split in order, their true classes (N,) and the model's probabilities (N, K)."""
 
     rows: list[Row]
     labels: np.ndarray
@@ -43,7 +43,7 @@ class Predictions:
 def predict(
     classifier: Classifier, part: Part, rows: list[Row], batch_size: int, changes: dict[str, Change] | None = None
 ) -> tuple[Predictions, dict[str, np.ndarray]]:
-    """Predictions for the images of `part`, which `rows` lists, and the predicted labels (N,) after each change."""
+    """Predictions for the images of `part`, listed in `rows`, and the predicted labels (N,) after each change."""
     changes = changes or {}
     logits, changed = [], {name: [] for name in changes}
     for images, _ in part.in_order(batch_size):

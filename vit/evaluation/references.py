@@ -1,11 +1,11 @@
-"""What a program without a network reaches on the very same split, for comparison."""
+"""A baseline without a neural network, on the same split."""
 
 import numpy as np
 from sklearn.svm import SVC
 
 
 def svc_accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
-    """Accuracy on test of scikit-learn's SVC(gamma=.001) on raw pixels, fitted on train; each is (images, labels).
+    """Test accuracy of scikit-learn's SVC(gamma=.001) on raw pixels, fitted on train; each is (images, labels).
 
     Pixels are scaled to 0..16, the range for which scikit-learn's digits example chose that gamma.
     """

@@ -1,4 +1,4 @@
-"""How much data a model needs: accuracy on the same test images against the number of train images, model by model."""
+"""Sample efficiency: accuracy on the same test images by number of train images, for each model."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from vit.evaluation.plots import save_figure
 
 @dataclass(frozen=True)
 class Result:
-    """What one training reached on its test part.
+    """The result of one training on its test split.
 
-    `subset` is split.subset_per_class as text, `repeat` the seeds and the fold, of which `deal` decided on the test
-    part; `trained` and `tested` are the digests of the images. `groups` and `right` (N,) are those of its test images,
-    in the order of `paths`.
+    `subset` is split.subset_per_class as text; `repeat` holds seeds and fold, and `deal` those of them that determine
+    the test split; `trained` and `tested` are digests of the images. `groups` and `right` (N,) belong to the test
+    images, in the order of `paths`.
     """
 
     run: str
@@ -42,24 +42,24 @@ Points = dict[tuple[str, str], list[Result]]
 
 
 def comparable(results: list[Result]) -> tuple[Points, list[str]]:
-    """The results by model and subset, each with the same repeats in the same order; and a note on what was left out.
+    """The results by model and subset, each with the same repeats in the same order, and a note on omitted runs.
 
-    Subsets that leave the same images, as those above what there is, are one; of the same training the first counts.
-    Raises UserError if there are fewer than two sizes, if runs of one deal were not judged on the same test images, or
-    if no repeat is common to all.
+    Subsets with the same images are merged, such as sizes above the class size; of equal trainings the first counts.
+    Raises UserError if there are fewer than two sizes, if runs of one deal have different test images, or if no repeat
+    is common to all.
     """
     names = _names_of_subsets(results)
     if len(set(names.values())) < 2:
         raise UserError(
-            f"{len(results)} finished run(s) fit params.yaml, with fewer than two sizes by split.subset_per_class; "
-            "make more with `dvc exp run --queue -S split.subset_per_class=25,50,100` and `dvc queue start`"
+            f"{len(results)} finished run(s) match params.yaml, with fewer than two values of split.subset_per_class; "
+            "start more with `dvc exp run --queue -S split.subset_per_class=25,50,100` and `dvc queue start`"
         )
     judged: dict[tuple[str, ...], Result] = {}
     for result in results:
         first = judged.setdefault(result.deal, result)
         if (first.tested, first.paths) != (result.tested, result.paths):
             raise UserError(
-                f"runs '{first.run}' and '{result.run}' were not judged on the same test images; train them all on the "
+                f"runs '{first.run}' and '{result.run}' were evaluated on different test images; train them all on the "
                 "same data, or delete the older ones in MLflow"
             )
     repeats: dict[tuple[str, str], dict[tuple[str, ...], Result]] = defaultdict(dict)
@@ -70,12 +70,14 @@ def comparable(results: list[Result]) -> tuple[Points, list[str]]:
         raise UserError("the models and sizes have no seed or fold in common; train each with the same ones")
     kept = {point: [found[repeat] for repeat in sorted(common)] for point, found in repeats.items()}
     left = sum(map(len, repeats.values())) - sum(map(len, kept.values()))
-    note = [f"{left} run(s) left out, as not every model and size has one with their seeds or fold"] if left else []
+    note = (
+        [f"{left} run(s) omitted because not every model and size has one with the same seeds and fold"] if left else []
+    )
     return dict(sorted(kept.items(), key=lambda item: (_rank(item[0][0]), _size(item[1])))), note
 
 
 def _names_of_subsets(results: list[Result]) -> dict[str, str]:
-    """One name for all subsets that were the same images in any repeat."""
+    """One name for all subsets that have the same images in any repeat."""
     names: dict[str, str] = {}
     first_with: dict[str, str] = {}
     for result in sorted(results, key=lambda result: result.subset):
@@ -93,9 +95,9 @@ def _size(results: list[Result]) -> float:
 
 
 def curve(points: Points, confidence: float, seed: int) -> list[dict]:
-    """A row per model and size. The interval is that of the test images, drawn by group, through all repeats.
+    """One row per model and size. The interval is bootstrapped by group over the test images of all repeats.
 
-    `spread` is the standard deviation over the repeats, None of a single one.
+    `spread` is the standard deviation over the repeats, None for a single one.
     """
     rows = []
     for (model, _), results in points.items():
@@ -123,9 +125,9 @@ def _together(results: list[Result]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def differences(points: Points, confidence: float, seed: int) -> list[dict]:
-    """For each two models and each size that both have: accuracy of the first minus the second, with its verdict.
+    """For each pair of models and each common size: accuracy of the first minus the second, with its verdict.
 
-    Paired by image, the interval drawn by group.
+    Paired by image; the interval is bootstrapped by group.
     """
     rows = []
     for first, second in combinations(dict.fromkeys(model for model, _ in points), 2):
@@ -140,9 +142,9 @@ def differences(points: Points, confidence: float, seed: int) -> list[dict]:
 
 
 def crossings(rows: list[dict]) -> list[str]:
-    """Where the lines of the first and the second model of `differences` cross, as sentences.
+    """Where the curves of two models in `differences` cross, as sentences.
 
-    What rests on differences of which one or all may be luck is said to be inconclusive.
+    Statements based on differences that may be luck are marked inconclusive.
     """
     pairs: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for row in rows:
@@ -155,7 +157,7 @@ def crossings(rows: list[dict]) -> list[str]:
             passing, passed = (first, second) if b["difference"] > 0 else (second, first)
             doubt = "" if _is_shown(a) and _is_shown(b) else ", inconclusive"
             between = f"between {a['per_class']:g} and {b['per_class']:g} train images per class"
-            sentences.append(f"{passing} passes {passed} {between}{doubt}")
+            sentences.append(f"{passing} overtakes {passed} {between}{doubt}")
         if not changes:
             leader, other = (first, second) if apart and apart[0]["difference"] > 0 else (second, first)
             how = f"{leader} is ahead of {other}" if apart else f"{first} and {second} are equal"
@@ -169,7 +171,7 @@ def _is_shown(row: dict) -> bool:
 
 
 def draw(path: Path, rows: list[dict], test_images: int, confidence: float) -> None:
-    """The rows of `curve` as a PNG: a line per model with its interval, and the nearest neighbour's; log scale."""
+    """The rows of `curve` as a PNG: one line per model with its interval, and nearest neighbour; log scale."""
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.subplots()
     for model in dict.fromkeys(row["model"] for row in rows):
@@ -186,7 +188,7 @@ def draw(path: Path, rows: list[dict], test_images: int, confidence: float) -> N
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
     axes.set(
-        title=f"How much data it needs, on {test_images} test images ({confidence:.0%} interval)",
+        title=f"Sample efficiency on {test_images} test images ({confidence:.0%} interval)",
         xlabel="train images per class",
         ylabel="test accuracy",
     )

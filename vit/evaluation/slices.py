@@ -1,4 +1,4 @@
-"""Accuracy where it may differ: per value of a column, in and out of a list, and on yes-or-no questions."""
+"""Accuracy on parts of the data: by value of a column, by listing in a CSV, and on yes-or-no questions."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -19,11 +19,11 @@ QUESTION_COLUMNS = ["question", "images", "yes", "majority", "accuracy", "low", 
 
 
 def slice_values(name: str, rows: list[Row], known: list[Row], tables: Path) -> list[str]:
-    """What the slice `name` says of each of `rows`: its value in a column of the split, or in a column of a CSV of the
-    folder `tables`, or for the name of such a CSV whether it lists the image, "listed" or "not listed".
+    """The value of slice `name` for each of `rows`: from a column of the split, from a column of a CSV in the folder
+    `tables`, or, for the name of such a CSV, "listed" or "not listed".
 
-    `known` are the images of all parts, by whose names the CSVs are read; one without a value has "". Raises UserError
-    if there is no such column or CSV, or if an image has two values.
+    `known` are the images of all splits, which the names in CSVs refer to; a missing value is "". Raises UserError if
+    the column or CSV does not exist, or if an image has two values.
     """
     if name in OF_THE_SPLIT:
         return [getattr(row, name) for row in rows]
@@ -34,7 +34,7 @@ def slice_values(name: str, rows: list[Row], known: list[Row], tables: Path) -> 
         for row, of_row in zip(known, found, strict=True):
             if len(of_row) > 1:
                 raise UserError(
-                    f"{PARAMETER} '{name}': the table has {sorted(of_row)} for '{row.path}'; leave one of them"
+                    f"{PARAMETER} '{name}': the table has {sorted(of_row)} for '{row.path}'; keep one of them"
                 )
         values = [next(iter(of_row), "") for of_row in found]
     by_path = {row.path: value for row, value in zip(known, values, strict=True)}
@@ -42,7 +42,7 @@ def slice_values(name: str, rows: list[Row], known: list[Row], tables: Path) -> 
 
 
 def slice_rows(predictions: Predictions, slices: dict[str, list[str]], settings: EvaluateParams) -> list[dict]:
-    """A line per value of each slice: its images, their accuracy and the interval, None where they are of one group."""
+    """One row per value of each slice: images, accuracy and its interval, None if all images are in one group."""
     lines = []
     for name, values in slices.items():
         members = defaultdict(list)
@@ -57,16 +57,16 @@ def slice_rows(predictions: Predictions, slices: dict[str, list[str]], settings:
 
 
 def question_rows(predictions: Predictions, settings: EvaluateParams) -> list[dict]:
-    """A line per question of `evaluate.questions`; yes is predicted where its classes sum to a probability >= 0.5.
+    """One row per question of `evaluate.questions`; yes is predicted if its classes sum to a probability >= 0.5.
 
-    Columns: the number of images, the share of them that are a yes, the accuracy of always predicting the more frequent
-    of yes and no, accuracy and its interval, precision, recall and F1 of yes. Raises UserError if a class is unknown.
+    Columns: number of images, share of yes, accuracy of always predicting the more frequent answer, accuracy and its
+    interval, precision, recall and F1 of yes. Raises UserError if a class is unknown.
     """
     lines, classes = [], predictions.classes
     for question, meaning_yes in (settings.questions or {}).items():
         if unknown := sorted(set(meaning_yes) - set(classes)):
             raise UserError(
-                f"evaluate.questions: '{question}' names '{unknown[0]}', which is none of the classes {classes}"
+                f"evaluate.questions: '{question}' names '{unknown[0]}', which is not one of the classes {classes}"
             )
         places = [classes.index(name) for name in meaning_yes]
         truth = np.isin(predictions.labels, places)

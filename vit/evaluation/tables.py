@@ -20,7 +20,7 @@ def per_class(predictions: Predictions) -> list[dict]:
 
 
 def confusion(predictions: Predictions) -> np.ndarray:
-    """Counts (K, K): a row per true class, a column per predicted one."""
+    """Counts (K, K): one row per true class, one column per predicted class."""
     return confusion_matrix(predictions.labels, predictions.predicted_labels, labels=range(len(predictions.classes)))
 
 
@@ -30,13 +30,13 @@ def rates(counts: np.ndarray) -> np.ndarray:
 
 
 def confusion_rows(matrix: np.ndarray, classes: list[str]) -> list[dict]:
-    """A matrix (K, K) as a table: a row per true class, its name in a column without one; a column per prediction."""
+    """A matrix (K, K) as a table: one row per true class, whose name is in an unnamed first column."""
     rows = zip(classes, matrix.tolist(), strict=True)
     return [{"": name} | dict(zip(classes, row, strict=True)) for name, row in rows]
 
 
 def prediction_rows(predictions: Predictions) -> list[dict]:
-    """A line per image of a split: path, label, group, prediction, confidence, and the probability of every class."""
+    """One row per image of a split: path, label, group, prediction, confidence, and the probability of every class."""
     lines = []
     for row, shares in zip(predictions.rows, predictions.probabilities.tolist(), strict=True):
         best = int(np.argmax(shares))

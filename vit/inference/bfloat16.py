@@ -1,4 +1,4 @@
-"""Inference in bfloat16: several times as fast as float32 on cores with AMX."""
+"""Inference in bfloat16, several times as fast as float32 on CPUs with AMX."""
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,10 @@ from vit.models.vision_transformer import Mlp, set_fused_attention
 
 
 class PackedLinear(nn.Linear):
-    """What `linear` gives for (..., in_features), its weight packed once rather than at every call; `gelu` follows.
+    """`linear` for (..., in_features), optionally followed by GELU, its weight packed once instead of at every call.
 
-    By operators of oneDNN that PyTorch has for its compiler, and so bound to the release that requirements.txt pins.
-    Where gradients are asked for, it computes as a linear layer does.
+    It uses oneDNN operators that PyTorch provides for its compiler, and so depends on the pinned PyTorch release. With
+    gradients enabled it computes like a plain linear layer.
     """
 
     def __init__(self, linear: nn.Linear, gelu: bool = False):
@@ -29,7 +29,7 @@ class PackedLinear(nn.Linear):
 
 
 def convert(model: nn.Module) -> None:
-    """Make `model` a bfloat16 one in place, laid out for inference where it is: from now on it takes bfloat16."""
+    """Convert `model` to bfloat16 in place, in the fastest layout for its device; inputs must then be bfloat16."""
     model.to(torch.bfloat16)
     set_channels_last(model)
     set_fused_attention(model, True)

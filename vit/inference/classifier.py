@@ -1,4 +1,4 @@
-"""The classifier as a person uses it: weights, settings and the one preprocessing, from a folder of two files."""
+"""The classifier for users: weights, settings and the shared preprocessing, loaded from a folder with two files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,13 @@ NEEDED = (*SETTINGS, "classes", "mean", "std", "model", "compute")
 ALWAYS_STORED = ("image_size", "channels", "fit", "margin", "trim_bars")  # since 0.2.0
 LATER_SETTINGS = {name: PackParams.model_fields[name].default for name in SETTINGS if name not in ALWAYS_STORED}
 
-# Else a CUDA device would round the convolutions' float32 to 10 bits; PyTorch leaves matrix products exact by itself.
+# By default CUDA rounds float32 convolutions to 10 bits (TF32); matrix products are exact by default.
 torch.backends.cudnn.allow_tf32 = False
 
 
 @dataclass
 class Classifier:
-    """A trained model with its class order and preprocessing; in float32, so that it answers alike everywhere."""
+    """A trained model with its class order and preprocessing; in float32, so that predictions are equal everywhere."""
 
     model: nn.Module
     config: dict
@@ -49,7 +49,7 @@ class Classifier:
 
     @property
     def temperature(self) -> float:
-        return self.config.get("temperature", 1.0)  # models from before it was fitted have none
+        return self.config.get("temperature", 1.0)  # models of early releases have none
 
     @property
     def parameter_count(self) -> int:
@@ -57,44 +57,44 @@ class Classifier:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights, and of what the model takes."""
+        """The type of the weights and of the model's input."""
         return next(self.model.parameters()).dtype
 
     @property
     def has_attention(self) -> bool:
-        """Whether it has attention maps to look at."""
+        """Whether the model has attention maps."""
         return has_attention(self.model)
 
     @classmethod
     def new(cls, config: dict, device: torch.device) -> "Classifier":
-        """A freshly initialized model; the draws come from PyTorch's global generator."""
+        """A freshly initialized model; weights are drawn from PyTorch's global generator."""
         model = new_model(config)
         set_fused_attention(model, config["compute"]["attention"] == "fused")
         return cls(model.to(device), config, device)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Classifier":
-        """Read what `save` wrote, of this release or an earlier one: settings that came later have their defaults.
+        """Load a model that `save` wrote in this or an earlier release; settings added since get their defaults.
 
-        Raises UserError if a file is missing, or a setting that every release wrote.
+        Raises UserError if a file is missing, or a setting that every release writes.
         """
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise UserError(f"no trained model in {folder} ({name} is missing); run `dvc repro`")
         config = LATER_SETTINGS | read_json(folder / CONFIG)
         if missing := [name for name in NEEDED if name not in config]:
-            raise UserError(f"{folder / CONFIG} is damaged: it lacks {', '.join(missing)}; get the model again")
+            raise UserError(f"{folder / CONFIG} is damaged: {', '.join(missing)} missing; download the model again")
         classifier = cls.new(config, torch.device(device))
         classifier.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
         return classifier
 
     def to(self, precision: str) -> "Classifier":
-        """Itself with weights in `float32`, or in `bfloat16` with the fused attention kernel.
+        """This classifier with weights in `float32`, or in `bfloat16` with the fused attention kernel.
 
-        bf16 is several times as fast on cores with AMX; probabilities then differ from evaluate's by up to 0.02.
+        bfloat16 is several times as fast on CPUs with AMX; probabilities differ from evaluate's by up to 0.02.
         """
         if precision not in ("float32", "bfloat16"):
-            raise UserError(f"precision is '{precision}'; it can be float32 or bfloat16")
+            raise UserError(f"precision is '{precision}'; it must be float32 or bfloat16")
         if precision == "bfloat16":
             bfloat16.convert(self.model)
         return self
@@ -108,7 +108,7 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, C) of image_size to float32 (B, classes), on the CPU."""
-        if self.model.training:  # else threads that share a served model would write to it
+        if self.model.training:  # eval() writes to the model, which threads share when serving
             self.model.eval()
         x = normalize(to_unit(images.to(self.device)), self.mean, self.std)
         return self.model(x.to(self.dtype)).float().cpu()
@@ -118,19 +118,19 @@ class Classifier:
         return self.calibrated(self.logits(images))
 
     def calibrated(self, logits: Tensor) -> np.ndarray:
-        """Logits (B, classes) to probabilities, by the temperature that was fitted on val."""
+        """Logits (B, classes) to probabilities, with the temperature that was fitted on val."""
         return (logits / self.temperature).softmax(dim=1).numpy()
 
     def classify(self, files: list[Path | IO[bytes]]) -> list[dict]:
         """Label, confidence in [0, 1] and the probability of every class, per image file.
 
-        Raises UserError naming the first file that is no readable image.
+        Raises UserError naming the first file that is not a readable image.
         """
         settings = {name: self.config[name] for name in SETTINGS}
         images = torch.from_numpy(np.stack([load_image(file, **settings) for file in files]))
-        answers = []
+        results = []
         for row in self.probabilities(images).tolist():
             probabilities = dict(zip(self.classes, row, strict=True))
             label = max(probabilities, key=probabilities.__getitem__)
-            answers.append({"label": label, "confidence": probabilities[label], "probabilities": probabilities})
-        return answers
+            results.append({"label": label, "confidence": probabilities[label], "probabilities": probabilities})
+        return results

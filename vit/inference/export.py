@@ -1,4 +1,4 @@
-"""A model for other programs: one file with the weights inside, as ONNX or as a torch.export program.
+"""Exporting a model for other programs: one file with the weights, as ONNX or as a torch.export program.
 
 Input `images`: uint8 (batch, height, width, channels) of image_size, as `vit.data.images.load_image` makes them; the
 normalization is part of the graph. Output `probabilities`: float32 (batch, classes). Class names, in their order, and
@@ -21,7 +21,7 @@ from vit.errors import UserError
 from vit.inference.classifier import Classifier
 
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-LARGEST_ONNX = 2**31 - 2**20  # bytes of weights: one protobuf file ends at 2 GiB
+LARGEST_ONNX = 2**31 - 2**20  # bytes of weights; a protobuf file can hold 2 GiB
 TOLERANCE = 1e-5  # of a probability
 PARITY_BATCHES = (1, 32)  # images
 
@@ -40,7 +40,7 @@ class Probabilities(nn.Module):
 
 
 def to_torch(classifier: Classifier) -> tuple[bytes, Callable[[np.ndarray], np.ndarray]]:
-    """The bytes of a torch.export program, and what answers from those bytes."""
+    """The bytes of a torch.export program, and a function that runs it."""
     buffer = BytesIO()
     torch.export.save(_program(classifier), buffer, extra_files={CONFIG: json.dumps(classifier.config)})
     module = torch.export.load(BytesIO(buffer.getvalue())).module()
@@ -48,18 +48,18 @@ def to_torch(classifier: Classifier) -> tuple[bytes, Callable[[np.ndarray], np.n
 
 
 def to_onnx(classifier: Classifier) -> tuple[bytes, Callable[[np.ndarray], np.ndarray]]:
-    """The bytes of an ONNX model, and ONNX Runtime on them. Raises UserError if the weights do not fit in one file."""
+    """The bytes of an ONNX model, and a function that runs it. Raises UserError if the weights are too large for it."""
     import onnx
     import onnxruntime
 
     size = 4 * classifier.parameter_count
     if size > LARGEST_ONNX:
-        raise UserError(f"the weights take {size} bytes, and an ONNX file at most 2 GiB; use --format torch")
+        raise UserError(f"the weights take {size} bytes, but an ONNX file holds at most 2 GiB; use --format torch")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
         _program(classifier), dynamo=True, input_names=["images"], output_names=["probabilities"], verbose=False
     )
-    assert program is not None  # as it is without `dynamo`
+    assert program is not None  # it would be without `dynamo`
     model = program.model_proto
     onnx.helper.set_model_props(model, {CONFIG: json.dumps(classifier.config)})
     onnx.checker.check_model(model)
@@ -87,13 +87,13 @@ def check_parity(classifier: Classifier, run: Callable[[np.ndarray], np.ndarray]
     worst = 0.0
     for count in PARITY_BATCHES:
         shape = (count, *classifier.config["image_size"], classifier.config["channels"])
-        brightness = random.random((count, 1, 1, 1))  # not all alike grey on the whole
+        brightness = random.random((count, 1, 1, 1))  # images of different mean brightness
         images = (random.integers(0, 256, shape) * brightness).astype(np.uint8)
         difference = np.abs(run(images) - classifier.probabilities(torch.from_numpy(images))).max()
-        worst = float(np.maximum(worst, difference))  # nan stays nan
+        worst = float(np.maximum(worst, difference))  # NaN stays NaN
     if not worst <= TOLERANCE:
         raise UserError(
-            f"nothing was written: the exported model's probabilities differ by {worst:.1e} from the model's, and at "
+            f"nothing was written: the exported model's probabilities differ by {worst:.1e} from the model's, but at "
             f"most {TOLERANCE:.0e} is allowed"
         )
     return worst
@@ -101,6 +101,6 @@ def check_parity(classifier: Classifier, run: Callable[[np.ndarray], np.ndarray]
 
 def _program(classifier: Classifier) -> torch.export.ExportedProgram:
     size = (*classifier.config["image_size"], classifier.config["channels"])
-    example = torch.zeros((2, *size), dtype=torch.uint8)  # a batch of one would be taken for a constant
+    example = torch.zeros((2, *size), dtype=torch.uint8)  # a batch size of one would become a constant
     batch = {"images": {0: torch.export.Dim("batch")}}
     return torch.export.export(Probabilities(classifier), (example,), dynamic_shapes=batch)

@@ -1,4 +1,4 @@
-"""From files, folders and globs that a person names to labels, batch by batch."""
+"""Labelling the files, folders and globs of a command line, batch by batch."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ BATCH_SIZE = 64  # images
 
 @dataclass(frozen=True)
 class Prediction:
-    """An image file, its pixels uint8 (H, W, C) as the model saw them, and the likeliest classes, the first first.
+    """An image file, its pixels uint8 (H, W, C) as the model saw them, and the most likely classes, best first.
 
-    `indices` are the places of these classes in the model's class order.
+    `indices` are the positions of these classes in the model's class order.
     """
 
     path: Path
@@ -32,14 +32,14 @@ class Prediction:
 
 
 def find_images(named: list[str]) -> list[Path]:
-    """Image files in the order of `named`, each once; those of folders and globs in the order of their names.
+    """Image files in the order of `named`, each once; files of a folder or glob are sorted by name.
 
-    A file that was named itself is kept whatever it is. Raises UserError if a folder or a glob gives none.
+    A file named explicitly is kept whatever its type. Raises UserError if a folder or a glob has no image.
     """
     found: list[Path] = []
     for name in named:
         if not name:
-            raise UserError("an empty text names no image; is a shell variable unset?")
+            raise UserError("an empty argument is not a file name; is a shell variable unset?")
         path = Path(name)
         if path.exists() or not set(name) & set("*?["):
             matches = [path]
@@ -48,7 +48,7 @@ def find_images(named: list[str]) -> list[Path]:
             matches = sorted(start.glob(str(path.relative_to(start))))
         files = [file for match in matches for file in (_in_folder(match) if match.is_dir() else [match])]
         if not files:
-            what = f"no images in this folder ({', '.join(sorted(SUFFIXES))})" if path.is_dir() else "matches no file"
+            what = f"no images in this folder ({', '.join(sorted(SUFFIXES))})" if path.is_dir() else "no file matches"
             raise UserError(f"{name}: {what}")
         found += files
     return list(dict.fromkeys(found))
@@ -62,7 +62,7 @@ def _in_folder(folder: Path) -> list[Path]:
 def predictions(
     classifier: Classifier, paths: list[Path], top_k: int, on_failure: Callable[[Path, UserError], None]
 ) -> Iterator[Prediction]:
-    """Label the images in batches; each that is not readable is handed to `on_failure` instead."""
+    """Label the images in batches; unreadable ones are passed to `on_failure` instead."""
     settings = {name: classifier.config[name] for name in SETTINGS}
     for start in range(0, len(paths), BATCH_SIZE):
         readable: list[tuple[Path, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""A model as a table: what each module puts out, holds and computes."""
+"""A model as a table: each module's output shape, parameters and multiply-adds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vit.inference.classifier import Classifier
 
-DEPTH = 3  # how far modules within modules have lines of their own
+DEPTH = 3  # levels of nested modules that get their own line
 HEADER = ("module", "type", "output", "parameters", "multiply-adds")
-Shapes = dict[nn.Module, tuple[torch.Size, torch.Size]]  # of what goes in and comes out
+Shapes = dict[nn.Module, tuple[torch.Size, torch.Size]]  # of input and output
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A module, or a parameter, and what is in it. Two are alike if all but their names are equal."""
+    """A module or a parameter with its parts. Two entries are equal if they differ only in name."""
 
     name: str = field(compare=False)
     kind: str
-    output: str  # the shape for one image; empty if it is not called, as where its parent uses the weights
+    output: str  # shape for one image; empty if the module is not called because its parent uses its weights
     parameters: int
     multiply_adds: int
     parts: tuple["Entry", ...] = ()
@@ -30,7 +30,7 @@ class Entry:
 def model_summary(config: dict) -> str:
     """The layers of the model that `config` (model/config.json) describes, with figures for one image.
 
-    `N x` before a type: N modules in a row are alike, and the line holds their sums. The last line is
+    `N x` before a type means N equal modules in a row, and the line holds their sums. The last line equals
     `cost_of(config)`.
     """
     classifier = without_memory(config)
@@ -48,7 +48,7 @@ def model_summary(config: dict) -> str:
 
 
 def without_memory(config: dict) -> Classifier:
-    """The model on shapes alone: nothing is allocated or computed, and no random generator is drawn from."""
+    """The model with shapes only: nothing is allocated or computed, and no random generator advances."""
     with torch.device("meta"):
         classifier = Classifier.new(config, torch.device("meta"))
     classifier.model.eval()
@@ -56,9 +56,9 @@ def without_memory(config: dict) -> Classifier:
 
 
 def count(classifier: Classifier) -> FlopCounterMode:
-    """What one image takes, by module: two operations for each multiply-add of matrix products and convolutions.
+    """Operations for one image by module; a multiply-add of a matrix product or convolution counts as two.
 
-    The written-out and the fused attention count alike.
+    Explicit and fused attention count the same.
     """
     image = torch.empty(1, classifier.config["channels"], *classifier.config["image_size"], device=classifier.device)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
@@ -74,12 +74,12 @@ def _entry(name: str, module: nn.Module, path: str, shapes: Shapes, multiply_add
         parts = [Entry(key, "Parameter", _size(one.shape), one.numel(), 0) for key, one in own] + parts
     output = _size(shapes[module][1][1:]) if module in shapes else ""
     parameters = sum(one.numel() for one in module.parameters())
-    within = sum(part.multiply_adds for part in parts)  # a list of blocks is not called itself
+    within = sum(part.multiply_adds for part in parts)  # a list of blocks is never called itself
     return Entry(name, type(module).__name__, output, parameters, multiply_adds.get(path, within), tuple(parts))
 
 
 def _matters(module: nn.Module, path: str, shapes: Shapes, multiply_adds: dict[str, int]) -> bool:
-    """Not an activation, a dropout or an identity."""
+    """Whether a module gets a line: activations, dropout and identities do not."""
     before, after = shapes.get(module, (None, None))
     return before != after or path in multiply_adds or any(True for _ in module.parameters())
 
@@ -102,7 +102,7 @@ def _row(entry: Entry, name: str = "total", times: int = 1) -> tuple[str, ...]:
 
 
 def _shape(values: Tensor | tuple | list) -> torch.Size:
-    """Of the first tensor of what goes into a module or comes out of it."""
+    """The shape of the first tensor of a module's input or output."""
     return values.shape if isinstance(values, Tensor) else _shape(values[0])
 
 

@@ -1,4 +1,4 @@
-"""Convolutional networks that the Vision Transformer is compared with, trained by the same loop."""
+"""Convolutional baselines for the Vision Transformer, trained by the same loop."""
 
 import difflib
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from vit.errors import UserError
 
 WIDTHS = (32, 64, 128, 256)
-# They would also return the logits of auxiliary heads in training.
+# In training they also return the logits of auxiliary heads, unless told not to.
 WITH_AUXILIARY = ("googlenet", "inception_v3")
 
 
 class SmallCNN(nn.Module):
-    """Images (B, C, H, W), normalized, to class logits (B, num_classes), by 0.39 M parameters.
+    """Normalized images (B, C, H, W) to class logits (B, num_classes), with 0.39 M parameters.
 
-    Four 3x3 convolutions, each with batch norm and ReLU, all but the first halving the image; the mean over all places;
-    a linear head.
+    Four 3x3 convolutions with batch norm and ReLU, of which all but the first halve the image, then global average
+    pooling and a linear head.
     """
 
     def __init__(self, in_chans: int, num_classes: int):
@@ -33,18 +33,18 @@ class SmallCNN(nn.Module):
 
 
 def torchvision_model(name: str, image_size: Sequence[int], in_chans: int, num_classes: int) -> nn.Module:
-    """One of torchvision's classifiers as it is there, without pretrained weights.
+    """A torchvision classifier, unchanged and without pretrained weights.
 
-    For `in_chans` 1 the filters of its first convolution are summed over the colours: it then answers as it would to an
-    image whose three colours are alike. Raises UserError if there is no such model, or images of `image_size` (height,
-    width) do not fit through it.
+    For `in_chans` 1 the filters of the first convolution are summed over the colours, so that its outputs equal those
+    for an RGB image with three equal channels. Raises UserError if the model does not exist, or does not accept images
+    of `image_size` (height, width).
     """
     from torchvision import models  # late: the import costs seconds
 
     known = models.list_models(module=models)
     if name not in known:
         near = ", ".join(f"torchvision/{one}" for one in difflib.get_close_matches(name, known, n=3, cutoff=0))
-        raise UserError(f"model.name is 'torchvision/{name}', which torchvision does not have; near are {near}")
+        raise UserError(f"model.name is 'torchvision/{name}', which torchvision does not have; similar names: {near}")
     options = {"aux_logits": False, "init_weights": True} if name in WITH_AUXILIARY else {}
     model = models.get_model(name, weights=None, num_classes=num_classes, **options)
     if in_chans == 1:
@@ -57,12 +57,12 @@ def torchvision_model(name: str, image_size: Sequence[int], in_chans: int, num_c
     except (RuntimeError, ValueError, AssertionError) as error:
         height, width = image_size
         raise UserError(
-            f"model.name 'torchvision/{name}' cannot take images of {height}x{width} pixels ({error}); "
+            f"model.name 'torchvision/{name}' does not accept images of {height}x{width} pixels ({error}); "
             "choose another pack.image_size or model.name"
         ) from error
     return model.train()
 
 
 def _conv_norm_relu(in_chans: int, out_chans: int, stride: int) -> nn.Sequential:
-    conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, stride=stride, padding=1, bias=False)  # the norm has one
+    conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, stride=stride, padding=1, bias=False)  # the batch norm has one
     return nn.Sequential(conv, nn.BatchNorm2d(out_chans), nn.ReLU(inplace=True))

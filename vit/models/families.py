@@ -1,4 +1,4 @@
-"""How the model that `model.name` asks for is built, and how training takes it apart: an entry for each family."""
+"""How a model is built from `model.name`, and how training addresses its parts; one entry per family."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")
 
 @dataclass(frozen=True)
 class Build:
-    """What a model is built from, beside the section `model`: (height, width) in pixels, channels, classes."""
+    """What a model is built from besides section `model`: (height, width) in pixels, channels, classes."""
 
     image_size: list[int]
     in_chans: int
@@ -31,11 +31,11 @@ class Build:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family in PyTorch. `kind` is the class of its models; None for one whose models are of any other class.
+    """A family in PyTorch. `kind` is the class of its models; None stands for any class not listed otherwise.
 
-    `blocks` are what FSDP shards one by one and whose matrices Muon takes. `layer_of` places a parameter by its name in
-    a layer from 0 (pixels) upwards, of which freezing takes the lowest and layer decay slows them down. `convolving` is
-    the part that gains by channels last, None where there is none.
+    FSDP shards each of the `blocks`, and Muon updates their matrices. `layer_of` gives a parameter's layer by name,
+    counted from 0 at the pixels; freezing and layer decay use it. `convolving` is the module that benefits from
+    channels last, None if there is none.
     """
 
     family: Family
@@ -64,14 +64,14 @@ VIT_SETTINGS = inspect.signature(VisionTransformer).parameters.keys()
 
 
 def _layer_of_vit(name: str, model: VisionTransformer) -> int:
-    """Patches, tokens and positions in layer 0, block i in i + 1, norm and head on top."""
+    """Layer 0 is patch embedding, tokens and position embedding; block i is layer i + 1; norm and head are on top."""
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
     return 0 if name.split(".")[0] in BELOW_BLOCKS else len(model.blocks) + 1
 
 
 def _stem_of_vit(model: VisionTransformer) -> nn.Module | None:
-    """Plain patches are a matrix product, for which channels last would be a copy more."""
+    """The convolutional stem; None for plain patches, a matrix product for which channels last would cost a copy."""
     return None if isinstance(model.patch_embed, PatchEmbed) else model.patch_embed
 
 
@@ -83,7 +83,7 @@ ARCHITECTURES = (
         blocks=lambda model: model.blocks,
         layer_of=_layer_of_vit,
         convolving=_stem_of_vit,
-        gains_by_channels_last_in_float32=True,  # by the pooling in its stem
+        gains_by_channels_last_in_float32=True,  # because of the pooling in its stem
     ),
     Architecture(CNN, SmallCNN, build=lambda model, build: SmallCNN(build.in_chans, build.num_classes)),
     Architecture(
@@ -100,28 +100,28 @@ assert BY_FAMILY.keys() == {family.pattern for family in FAMILIES}
 
 
 def architecture_of(model: nn.Module) -> Architecture:
-    """The entry that a model was built by."""
+    """The entry that a model was built with."""
     of_its_class = (one for one in ARCHITECTURES if one.kind is not None and isinstance(model, one.kind))
     return next(of_its_class, ANY_OTHER)
 
 
 def has_attention(model: nn.Module) -> TypeGuard[VisionTransformer]:
-    """Whether there are attention maps to look at; families that have them are of this one kind."""
+    """Whether the model has attention maps; only this class does."""
     return architecture_of(model).family.has_attention
 
 
 def can_recompute(model: nn.Module) -> TypeGuard[VisionTransformer]:
-    """Whether it can compute activations anew in the backward pass; again this one kind can."""
+    """Whether the model can recompute activations in the backward pass; only this class can."""
     return architecture_of(model).family.can_recompute
 
 
 def new_model(config: dict[str, Any]) -> nn.Module:
-    """A freshly initialized model from normalized images (B, C, H, W) to class logits (B, classes).
+    """A freshly initialized model that maps normalized images (B, C, H, W) to class logits (B, classes).
 
-    `config` is what config.json holds: `image_size`, `channels`, `classes`, and as `model` the section of params.yaml,
-    with `distilled` where the model has a distillation token. Keys that came after the model was stored have their
-    defaults. The draws come from PyTorch's global generator. Raises UserError for a key or value that this release does
-    not know, or if torchvision has no such model.
+    `config` is the content of config.json: `image_size`, `channels`, `classes`, and `model`, which is that section of
+    params.yaml plus `distilled` if there is a distillation token. Keys added after the model was stored get their
+    defaults. Initial weights are drawn from PyTorch's global generator. Raises UserError for a key or value that this
+    release does not know, or if torchvision has no such model.
     """
     settings = dict(config["model"])
     distilled = settings.pop("distilled", False)
@@ -131,17 +131,17 @@ def new_model(config: dict[str, Any]) -> nn.Module:
         problem = error.errors()[0]
         key = ".".join(map(str, ("model", *problem["loc"])))
         raise UserError(
-            f"the model is of a newer release, or damaged: {key} in its config.json: {problem['msg']}; use the release "
-            "that made it"
+            f"the model was made by a newer release or is damaged: {key} in its config.json: {problem['msg']}; use the "
+            "release that made it"
         ) from error
     build = Build(config["image_size"], config["channels"], len(config["classes"]), distilled)
     return BY_FAMILY[family_named(model.name).pattern].build(model, build)
 
 
 def set_channels_last(model: nn.Module, is_float32: bool = False) -> None:
-    """Lay out what convolves as the CPU's kernels want it: with AMX 1.3 to 2 times as fast.
+    """Use the channels-last layout for convolutions, which is 1.3 to 2 times as fast on CPUs with AMX.
 
-    In float32, networks that only convolve are slower so and stay as they are.
+    In float32 it slows down purely convolutional networks, so those keep their layout.
     """
     architecture = architecture_of(model)
     convolving = architecture.convolving(model)

@@ -17,8 +17,8 @@ NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
 class PatchEmbed(nn.Module):
     """Cut (B, C, H, W) into patches and project each: (B, N, D), N = H/P * W/P, row by row.
 
-    The weights are those of a convolution with kernel = stride = P, as in timm; computed as one matrix
-    product, which is faster on every CPU measured.
+    The weights have the shape of a convolution with kernel = stride = P, as in timm; the result is computed as one
+    matrix product, which was faster on every CPU measured.
     """
 
     def __init__(self, patch_size: int, in_chans: int, embed_dim: int):
@@ -37,7 +37,7 @@ class PatchEmbed(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention, (B, N, D) -> (B, N, D).
 
-    `fused_attn` calls PyTorch's fused kernel; without it the same mathematics is written out.
+    With `fused_attn` it calls PyTorch's fused kernel, otherwise it computes the same formula explicitly.
     """
 
     def __init__(self, dim: int, num_heads: int, qkv_bias: bool, attn_drop: float, proj_drop: float):
@@ -69,7 +69,7 @@ class Mlp(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, drop: float):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim)
-        self.act: nn.Module = nn.GELU()  # serving in bfloat16 puts another in its place
+        self.act: nn.Module = nn.GELU()  # replaced when serving in bfloat16
         self.fc2 = nn.Linear(hidden_dim, dim)
         self.drop = nn.Dropout(drop)
 
@@ -92,7 +92,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each behind a norm and beside a residual, (B, N, D) -> (B, N, D)."""
+    """Attention, then MLP, each with a norm before it and a residual connection, (B, N, D) -> (B, N, D)."""
 
     def __init__(self, dim, num_heads, mlp_ratio, qkv_bias, norm, drop_rate, attn_drop_rate, drop_path):
         super().__init__()
@@ -109,18 +109,18 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Images (B, C, H, W), normalized, to class logits (B, num_classes).
+    """Normalized images (B, C, H, W) to class logits (B, num_classes).
 
-    `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls or avg (no class
-    token then), `pos_embed` learned, sincos2d or none, `norm` layernorm or rmsnorm; `drop_path_rate` grows
+    `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls, or avg without a
+    class token; `pos_embed` is learned, sincos2d or none; `norm` is layernorm or rmsnorm; `drop_path_rate` rises
     linearly from 0 in the first block to its value in the last. `patch_embed` makes the module from images to tokens.
 
-    `distilled` adds a token and a head for what a teacher says: in training, logits are those of both heads,
-    (2, B, num_classes), labels' first, else their mean. Touvron et al. 2021, "Training data-efficient image
-    transformers & distillation through attention", section 4.
+    `distilled` adds a token and a head that learn from a teacher: in training the logits are those of both heads,
+    (2, B, num_classes), the labels' head first; otherwise they are the mean of both.
+    Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention", section 4.
     """
 
-    cls_token: Tensor  # (1, 1, D), or without one (1, 0, D)
+    cls_token: Tensor  # (1, 1, D), or (1, 0, D) if there is none
     dist_token: Tensor  # the same
     pos_embed: Tensor  # (1, prefix + N, D)
 
@@ -151,8 +151,8 @@ class VisionTransformer(nn.Module):
         drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
 
         self.pool, self.distilled = pool, distilled
-        self.prefix = (pool == "cls") + distilled  # tokens before the patches
-        self.grad_checkpointing = False  # compute blocks again in the backward pass, instead of keeping what they made
+        self.prefix = (pool == "cls") + distilled  # number of tokens before the patch tokens
+        self.grad_checkpointing = False  # recompute blocks in the backward pass to save memory
         self.patch_embed = patch_embed(patch_size, in_chans, embed_dim)
         self._set_tokens(pos_embed, grid, embed_dim)
         self.pos_drop = nn.Dropout(drop_rate)
@@ -207,7 +207,7 @@ class VisionTransformer(nn.Module):
 
 
 def sincos2d(grid: tuple[int, int], dim: int) -> Tensor:
-    """Fixed positions (H * W, D): sine and cosine of the row, then of the column, at D/4 wavelengths.
+    """Fixed position embedding (H * W, D): sine and cosine of the row, then of the column, at D/4 wavelengths.
 
     Chen et al. 2021, "An Empirical Study of Training Self-Supervised Vision Transformers" (MoCo v3).
     """
@@ -218,7 +218,7 @@ def sincos2d(grid: tuple[int, int], dim: int) -> Tensor:
 
 
 def set_fused_attention(model: nn.Module, fused: bool) -> None:
-    """Choose the attention kernel of every block; the result differs in the last bits only."""
+    """Choose the attention kernel of every block; results differ only in the last bits."""
     for module in model.modules():
         if isinstance(module, Attention):
             module.fused_attn = fused

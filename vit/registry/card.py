@@ -1,4 +1,4 @@
-"""The model card: what stands in the description of a version."""
+"""The model card, which becomes the description of a version."""
 
 from vit.config.model import family_named
 from vit.config.schema import Params
@@ -8,10 +8,10 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
     """What a person should know before using the model, in Markdown."""
     model, pack, family = params.model, params.pack, family_named(params.model.name)
     sizes = family.describe(model)
-    given_away = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in audit["leakage"].items())
+    leakage = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in audit["leakage"].items())
     height, width = pack.image_size
     confidence_level, groups = params.evaluate.confidence_level, scores["test_groups"]
-    of_groups = "" if groups == scores["test_images"] else f", by {groups} groups of images"
+    of_groups = "" if groups == scores["test_images"] else f", from {groups} groups of images"
     lines = [
         f"{family.title} (`{model.name}`) trained from scratch on {raw['images']} images of `{raw['source']}` "
         f"({raw['version']}).",
@@ -19,14 +19,14 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         f"- Test accuracy **{scores['test_accuracy']:.1%}**, {confidence_level:.0%} interval "
         f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}{of_groups}",
         f"- Balanced accuracy {scores['test_balanced_accuracy']:.1%}, macro F1 {scores['test_macro_f1']:.1%}",
-        f"- Always answering the most frequent class: {scores['majority_accuracy']:.1%}",
-        f"- One-nearest-neighbour on thumbnails: {scores['nearest_neighbour_accuracy']:.1%}",
+        f"- Always predicting the most frequent class: {scores['majority_accuracy']:.1%}",
+        f"- 1-nearest-neighbour on thumbnails: {scores['nearest_neighbour_accuracy']:.1%}",
         *([f"- RBF SVM on the same split: {scores['svc_accuracy']:.1%}"] if "svc_accuracy" in scores else []),
-        f"- Confidence and accuracy lie {scores['test_ece']:.1%} apart (ECE); {scores['test_ece_uncalibrated']:.1%} "
-        f"before the temperature {temperature:.3g}, fitted on val",
-        f"- Epoch {scores['best_epoch']} was chosen on val ({scores['best_val_accuracy']:.1%}), nothing on test",
+        f"- Expected calibration error {scores['test_ece']:.1%}; {scores['test_ece_uncalibrated']:.1%} without the "
+        f"temperature {temperature:.3g}, which was fitted on val",
+        f"- Epoch {scores['best_epoch']} was selected on val ({scores['best_val_accuracy']:.1%}); test was not used",
         f"- Split by {audit['strategy']}: {audit['reason']}",
-        f"- What the split gives away, of the test images: {given_away}",
+        f"- Leakage of the split, by measure: {leakage}",
         *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
         f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{'; ' if sizes else ''}{sizes}",
     ]

@@ -1,4 +1,4 @@
-"""Who is champion, who was before and why: the alias, and its history in tags of the registered model."""
+"""The champion alias, and its history in tags of the registered model."""
 
 import json
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from vit.registry.gate import CHAMPION
 
 WAS_CHAMPION, ROLLED_BACK = "was_champion", "rolled_back"
-GATE, BY_HAND, ROLLBACK, FOUND = "gate", "by hand", "rollback", "found"  # found: somebody had moved the alias
-HISTORY = "champions/"  # + number of the step
+GATE, BY_HAND, ROLLBACK, FOUND = "gate", "by hand", "rollback", "found"  # found: the alias was moved by other means
+HISTORY = "champions/"  # followed by the step's number
 NOTES = "\n\n### How it fared\n"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One move of the alias: what moved it, to which version (its `key_of`, and its number then), why and when."""
+    """One move of the alias: what moved it, to which version (its `key_of` and its number then), why and when."""
 
     moved_by: str
     key: str
@@ -28,7 +28,7 @@ class Step:
 
 
 def key_of(version: ModelVersion) -> str:
-    """What names a version for ever: its content, as its number changes when its run is lost for good."""
+    """A permanent name of a version, from its content: its number changes when its run is deleted for good."""
     return version.tags["version_key"][:12] if "version_key" in version.tags else f"version {version.version}"
 
 
@@ -44,9 +44,9 @@ def history(model: RegisteredModel) -> list[Step]:
 
 
 def line(steps: Iterable[Step]) -> list[str]:
-    """The champions by key, each after the one that it followed and a rollback would return to; the present one last.
+    """The champions by key, in the order in which rollbacks would undo them; the current champion is last.
 
-    A rollback takes away all after the one that it returned to; so does a person who moves the alias back to one.
+    A rollback removes all champions after the one that it returns to, as does moving the alias back by hand.
     """
     keys: list[str] = []
     for step in steps:
@@ -58,7 +58,7 @@ def line(steps: Iterable[Step]) -> list[str]:
 
 
 def make_champion(client: MlflowClient, name: str, version: ModelVersion, moved_by: str, reason: str) -> None:
-    """Make `version` champion and write it down; call it only within `deciding`."""
+    """Make `version` champion and record it; call it only within `deciding`."""
     steps = _up_to_date(client, name)
     client.set_registered_model_alias(name, CHAMPION, version.version)
     client.set_model_version_tag(name, version.version, WAS_CHAMPION, "true")
@@ -68,9 +68,9 @@ def make_champion(client: MlflowClient, name: str, version: ModelVersion, moved_
 
 
 def roll_back(client: MlflowClient, name: str, reason: str) -> tuple[ModelVersion, ModelVersion] | None:
-    """Return to the champion before, which still exists and was not rolled back itself; call it within `deciding`.
+    """Return to the latest previous champion that still exists and was not rolled back; call it within `deciding`.
 
-    Returns the version that was rolled back and the one that is champion again; None if there is no such.
+    Returns the version that was rolled back and the one that is champion again; None if there is no previous champion.
     """
     steps = _up_to_date(client, name)
     present = champion_of(client, name)
@@ -88,7 +88,7 @@ def roll_back(client: MlflowClient, name: str, reason: str) -> tuple[ModelVersio
 
 
 def add_note(client: MlflowClient, name: str, version: ModelVersion, text: str) -> None:
-    """Put a line at the end of the version's description, once."""
+    """Append a line to the version's description, once."""
     described = client.get_model_version(name, version.version).description or ""
     if f"- {text}\n" not in described:
         described += f"{'' if NOTES in described else NOTES}- {text}\n"
@@ -96,13 +96,13 @@ def add_note(client: MlflowClient, name: str, version: ModelVersion, text: str) 
 
 
 def with_notes(card: str, described: str | None) -> str:
-    """A new card above the notes of an old description."""
+    """A new model card followed by the notes of the old description."""
     _, marker, notes = (described or "").partition(NOTES)
     return card + marker + notes
 
 
 def _up_to_date(client: MlflowClient, name: str) -> list[Step]:
-    """The history, after a champion that was made by other means than ours was added to it."""
+    """The history, including a champion that was set by other means."""
     steps, present = history(client.get_registered_model(name)), champion_of(client, name)
     if present is not None and key_of(present) not in line(steps)[-1:]:
         steps = _append(client, name, steps, present, FOUND, "the alias was set by other means")

@@ -1,4 +1,4 @@
-"""What the gate goes by: val images on which neither model was trained, and what each of them answers there."""
+"""The gate's evidence: val images that neither model was trained on, and both models' predictions for them."""
 
 import tempfile
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Figures, Verdict, too_few
 from vit.registry.versions import downloaded, read_config, run_of
 
-SEED = 0  # of the bootstrap: the verdict is a function of the pair
-AT_ONCE = 64  # images that the champion labels at a time
+SEED = 0  # of the bootstrap; fixed, so that the verdict depends only on the pair
+AT_ONCE = 64  # images that the champion labels in one batch
 IMAGES, PREDICTIONS = f"audit/{AUDITED_IMAGES}", f"evaluation/{VAL_PREDICTIONS}"  # of a run
 
 
 class Incomparable(Exception):
-    """Two versions cannot be compared, which is a verdict too."""
+    """Two versions cannot be compared; carries the verdict that says so."""
 
     def __init__(self, verdict: Verdict):
         super().__init__(str(verdict))
@@ -34,11 +34,11 @@ class Incomparable(Exception):
 
 @dataclass(frozen=True)
 class Candidacy:
-    """What the gate wants to know of a candidate, from files: nothing of it is read unless there is something to judge.
+    """What the gate needs of a candidate, as files that are read only if there is something to judge.
 
-    `images` is the table of all images of its split by content, `predictions` that of its answers on val, `model` its
-    folder of weights and settings, `raw` the folder below which the images' paths lead. `may_lead` is False for a
-    model that must never become champion by itself.
+    `images` is the table of all images of its split with digests, `predictions` the table of its predictions on val,
+    `model` the folder of its weights and settings, `raw` the folder that image paths are relative to. `may_lead` is
+    False for a model that may become champion only by hand.
     """
 
     rules: RegisterParams
@@ -52,7 +52,7 @@ class Candidacy:
 
 
 def figures_of(candidacy: Candidacy) -> Figures:
-    """How the candidate does on the whole of its val part."""
+    """The candidate's figures on its whole val split."""
     rows = read_table(candidacy.predictions)
     correct = np.array([row["prediction"] == row["label"] for row in rows])
     confidence = np.array([float(row["confidence"]) for row in rows])
@@ -63,15 +63,15 @@ def figures_of(candidacy: Candidacy) -> Figures:
 def compare(
     client: MlflowClient, name: str, candidacy: Candidacy, candidate: ModelVersion, champion: ModelVersion
 ) -> Comparison:
-    """Both versions on the val images of the candidate on which neither was trained.
+    """Both versions on those val images of the candidate that neither was trained on.
 
-    The champion's answers are those that it was published with where they cover the images; else it is run on them.
-    Raises Incomparable if that cannot be.
+    The champion's published predictions are used where they cover the images; otherwise the champion is run.
+    Raises Incomparable if the two cannot be compared.
     """
     config = read_config(client, name, champion)
     if config is None:
         raise Incomparable(
-            Verdict(False, "not comparable", f"champion {champion.version} is no model of this pipeline")
+            Verdict(False, "not comparable", f"champion {champion.version} is not a model of this pipeline")
         )
     try:
         champion_cost = cost_of(config)
@@ -83,13 +83,15 @@ def compare(
         images = unseen(rows, known)
         if refusal := too_few(len(images), candidacy.rules):
             raise Incomparable(refusal)
-        theirs = _stored_answers(client, champion, known, Path(folder))
+        theirs = _stored_predictions(client, champion, known, Path(folder))
     ours = {row["path"]: row["prediction"] for row in read_table(candidacy.predictions)}
     own_config = read_json(candidacy.model / CONFIG)
     if sorted(config["classes"]) != sorted(own_config["classes"]):
-        raise Incomparable(Verdict(False, "other classes", f"than champion {champion.version} has; promote by hand"))
+        raise Incomparable(
+            Verdict(False, "different classes", f"champion {champion.version} has others; promote by hand")
+        )
     left = [row for row in images if row["file_sha256"] not in theirs]
-    theirs |= _answers(name, champion, left, candidacy.raw)
+    theirs |= _predict(name, champion, left, candidacy.raw)
     labels = np.array([row["label"] for row in images])
     correct = np.array([ours[row["path"]] for row in images]) == labels
     champion_correct = np.array([theirs[row["file_sha256"]] for row in images]) == labels
@@ -110,9 +112,9 @@ def compare(
 
 
 def unseen(rows: list[dict], known: list[dict]) -> list[dict]:
-    """The val images among `rows` that are train images neither there nor in `known`, by their bytes or their pixels.
+    """The val images in `rows` that are not train images in `rows` or `known`, compared by bytes and by pixels.
 
-    By bytes, as another release of a decoder gives other pixels; by pixels, as a copy may have been saved anew.
+    By bytes, because another release of a decoder gives other pixels; by pixels, because a copy may be a new file.
     """
     trained = {digest for row in [*rows, *known] if row["part"] == "train" for digest in _digests(row)}
     return [row for row in rows if row["part"] == "val" and not trained & _digests(row)]
@@ -125,20 +127,22 @@ def _digests(row: dict) -> set[str]:
 def _known_images(
     client: MlflowClient, candidate: ModelVersion, champion: ModelVersion, rows: list[dict], folder: Path
 ) -> list[dict]:
-    """The images of the champion's split: the candidate's own `rows` if both were published with the same digests."""
+    """The images of the champion's split; the candidate's `rows` if both were published with the same split digests."""
     if table := _fetch(client, champion, IMAGES, folder):
         return read_table(table)
     parts = ("train_sha256", "val_sha256")
     if all(part in champion.tags and champion.tags[part] == candidate.tags.get(part) for part in parts):
         return rows
-    unknown = f"on which champion {champion.version} was trained; promote by hand"
-    raise Incomparable(Verdict(False, "nobody knows the images", unknown))
+    unknown = f"champion {champion.version} has no list of its images; promote by hand"
+    raise Incomparable(Verdict(False, "unknown training images", unknown))
 
 
-def _stored_answers(client: MlflowClient, champion: ModelVersion, known: list[dict], folder: Path) -> dict[str, str]:
-    """The champion's label by the bytes of the image, as it was published; nothing if that is of another version.
+def _stored_predictions(
+    client: MlflowClient, champion: ModelVersion, known: list[dict], folder: Path
+) -> dict[str, str]:
+    """The champion's published predictions by file digest; empty if those of its run belong to another version.
 
-    Versions with the same parameters share a run, which shows what was published last.
+    Versions with the same parameters share a run, which holds the files of the latest one.
     """
     table = _fetch(client, champion, PREDICTIONS, folder)
     if table is None or run_of(client, champion).data.tags.get("published") != champion.tags.get("published"):
@@ -158,26 +162,26 @@ def _fetch(client: MlflowClient, version: ModelVersion, path: str, folder: Path)
     try:
         listed = {entry.path for entry in client.list_artifacts(version.run_id, str(Path(path).parent))}
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a store that fails says nothing about the run
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a failing store is not a missing run
             raise
         return None
     return Path(client.download_artifacts(version.run_id, path, str(folder))) if path in listed else None
 
 
-def _answers(name: str, version: ModelVersion, images: list[dict], raw: Path) -> dict[str, str]:
-    """The labels that a version gives to images below `raw`, by the bytes of the image."""
+def _predict(name: str, version: ModelVersion, images: list[dict], raw: Path) -> dict[str, str]:
+    """A version's predicted labels for images below `raw`, by file digest."""
     if not images:
         return {}
-    from vit.inference.classifier import Classifier  # late: torch costs seconds, and most often there is nothing to run
+    from vit.inference.classifier import Classifier  # late: torch takes seconds to import and is rarely needed
 
     with downloaded(f"models:/{name}/{version.version}") as folder:
         try:
             classifier = Classifier.load(folder)
         except UserError as error:
             raise Incomparable(_cannot_run(version, error)) from error
-    answers = {}
+    predicted = {}
     for start in range(0, len(images), AT_ONCE):
         batch = images[start : start + AT_ONCE]
         labelled = classifier.classify([raw / row["path"] for row in batch])
-        answers |= {row["file_sha256"]: answer["label"] for row, answer in zip(batch, labelled, strict=True)}
-    return answers
+        predicted |= {row["file_sha256"]: one["label"] for row, one in zip(batch, labelled, strict=True)}
+    return predicted

@@ -1,8 +1,8 @@
-"""The gate's rules, from numbers alone: may a new version take the champion's place?
+"""The gate's rules, as a function of numbers: may a new version replace the champion?
 
-Better: the low end of the paired interval of the difference in accuracy lies above 0 *and* McNemar's exact test says so
-at `confidence`. The interval heeds groups of like images, the test few disputed ones, where an interval is too narrow.
-Not worse and cheaper: the low end lies at or above -`margin`, and the model costs less.
+Better: the low end of the paired interval of the accuracy difference lies above 0 *and* McNemar's exact test rejects
+equality at `confidence`. The interval accounts for groups of similar images; the test covers few disagreements, where
+an interval is too narrow. Not worse and cheaper: the low end is at least -`margin`, and the model costs less.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 @dataclass(frozen=True)
 class Figures:
-    """A candidate on its whole val part, accuracy and calibration error in [0, 1], and what its split gives away."""
+    """A candidate's accuracy and calibration error on its whole val split, and its split's leakage, all in [0, 1]."""
 
     val_accuracy: float
     val_ece: float
@@ -24,9 +24,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate and champion on the same `images`, on which neither was trained; `difference` is candidate - champion.
+    """Candidate and champion on the same `images`, which neither was trained on; `difference` is candidate - champion.
 
-    `low` and `high` are the ends of its interval at `confidence`, `p` is that of McNemar's test.
+    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of McNemar's test.
     """
 
     images: int
@@ -42,7 +42,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the candidate becomes champion; why, in a few words and then in numbers."""
+    """Whether the candidate becomes champion, and the reason in words and in numbers."""
 
     promoted: bool
     outcome: str
@@ -57,24 +57,24 @@ class Verdict:
 
 
 def missed_floors(figures: Figures, rules: RegisterParams) -> list[str]:
-    """A phrase for each floor that does not hold; a figure equal to its floor holds."""
+    """A phrase for each floor that is not met; a figure equal to its floor meets it."""
     missed = []
     if rules.min_accuracy is not None and not figures.val_accuracy >= rules.min_accuracy:
         missed.append(f"val accuracy {figures.val_accuracy:.4f} is below register.min_accuracy {rules.min_accuracy}")
     if rules.max_ece is not None and not figures.val_ece <= rules.max_ece:
         missed.append(f"calibration error {figures.val_ece:.4f} on val is above register.max_ece {rules.max_ece}")
     if rules.max_leakage is not None and not figures.leakage <= rules.max_leakage:
-        missed.append(f"its split gives away {figures.leakage:.4f}, above register.max_leakage {rules.max_leakage}")
+        missed.append(f"leakage {figures.leakage:.4f} of its split is above register.max_leakage {rules.max_leakage}")
     return missed
 
 
 def decide(figures: Figures, comparison: Comparison | None, rules: RegisterParams) -> Verdict:
-    """The verdict on a candidate; `comparison` is None where there is no champion, and the floors alone decide."""
+    """The verdict on a candidate; without a champion `comparison` is None, and only the floors decide."""
     missed = missed_floors(figures, rules)
     if missed:
-        return Verdict(False, "a floor does not hold", "; ".join(missed))
+        return Verdict(False, "a floor is not met", "; ".join(missed))
     if comparison is None:
-        return Verdict(True, "first champion", f"val accuracy {figures.val_accuracy:.4f}, and every floor holds")
+        return Verdict(True, "first champion", f"val accuracy {figures.val_accuracy:.4f}, all floors met")
     numbers = f"{_accuracies(comparison, rules)}; {_costs(comparison)}"
     if comparison.low > 0 and comparison.p < 1 - rules.confidence:
         return Verdict(True, "better", numbers)
@@ -84,14 +84,14 @@ def decide(figures: Figures, comparison: Comparison | None, rules: RegisterParam
         return Verdict(True, "not worse and cheaper", numbers)
     if not_worse:
         return Verdict(False, "not worse, but not cheaper either", numbers)
-    return Verdict(False, "cheaper, but perhaps worse" if cheaper else "not shown to be better", numbers)
+    return Verdict(False, "cheaper, but possibly worse" if cheaper else "not shown to be better", numbers)
 
 
 def too_few(images: int, rules: RegisterParams) -> Verdict | None:
-    """The refusal where there are only `images` to compare on; None if they suffice."""
+    """The refusal if `images` are too few for a comparison, else None."""
     if images >= rules.min_images:
         return None
-    found = f"on {images} val images neither was trained, register.min_images is {rules.min_images}"
+    found = f"{images} val images that neither was trained on, register.min_images is {rules.min_images}"
     return Verdict(False, "too few images", found)
 
 

@@ -1,4 +1,4 @@
-"""Judging a version: whether the gate lets it become champion, and what is kept of that in MLflow."""
+"""Judging a version: whether the gate makes it champion, and what MLflow keeps of the verdict."""
 
 import json
 from dataclasses import asdict
@@ -11,15 +11,15 @@ from vit.registry.evidence import Candidacy, Incomparable, compare, figures_of
 from vit.registry.gate import Verdict, decide, missed_floors
 from vit.registry.lock import deciding
 
-NEVER_LEADS = Verdict(False, "a subset or a fold", "such a model becomes champion by hand only")
+NEVER_LEADS = Verdict(False, "trained on a subset or a fold", "such a model becomes champion only by hand")
 
 
 def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: Candidacy) -> str:
-    """Make `candidate` champion if the gate lets it pass; returns what became of it, to be read after "which".
+    """Make `candidate` champion if the gate allows it; returns the outcome as words that follow "which".
 
-    Each pair of versions is judged once and the verdict kept on the candidate; a version that was champion before and
-    no longer is returns only by hand. A comparison may take long, so it is made before the right to move the alias is
-    taken, and made again if the champion has changed meanwhile.
+    Each pair of versions is judged once, and the verdict is kept on the candidate; a former champion returns only by
+    hand. A comparison may take long, so it is made before the lock on the alias is taken, and repeated if the champion
+    has changed meanwhile.
     """
     while True:
         candidate = client.get_model_version(name, candidate.version)
@@ -27,26 +27,26 @@ def judge(client: MlflowClient, name: str, candidate: ModelVersion, candidacy: C
         settled = _settled(client, name, candidate, champion, candidacy)
         if settled is not None:
             return settled
-        unfinished = candidate.tags.get(_against(champion))  # whoever decided so was cut off before the alias moved
+        unfinished = candidate.tags.get(_against(champion))  # a process was killed between its verdict and the alias
         verdict, numbers = (None, {}) if unfinished else _weigh(client, name, candidate, champion, candidacy)
         with deciding(client, name):
             present = client.get_model_version(name, candidate.version)
             if _number(champion_of(client, name)) != _number(champion):
-                continue  # another process was faster: this is another pair
+                continue  # another process was faster, so the pair has changed
             if present.tags.get(_against(champion)) != unfinished:
-                continue  # it judged this very pair
+                continue  # another process judged this pair
             if verdict is not None:
                 _keep(client, name, candidate, champion, verdict, numbers)
             reason = unfinished or (verdict.reason if verdict is not None and verdict.promoted else None)
             if reason is not None:
                 make_champion(client, name, candidate, GATE, reason)
-            return _sentence(champion, verdict) if verdict is not None else f"is champion: {unfinished}"
+            return _sentence(champion, verdict) if verdict is not None else f"is now champion: {unfinished}"
 
 
 def _settled(
     client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None, candidacy: Candidacy
 ) -> str | None:
-    """What became of the candidate, if there is nothing to judge and nothing left to do."""
+    """The candidate's outcome if there is nothing to judge, else None."""
     if _number(champion) == _number(candidate):
         if WAS_CHAMPION not in candidate.tags:
             client.set_model_version_tag(name, candidate.version, WAS_CHAMPION, "true")
@@ -57,7 +57,7 @@ def _settled(
     if not candidacy.may_lead:
         if candidate.tags.get("gate/outcome") != NEVER_LEADS.outcome:
             _keep(client, name, candidate, champion, NEVER_LEADS, {})
-        return "cannot become champion, as it was trained on a subset or for one fold"
+        return "cannot become champion because it was trained on a subset or for one fold"
     kept = candidate.tags.get(_against(champion))
     if kept is not None and not kept.startswith("promoted"):
         return f"was judged before{_over(champion)}: {kept}"
@@ -72,7 +72,7 @@ def _settled(
 def _weigh(
     client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None, candidacy: Candidacy
 ) -> tuple[Verdict, dict[str, object]]:
-    """The verdict, and the numbers that it rests on."""
+    """The verdict and its numbers."""
     figures = figures_of(candidacy)
     numbers: dict[str, object] = {**asdict(figures)}
     if champion is None or missed_floors(figures, candidacy.rules):
@@ -93,7 +93,7 @@ def _keep(
     verdict: Verdict,
     numbers: dict[str, object],
 ) -> None:
-    """Write tags and description; last of all the verdict on the pair, so that it stands only if all of it does."""
+    """Write tags and description; the verdict on the pair is written last, so that it exists only if all else does."""
     tags = {
         "gate/decision": "promoted" if verdict.promoted else "refused",
         "gate/outcome": verdict.outcome,
@@ -111,16 +111,16 @@ def _keep(
 def _sentence(champion: ModelVersion | None, verdict: Verdict) -> str:
     if verdict.promoted:
         return (
-            f"is champion, as there was none: {verdict.numbers}"
+            f"is now champion because there was none: {verdict.numbers}"
             if champion is None
-            else f"is champion: {verdict.reason}"
+            else f"is now champion: {verdict.reason}"
         )
-    replaces = "is no champion" if champion is None else f"does not replace champion {champion.version}"
+    replaces = "is not champion" if champion is None else f"does not replace champion {champion.version}"
     return f"{replaces}: {verdict.reason}"
 
 
 def _against(champion: ModelVersion | None) -> str:
-    """The tag that keeps the verdict on a pair."""
+    """The tag that stores the verdict on a pair."""
     return f"against/{'none' if champion is None else key_of(champion)}"
 
 

@@ -1,4 +1,4 @@
-"""The classifier that a person names on a command line, the champion if they name none."""
+"""The classifier named on a command line, by default the champion."""
 
 from vit.config.params_file import load_params
 from vit.inference.classifier import Classifier

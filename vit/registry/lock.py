@@ -1,4 +1,4 @@
-"""One process at a time moves the champion, also where several machines share a server."""
+"""A lock so that one process at a time moves the champion, also between machines that share a server."""
 
 import contextlib
 import os
@@ -12,18 +12,18 @@ from mlflow.exceptions import MlflowException
 
 from vit.tracking.store import has_own_database, locked
 
-ABANDONED = 60.0  # seconds; whoever holds the lock moves an alias and writes some tags, which takes less than one
-PAUSE = 0.1  # seconds between two looks at a lock that another process holds
+ABANDONED = 60.0  # seconds; moving an alias and writing some tags takes less than one
+PAUSE = 0.1  # seconds between two attempts to take the lock
 
 
 @contextlib.contextmanager
 def deciding(client: MlflowClient, name: str) -> Iterator[None]:
-    """Hold the right to move the aliases of registered model `name`.
+    """Hold the lock on the aliases of registered model `name`.
 
-    Processes of one repo take turns by a file lock, which ends with its process. A server knows neither locks nor
-    "set if it is still": there the lock is a registered model `name`.lock, as of all who create it at once only one
-    succeeds. One that a killed process left is deleted after ABANDONED seconds; should two processes find it so in
-    the same instant, or a person move the alias by hand in between, the later one wins.
+    Processes of one repo use a file lock, which ends with its process. An MLflow server has neither locks nor
+    compare-and-set: there the lock is a registered model `name`.lock, because only one of several concurrent creations
+    succeeds. A lock left by a killed process is deleted after ABANDONED seconds; if two processes do so at the same
+    instant, or a person moves the alias by hand meanwhile, the last write wins.
     """
     with locked():
         if has_own_database():
@@ -52,9 +52,9 @@ def _take(client: MlflowClient, lock: str, token: str) -> None:
 
 def _create(client: MlflowClient, lock: str, token: str) -> bool:
     try:
-        client.create_registered_model(lock, {"holder": token}, "Held while the champion is moved; gone in a moment.")
+        client.create_registered_model(lock, {"holder": token}, "Exists briefly while the champion is moved.")
     except MlflowException as error:
-        # The store asks again for what kept it from creating the model, which may be deleted by then.
+        # The store looks up the model that prevented the creation, which may be deleted by then.
         if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             raise
         return False

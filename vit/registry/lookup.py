@@ -1,4 +1,4 @@
-"""Runs by what a person calls them, and the tables that were published with them."""
+"""Finding runs by id, name or model, and reading the tables published with them."""
 
 import tempfile
 from pathlib import Path
@@ -25,10 +25,10 @@ def find_named_run(store: Store, reference: str) -> Run:
     found = [run for run in runs if reference in (run.info.run_id, run.info.run_name)]
     if not found:
         newest = ", ".join(f"'{run.info.run_name}'" for run in runs[:5])
-        raise UserError(f"no finished run has the id or name '{reference}'; the newest are {newest or 'none'}")
+        raise UserError(f"no finished run has the id or name '{reference}'; the latest runs are {newest or 'none'}")
     if len(found) > 1:
         ids = ", ".join(run.info.run_id for run in found)
-        raise UserError(f"{len(found)} runs are called '{reference}'; take one by its id: {ids}")
+        raise UserError(f"{len(found)} runs are called '{reference}'; give the id of one: {ids}")
     return found[0]
 
 
@@ -45,9 +45,9 @@ def _run_below(store: Store, model_uri: str) -> Run:
 
 
 def images_of(model_uri: str) -> list[dict[str, str]]:
-    """All images of the split that `models:/name/version` was trained in, with their parts and digests.
+    """All images of the split that `models:/name/version` was trained on, with split name and digests.
 
-    Raises UserError if there is no such version, or if it does not keep them.
+    Raises UserError if the version does not exist or has no such table.
     """
     return read_published_table(find_named_run(open_store(), model_uri), f"audit/{AUDITED_IMAGES}")
 
@@ -58,7 +58,7 @@ def predictions_of(run: Run) -> list[dict[str, str]]:
 
 
 def read_published_table(run: Run, path: str) -> list[dict[str, str]]:
-    """The rows of a CSV among the artifacts of `run`. Raises UserError if it has none of that path."""
+    """The rows of a CSV among the artifacts of `run`. Raises UserError if it does not exist."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             file = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path, dst_path=folder)

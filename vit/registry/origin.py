@@ -1,4 +1,4 @@
-"""What a version of the registered model keeps of its origin: written when it is published."""
+"""Writing a version's provenance when it is published."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ PREFIXES = ("--src-prefix=a/", "--dst-prefix=b/")
 
 
 def write_provenance(folder: Path, origin: dict, environment: Path) -> list[Path]:
-    """Gather the files in `folder`: copies of `COPIED`, the change of the code, and `origin` as JSON.
+    """Write the files to `folder`: copies of `COPIED`, the code diff, and `origin` as JSON.
 
-    `environment` is what the training ran on; it is missing where DVC's cache gave its outputs, and what an earlier
-    publication recorded then stays.
+    `environment` describes the machine of the training; the file is missing if DVC's cache supplied the outputs, and
+    the record of an earlier publication then remains.
     """
     folder.mkdir()
     write_json(folder / ORIGIN, origin)
@@ -41,9 +41,9 @@ def origin_of(tags: dict[str, str], digests: dict[str, str], raw: dict, scores: 
 
 
 def write_code_diff(path: Path) -> Path:
-    """What the working tree changes in code and parameters against HEAD, files that are new to git included.
+    """The diff of code and parameters between HEAD and the working tree, including untracked files.
 
-    Empty if nothing is changed, or without a commit to compare with. The user's index is neither used nor written.
+    Empty if nothing has changed or there is no commit. The user's index is neither used nor written.
     """
     if _git("rev-parse", "--verify", "--quiet", "HEAD").returncode:
         path.write_bytes(b"")
@@ -63,5 +63,5 @@ def _diff(*arguments: str) -> bytes:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess:
-    # Without optional locks git does not write to the index what it learns about it while looking.
+    # With optional locks, git would refresh the user's index while reading it.
     return subprocess.run(["git", *arguments], capture_output=True, env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"})

@@ -1,4 +1,4 @@
-"""What versions there are, how they did, and in what two of them differ."""
+"""An overview of all versions, and the differences between two of them."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -11,9 +11,9 @@ CODE = ("mlflow.source.git.commit", "git_dirty", "dvc_exp_name")
 
 
 def versions_of(name: str, confidence_level: float) -> list[dict]:
-    """`version`, `aliases`, `val_accuracy`, `test_accuracy` and `verdict` of every version, the newest first.
+    """`version`, `aliases`, `val_accuracy`, `test_accuracy` and `verdict` of every version, newest first.
 
-    An accuracy is `value`, `low` and `high`, the ends None where they are not known; it is None where it is not.
+    An accuracy has `value`, `low` and `high`; the ends, or the whole accuracy, are None if unknown.
     """
     with registry() as client:
         aliases: dict[str, list[str]] = {}
@@ -33,7 +33,7 @@ def versions_of(name: str, confidence_level: float) -> list[dict]:
 
 
 def difference(name: str, asked: Sequence[str]) -> dict:
-    """In what two versions, by number or alias, differ: `name`, `versions`, and by group each key with both values.
+    """Differences of two versions, by number or alias: `name`, `versions`, and per group each key with both values.
 
     The groups are `params`, `metrics`, `data` and `code`; the value is None where a version lacks the key.
     """
@@ -66,7 +66,7 @@ def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
 
 
 def _val_accuracy(tags: dict[str, str], confidence_level: float) -> dict[str, float] | None:
-    """Image by image, while the intervals on test may heed groups."""
+    """Its interval treats images as independent, whereas intervals on test may use groups."""
     if not {"best_val_accuracy", "val_images"} <= tags.keys():
         return None
     share = float(tags["best_val_accuracy"])
@@ -83,7 +83,7 @@ def _test_accuracy(tags: dict[str, str]) -> dict[str, float | None] | None:
 
 
 def _verdict(tags: dict[str, str]) -> str | None:
-    """What the gate said last, and what people did since."""
+    """The gate's last verdict, and what people decided since."""
     found = []
     if "gate/decision" in tags:
         against = "" if tags["gate/champion"] == "none" else f" against {tags['gate/champion']}"

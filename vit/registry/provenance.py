@@ -1,4 +1,4 @@
-"""What a version of the registered model keeps of its origin, as trace and verify read it from the store."""
+"""A version's provenance, as trace and verify read it from MLflow."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from vit.registry.origin import CODE_DIFF, ORIGIN
 from vit.registry.versions import resolve, run_of
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
-FILES = (PARAMS.name, DVC_LOCK.name, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, where it is known
+FILES = (PARAMS.name, DVC_LOCK.name, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, if it is known
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Provenance:
 
     @property
     def environment(self) -> dict | None:
-        """What the training ran on; None if its outputs came from DVC's cache before anybody had recorded it."""
+        """The environment of the training; None if its outputs came from DVC's cache and no record exists."""
         return read_json(self.folder / ENVIRONMENT) if (self.folder / ENVIRONMENT).is_file() else None
 
     @property
@@ -50,18 +50,18 @@ class Provenance:
 
 
 def provenance_folder(version_key: str) -> str:
-    """Where a run keeps the files: it may show several versions, when the same training gave other weights."""
+    """The files' folder in the run, which may hold several versions if a repeated training gave other weights."""
     return f"provenance/{version_key[:12]}"
 
 
 @contextmanager
 def provenance_of(model_uri: str) -> Iterator[Provenance]:
-    """Download what `models:/name@alias` or `models:/name/version` keeps, for as long as the block lasts.
+    """Download the provenance of `models:/name@alias` or `models:/name/version` for the duration of the block.
 
-    Raises UserError if there is no such version, or if it keeps nothing of its origin.
+    Raises UserError if the version does not exist or has no provenance.
     """
     if not model_uri.startswith("models:/"):
-        raise UserError(f"'{model_uri}' is no registered model; write models:/NAME@ALIAS or models:/NAME/VERSION")
+        raise UserError(f"'{model_uri}' is not a registered model; write models:/NAME@ALIAS or models:/NAME/VERSION")
     client = open_store().client
     try:
         version = client.get_model_version(*resolve(client, model_uri))
@@ -75,7 +75,7 @@ def provenance_of(model_uri: str) -> Iterator[Provenance]:
 
 
 def _run_of(client: MlflowClient, version: ModelVersion) -> Run:
-    """The run with the content of the version's tags: a later training may have given the weights of an earlier one."""
+    """The run with the version's content: a later training may have produced the same weights."""
     home = run_of(client, version)
     content_key = version.tags.get("content_key")
     if home.data.tags.get("content_key") == content_key:
@@ -101,7 +101,4 @@ def _key(version: ModelVersion) -> str:
 
 def _lost(version: ModelVersion, run: Run) -> str:
     commit = run.data.tags.get("mlflow.source.git.commit", "an unknown commit")
-    return (
-        f"version {version.version} of '{version.name}' keeps nothing of its origin; "
-        f"`dvc repro` at {commit} publishes it"
-    )
+    return f"version {version.version} of '{version.name}' has no provenance; `dvc repro` at {commit} publishes it"

@@ -22,9 +22,9 @@ from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
 
 @dataclass(frozen=True)
 class Content(RunContent):
-    """All that is published of one training: what its run shows, and its version of the model.
+    """Everything that is published of one training: its run and its model version.
 
-    `version_key` hashes weights, settings and split; `serving` are the settings of the served model.
+    `version_key` hashes weights, settings and split; `serving` holds the settings of the served model.
     """
 
     version_key: str
@@ -37,7 +37,7 @@ class Content(RunContent):
 
 @dataclass(frozen=True)
 class Published:
-    """What `publish` found or did, for a person to read."""
+    """The result of `publish`."""
 
     run: Run
     version: ModelVersion
@@ -46,9 +46,9 @@ class Published:
 
 
 def publish(content: Content, name: str) -> Published:
-    """See to it that `content` is exactly one finished run and one version of the registered model `name`.
+    """Make sure that `content` has exactly one finished run and one version of the registered model `name`.
 
-    Doing it again changes nothing. Raises UserError if the store does not answer.
+    Repeating it changes nothing. Raises UserError if the MLflow store fails.
     """
     store = open_store()
     try:
@@ -95,7 +95,7 @@ def _create_registered_model(client: MlflowClient, name: str) -> None:
         return
     try:
         client.create_registered_model(
-            name, description="Image classifiers; the alias champion is the best one on val."
+            name, description="Image classifiers; the alias champion marks the best one on val."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -113,14 +113,14 @@ def _active_run(client: MlflowClient, run_id: str | None) -> Run | None:
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a store that fails says nothing about the run
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a failing store is not a missing run
             raise
         return None
     return run if run.info.lifecycle_stage == "active" else None
 
 
 def _inherit(client: MlflowClient, name: str, old: ModelVersion, new: ModelVersion) -> None:
-    """The run below `old` is gone, and a version cannot be moved to another run: `new` takes over all it had."""
+    """Move tags, aliases and notes from `old`, whose run is gone, to `new`: a version cannot change its run."""
     for key, value in old.tags.items():
         client.set_model_version_tag(name, new.version, key, value)
     for alias in client.get_model_version(name, old.version).aliases:
@@ -134,9 +134,9 @@ def _folder(version_key: str) -> str:
 
 
 def _log_model(client: MlflowClient, run: Run, content: Content) -> bool:
-    """Put the served model below `run`, each version in a folder of its own, unless it is there whole.
+    """Upload the served model to `run`, in one folder per version, unless it is already there; returns whether it did.
 
-    New settings of serving, or newer code, take the place of the old ones; weights and config.json stay as they are.
+    New serving settings or newer code replace the old ones; weights and config.json stay the same.
     """
     folder = _folder(content.version_key)
     logged = f"logged/{folder}"

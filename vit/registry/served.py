@@ -1,4 +1,4 @@
-"""The folder that MLflow serves: the code of serving, the two files of the model, and the settings of serving."""
+"""The folder that MLflow serves: serving code, weights and config.json, and serving settings."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from vit.files import read_json
 from vit.release import VERSION
 from vit.source_code import import_closure
 
-ROOT = Path(__file__).parents[2]  # of the package's files: the repo, or site-packages
+ROOT = Path(__file__).parents[2]  # folder of the package: the repo, or site-packages
 SERVED = "vit/serving/pyfunc.py"
 SERVED_WITH = (
     "mlflow",
@@ -35,10 +35,10 @@ SERVED_WITH = (
 def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) -> None:
     """Write an MLflow model to the new folder `path`.
 
-    `settings` (max_rows, max_bytes, max_pixels, precision) stand in its MLmodel as `config`, where the person who
-    serves it can override them: MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
+    `settings` (max_rows, max_bytes, max_pixels, precision) are stored in its MLmodel as `config` and can be
+    overridden at serving time: MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
     """
-    from vit.serving.pyfunc import SIGNATURE  # late, as the import also names the model to serve to MLflow
+    from vit.serving.pyfunc import SIGNATURE  # late: the import also registers the model with MLflow
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         for file in served_code():
@@ -58,14 +58,14 @@ def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) 
 
 
 def served_code(root: Path = ROOT) -> list[str]:
-    """The files that serving imports, and what makes packages of their folders; sorted, relative to `root`."""
+    """The files that serving imports and the `__init__.py` of their folders; sorted, relative to `root`."""
     modules = import_closure(root, SERVED)
     folders = {folder for module in modules for folder in Path(module).parents[:-1]}
     return sorted(modules | {(folder / "__init__.py").as_posix() for folder in folders})
 
 
 def served_key(settings: dict[str, int | str], root: Path = ROOT) -> str:
-    """A digest of what `save_served` adds to the weights: with another one, a version is written again."""
+    """A digest of everything that `save_served` adds to the weights; if it changes, the served model is rewritten."""
     digest = hashlib.sha256()
     for file in served_code(root):
         digest.update(file.encode() + b"\0" + hashlib.sha256((root / file).read_bytes()).digest())

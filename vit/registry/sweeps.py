@@ -1,4 +1,4 @@
-"""The finished runs of a sweep: those whose parameters are those of params.yaml but for the ones it went over."""
+"""The finished runs of a sweep: their parameters equal params.yaml except for the ones that the sweep varies."""
 
 from statistics import mean, stdev
 
@@ -14,7 +14,7 @@ from vit.tracking.store import open_store
 
 BLOCKS = ("data", "split", "pack", "model", "train")
 OF_THE_MACHINE = {"pack.workers", "train.attention", "train.device", "train.precision", "train.threads"}
-DEALS = ("split.seed", "split.fold")  # they decide on the test part
+DEALS = ("split.seed", "split.fold")  # parameters that change the test split
 REPEATS = (*DEALS, "train.seed")
 SHOWN = ("test_accuracy", "best_val_accuracy", "majority_accuracy", "nearest_neighbour_accuracy", "leakage")
 
@@ -22,7 +22,7 @@ SHOWN = ("test_accuracy", "best_val_accuracy", "majority_accuracy", "nearest_nei
 def folds_of_params() -> list[dict]:
     """For each number of folds: `folds`, the `runs` (fold and metrics), `mean`, `std` and the `missing` folds.
 
-    The newest run of a fold counts; `std` is None of a single one. Raises UserError if there is no run of a fold.
+    The latest run of a fold counts; `std` is None for a single run. Raises UserError if there is no run of any fold.
     """
     found: dict[int, dict[int, dict[str, float]]] = {}
     for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
@@ -31,7 +31,7 @@ def folds_of_params() -> list[dict]:
             found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run.data.metrics)
     if not found:
         raise UserError(
-            "no finished run of a fold has the other parameters of params.yaml; make them with "
+            "no finished k-fold run matches the other parameters of params.yaml; start some with "
             "`dvc exp run --queue -S split.folds=5 -S 'split.fold=range(5)'` and `dvc queue start`"
         )
     return [_summary(folds, metrics) for folds, metrics in sorted(found.items())]
@@ -50,13 +50,15 @@ def _summary(folds: int, metrics: dict[int, dict[str, float]]) -> dict:
 
 
 def results_of_params(own: list[str]) -> list[Result]:
-    """The newest finished run per model, size and repeat that fits params.yaml, but for the keys of `own`.
+    """The latest finished run per model, size and repeat that matches params.yaml except for the keys in `own`.
 
-    Raises UserError if a key is unknown, or if two runs that should be one differ in such a key.
+    Raises UserError if a key is unknown, or if two runs for the same point differ in such a key.
     """
     wanted = _wanted()
     if unknown := [key for key in own if key not in wanted]:
-        raise UserError(f"--may-differ {unknown[0]}: no parameter of a training; write it as in params.yaml: block.key")
+        raise UserError(
+            f"--may-differ {unknown[0]}: not a training parameter; write it as section.key, as in params.yaml"
+        )
     may_differ = {"model.name", "split.subset_per_class", *REPEATS, *OF_THE_MACHINE, *own}
     found: dict[tuple[str, ...], Run] = {}
     for run in finished_runs_like(open_store(), wanted, may_differ):
@@ -65,7 +67,7 @@ def results_of_params(own: list[str]) -> list[Result]:
         newest = found.setdefault(point, run)
         if differing := [key for key in own if newest.data.params[key] != values[key]]:
             raise UserError(
-                f"runs '{newest.info.run_name}' and '{run.info.run_name}' differ in nothing that is drawn but in "
+                f"runs '{newest.info.run_name}' and '{run.info.run_name}' differ only in "
                 f"{differing[0]} ({newest.data.params[differing[0]]} and {values[differing[0]]}); delete one in MLflow"
             )
     return [_result(run) for run in found.values()]

@@ -1,4 +1,4 @@
-"""From a registered model to the commit, data, parameters and machine that made it."""
+"""A version's provenance: the commit, data, parameters and machine that made it."""
 
 from datetime import UTC, datetime
 
@@ -11,9 +11,9 @@ from vit.registry.provenance import Provenance
 
 
 def traced(provenance: Provenance) -> dict[str, dict]:
-    """All that is known of a version: plain values in blocks, None for what there was not."""
+    """Everything known about a version, as sections of plain values; None for unknown values."""
     version, origin, environment = provenance.version, provenance.origin, provenance.environment
-    digests, tags = origin["digests"], provenance.run.data.tags  # the run's tags are of the moment it began
+    digests, tags = origin["digests"], provenance.run.data.tags  # set when the run began
     diff = (provenance.folder / CODE_DIFF).read_bytes()
     outs = [out for stage in provenance.stages.values() for out in stage.get("outs", [])]
     return {

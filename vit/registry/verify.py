@@ -1,4 +1,4 @@
-"""Rebuild the state that made a version, evaluate its published weights there, compare the predictions."""
+"""Rebuild the state that made a version, evaluate its published weights there, and compare the predictions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +22,14 @@ TOLERANCE = 1e-5  # of a probability
 
 
 class Refuted(UserError):
-    """The rebuilt state gives something else than what was published."""
+    """The rebuilt state gives a different result from the published one."""
 
 
 def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None]) -> tuple[int, float]:
-    """Rebuild, evaluate, compare; the number of predictions and the largest difference of a probability.
+    """Rebuild, evaluate, compare; returns the number of predictions and the largest difference of a probability.
 
-    Each step is told to `say`, its name and what was found. With `retrain` the training is repeated too. Raises
-    UserError, or its kind Refuted, with the reason.
+    `say` receives the name and the result of each step. With `retrain` the training is also repeated. Raises UserError,
+    or its subclass Refuted, with the reason.
     """
     with rebuilt(provenance) as state:
         stages = _stages(state.folder, provenance.stages)
@@ -37,17 +37,21 @@ def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None
         weights = _published_weights(provenance, state.folder.parent / "published", model, say)
         compute = read_json(model / CONFIG)["compute"]
         if retrain and compute.get("processes", 1) > 1:
-            raise UserError(f"{provenance.title} was trained by {compute['processes']} processes; --retrain uses one")
+            raise UserError(
+                f"{provenance.title} was trained by {compute['processes']} processes, but --retrain uses one"
+            )
         say("commit", f"{provenance.origin['commit'][:12]} with its params.yaml, dvc.lock and code.diff")
         if changed := changed_code(state.folder, stages):
-            raise Refuted(f"{provenance.title} is not verified: its dvc.lock names other code for {', '.join(changed)}")
-        say("code", "every file is the one in dvc.lock")
+            raise Refuted(
+                f"{provenance.title} is not verified: its dvc.lock lists different code for {', '.join(changed)}"
+            )
+        say("code", "every file matches dvc.lock")
         made_before = [name for name in stages if name not in (TRAIN, EVALUATE)]
         say("data", f"from {state.restore(made_before)}, by the md5 in dvc.lock")
         if outputs := _needed_of_train(stages):
-            state.restore(outputs)  # apart, as DVC restores only some of stages and outputs that are named together
+            state.restore(outputs)  # separately: DVC restores only some of stages and outputs named together
         if provenance.environment is None:
-            say("environment", "of the training is not recorded, as its outputs came from DVC's cache")
+            say("environment", "not recorded, because the training's outputs came from DVC's cache")
         else:
             for difference in differences(provenance.environment, environment("cpu")):
                 say("environment", difference)
@@ -55,10 +59,10 @@ def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None
         count, largest = compare_predictions(
             provenance.folder / PREDICTIONS, state.folder / EVALUATION / PREDICTIONS, provenance.title
         )
-        say("predictions", f"all {count} labels equal, probabilities within {largest:.1g}")
+        say("predictions", f"all {count} labels are equal, probabilities within {largest:.1g}")
         if retrain:
             _resolve_autos(state.folder / PARAMS, compute)
-            say("training", "again, with the device, precision, attention kernel and threads of then")
+            say("training", "repeated with the original device, precision, attention kernel and threads")
             _reproduce(state, TRAIN, shown=True)
             compare_weights(weights, model / WEIGHTS, provenance.title)
             say("weights", f"equal byte for byte ({weights.stat().st_size:,} bytes)")
@@ -66,28 +70,28 @@ def verify(provenance: Provenance, retrain: bool, say: Callable[[str, str], None
 
 
 def _stages(tree: Path, locked: dict[str, dict]) -> dict[str, dict]:
-    """What dvc.lock says of the pipeline's stages up to evaluate; it keeps entries of stages that are no more.
+    """The entries of dvc.lock for the pipeline's stages up to evaluate; it also keeps entries of removed stages.
 
-    That of register is left out: publishing came after the lock was kept, so it is of the time before.
+    `register` is left out: its entry predates the publication, which happens after the lock file is saved.
     """
     pipeline = YAML(typ="safe", pure=True).load(tree / DVC_YAML)["stages"]
     return {name: locked[name] for name in pipeline if name in locked and name != REGISTER}
 
 
 def _needed_of_train(stages: dict[str, dict]) -> list[str]:
-    """What evaluate needs of train's outputs beside the published model; the metrics are in git."""
+    """The outputs of train that evaluate needs besides the published model; the metrics are in git."""
     outs = {out["path"] for out in stages[TRAIN]["outs"]} - {str(MODEL), str(TRAIN_METRICS)}
     return [dep["path"] for dep in stages[EVALUATE]["deps"] if dep["path"] in outs]
 
 
 def _published_weights(provenance: Provenance, target: Path, model: Path, say: Callable[[str, str], None]) -> Path:
-    """Put the published model in its place in the rebuilt tree; a second copy outlives a new training."""
+    """Put the published model into the rebuilt tree; a second copy survives retraining."""
     version = provenance.version
     with downloaded(f"models:/{version.name}/{version.version}") as folder:
         copytree(folder, target)
     copytree(target, model)
     if sha256_of(target / WEIGHTS) != provenance.origin["digests"]["weights_sha256"]:
-        raise Refuted(f"{provenance.title} is not verified: its weights in MLflow are not those that were published")
+        raise Refuted(f"{provenance.title} is not verified: its weights in MLflow are not the published ones")
     say("model", f"published weights, sha256 {provenance.origin['digests']['weights_sha256'][:12]}")
     return target / WEIGHTS
 
@@ -103,28 +107,30 @@ def compare_predictions(published: Path, again: Path, title: str) -> tuple[int, 
     """Number of rows and the largest difference of a probability. Raises Refuted naming the first row that differs."""
     before, after = read_table(published), read_table(again)
     if [row["path"] for row in before] != [row["path"] for row in after]:
-        raise Refuted(f"{title} is not verified: its predictions are for other images ({len(before)}, {len(after)})")
+        raise Refuted(
+            f"{title} is not verified: its predictions are for different images ({len(before)} then, {len(after)} now)"
+        )
     largest = 0.0
     for old, new in zip(before, after, strict=True):
         gaps = {name: _gap(name, old.get(name), new.get(name)) for name in old | new}
-        worst = list(gaps)[np.argmax(list(gaps.values()))]  # unlike max, nan if one is
+        worst = list(gaps)[np.argmax(list(gaps.values()))]  # unlike max, NaN if any is
         if not gaps[worst] <= TOLERANCE:
             raise Refuted(
-                f"{title} is not verified: {worst} of {old['path']} was {old.get(worst)} and is {new.get(worst)}"
+                f"{title} is not verified: {worst} of {old['path']} was {old.get(worst)} and is now {new.get(worst)}"
             )
         largest = max(largest, gaps[worst])
     return len(before), largest
 
 
 def _gap(column: str, old: str | None, new: str | None) -> float:
-    """How far apart a column is in two rows of predictions; infinite if it is missing in one, or another text."""
+    """The difference of a column in two rows of predictions; infinite if it is missing in one or its text differs."""
     if column in EXACT or old is None or new is None:
         return 0.0 if old == new else float("inf")
     return abs(float(old) - float(new))
 
 
 def _resolve_autos(params: Path, compute: dict) -> None:
-    """Write what every `auto` of train came to, as this machine might choose otherwise and give other last bits."""
+    """Replace every `auto` of train by its original choice: this machine might choose another, with other last bits."""
     yaml = YAML()
     values = yaml.load(params)
     for name, chosen in compute.items():
@@ -141,6 +147,6 @@ def compare_weights(published: Path, again: Path, title: str) -> None:
     gaps = {name: float(np.abs(before[name] - after[name]).max()) for name in before.keys() & after.keys()}
     worst = max(gaps, key=gaps.__getitem__, default="none in common")
     raise Refuted(
-        f"{title} is not verified: training again gives other weights "
+        f"{title} is not verified: retraining gives different weights "
         f"(largest difference {gaps.get(worst, float('nan')):.1g}, in {worst})"
     )

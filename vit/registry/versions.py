@@ -1,4 +1,4 @@
-"""A registered model by its URI, as a folder on this machine."""
+"""Registered models by URI, downloaded to a folder."""
 
 import contextlib
 import re
@@ -16,16 +16,16 @@ from vit.errors import UserError
 from vit.files import read_json
 from vit.tracking.store import STORE_ERRORS, first_line, open_store
 
-URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
-SERVED_FILES = "artifacts/model"  # where MLflow puts, below a model, the folder that is served
+URI = re.compile(r"[a-z][a-z0-9+.-]+:/")  # at least two letters: C:/ is a drive
+SERVED_FILES = "artifacts/model"  # the folder inside an MLflow model that is served
 
 
 @contextlib.contextmanager
 def downloaded(model_uri: str) -> Iterator[Path]:
-    """The folder with the weights of a model, for `Classifier.load`: from a local folder of weights or of an MLflow
-    model, `models:/name@alias`, `models:/name/version`, or the URI of an MLflow model such as `runs:/run/path`.
+    """The folder with a model's weights, for `Classifier.load`: from a local folder with weights or an MLflow model,
+    `models:/name@alias`, `models:/name/version`, or the URI of an MLflow model such as `runs:/run/path`.
 
-    Raises UserError if there is no such model, version or alias.
+    Raises UserError if the model, version or alias does not exist.
     """
     if not URI.match(model_uri):
         folder = Path(model_uri)
@@ -42,12 +42,12 @@ def downloaded(model_uri: str) -> Iterator[Path]:
             where = " in the registry" if model_uri.startswith("models:/") else ""
             raise UserError(
                 f"no model '{model_uri}'{where} ({first_line(error)}); `dvc repro` publishes one, and "
-                "`vit registry list` says why a version is no champion"
+                "`vit registry list` says why a version is not champion"
             ) from error
 
 
 def read_config(client: MlflowClient, name: str, version: ModelVersion) -> dict | None:
-    """The settings (config.json) of a version, without its weights; None if it has none, being no model of ours."""
+    """The settings (config.json) of a version, without its weights; None if it is not a model of this pipeline."""
     source = client.get_model_version_download_uri(name, version.version)
     listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{source}/{SERVED_FILES}")
     if not any(Path(entry.path).name == CONFIG for entry in listed):
@@ -60,18 +60,18 @@ def read_config(client: MlflowClient, name: str, version: ModelVersion) -> dict 
 
 @contextlib.contextmanager
 def registry() -> Iterator[MlflowClient]:
-    """The registry, for a command; what it refuses ends in one line."""
+    """The registry, for a command; its errors become a UserError."""
     client = open_store().client
     try:
         yield client
     except STORE_ERRORS as error:
         raise UserError(
-            f"{first_line(error)}; `vit registry list` shows what there is, `dvc repro` publishes"
+            f"{first_line(error)}; `vit registry list` shows all versions, `dvc repro` publishes one"
         ) from error
 
 
 def find_version(client: MlflowClient, name: str, asked: str) -> ModelVersion:
-    """A version by its number or by an alias. Raises UserError if there is no such."""
+    """A version by number or alias. Raises UserError if it does not exist."""
     known = client.get_registered_model(name).aliases
     number = asked if asked.isdigit() else known.get(asked.removeprefix("@"))
     if number is None:
@@ -80,22 +80,22 @@ def find_version(client: MlflowClient, name: str, asked: str) -> ModelVersion:
 
 
 def run_of(client: MlflowClient, version: ModelVersion) -> Run:
-    """The run that a version lies below. Raises UserError if it was registered without one."""
+    """The run of a version. Raises UserError if it was registered without one."""
     if version.run_id is None:
-        raise UserError(f"version {version.version} of '{version.name}' belongs to no run; `dvc repro` publishes one")
+        raise UserError(f"version {version.version} of '{version.name}' has no run; `dvc repro` publishes one")
     return client.get_run(version.run_id)
 
 
 def split_uri(model_uri: str) -> tuple[str, str, str]:
-    """Name, separator (@, / or nothing) and alias or number of `models:/name@alias` or `models:/name/version`."""
+    """Name, separator (@, / or empty) and alias or number of `models:/name@alias` or `models:/name/version`."""
     match = re.fullmatch(r"models:/([^/@]*)([/@]?)(.*)", model_uri)
     if match is None:
-        raise UserError(f"'{model_uri}' is no model of the registry; it can be models:/name@alias or models:/name/1")
+        raise UserError(f"'{model_uri}' is not a registered model; write models:/NAME@ALIAS or models:/NAME/VERSION")
     return match[1], match[2], match[3]
 
 
 def pinned(model_uri: str) -> str:
-    """`models:/name/version` for what `models:/name@alias` names now. Raises UserError if there is no such."""
+    """`models:/name/version` that `models:/name@alias` refers to now. Raises UserError if it does not exist."""
     name, _, asked = split_uri(model_uri)
     with registry() as client:
         return f"models:/{name}/{find_version(client, name, asked).version}"

@@ -1,4 +1,4 @@
-"""How many threads a request computes with."""
+"""The number of threads that a request computes with."""
 
 import threading
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 
 class Cores:
-    """The cores of the machine, shared by the requests that are computed at the same time.
+    """The machine's cores, shared by concurrent requests.
 
-    A request alone has all of them. Among several, more threads than cores would only wait for each other.
+    A single request uses all of them. With several, more threads than cores would only wait for each other.
     """
 
     def __init__(self):
-        import torch  # late: publishing needs the signature alone, and torch costs seconds
+        import torch  # late: publishing needs only the signature, and torch takes seconds to import
 
         self.set_threads = torch.set_num_threads  # of the calling thread
         self.count = torch.get_num_threads()

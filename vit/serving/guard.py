@@ -1,10 +1,10 @@
-"""In front of MLflow's scoring server: no 500, no trace, no echo of the input.
+"""A guard for MLflow's scoring server: no status 500, no stack trace, no echo of the input.
 
-MLflow 3.17 answers a request without a Content-Type or with endless brackets 500, and repeats the body or a trace in
-most 400s, before any code of a model is called (mlflow issue 4897 is open since 2021). It offers no hook for that: the
-flavor backends, the uvicorn command and the FastAPI app are fixed, and the app does not exist yet while the model is
-loaded. So one function of its module is replaced, `invocations`, which the server looks up for every request; only in
-the process of `mlflow models serve`, and only if it still is the function known here.
+MLflow 3.17 responds with status 500 to a request without a Content-Type or with deeply nested brackets, and repeats the
+body or a stack trace in most 400s, before any model code runs (mlflow issue 4897, open since 2021). It offers no hook:
+flavor backends, uvicorn command and FastAPI app are fixed, and the app does not exist yet while the model is loaded. So
+one function of its module, `invocations`, which the server looks up for every request, is replaced; only in the process
+of `mlflow models serve`, and only if its signature is the known one.
 """
 
 import inspect
@@ -24,25 +24,25 @@ log = logging.getLogger("vit.serving")
 
 
 def inside_scoring_server() -> bool:
-    """Whether MLflow's server is loading the model now, rather than a program with `mlflow.pyfunc.load_model`."""
+    """Whether MLflow's server is loading the model, rather than a program via `mlflow.pyfunc.load_model`."""
     return SERVER_APP in sys.modules
 
 
 def install(limits: Limits, classes: int) -> None:
-    """Put `guarded` in front of the server's `invocations`. Raises MlflowException if the server is another one."""
-    from mlflow.pyfunc import scoring_server as server  # late: it is there already, and nowhere else needed
+    """Wrap the server's `invocations` with `guarded`. Raises MlflowException if its signature is unknown."""
+    from mlflow.pyfunc import scoring_server as server  # late: the server has already imported it
 
     if list(inspect.signature(server.invocations).parameters) != KNOWN:
         raise MlflowException(
-            "this MLflow has a server that the model cannot guard; install the one of its requirements.txt"
+            "this version of MLflow cannot be guarded by the model; install the one in the model's requirements.txt"
         )
     server.invocations = guarded(server.invocations, limits, classes)
 
 
 def guarded(invocations: Callable, limits: Limits, classes: int) -> Callable:
-    """`invocations` with a strict reading of the body before it, and one sentence for whatever goes wrong.
+    """`invocations` after strict parsing of the body, with one sentence for any error.
 
-    It gets the parsed body, so that the JSON is read once. Raises Refusal alone, which the server makes the answer.
+    It receives the parsed body, so that JSON is parsed once. Raises only Refusal, which becomes the response.
     """
 
     def answer(data: bytes, content_type: str | None, model, input_schema):
@@ -50,12 +50,12 @@ def guarded(invocations: Callable, limits: Limits, classes: int) -> Callable:
             raise Refusal(f"the body is larger than {limits.max_bytes} bytes; send fewer or smaller images", status=413)
         try:
             request = read_request(data, content_type)
-            Options.read(request["params"], classes)  # MLflow drops unknown names and repeats wrong values
-            return invocations(request, JSON, model, None)  # the schema is met already
+            Options.read(request["params"], classes)  # MLflow ignores unknown names and echoes wrong values
+            return invocations(request, JSON, model, None)  # the schema was checked already
         except Refusal:
             raise
         except Exception:
             log.exception("a request failed")
-            raise Refusal("the server failed at this request; its log says why", status=500) from None
+            raise Refusal("the server failed to handle this request; its log says why", status=500) from None
 
     return answer

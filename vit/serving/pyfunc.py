@@ -1,6 +1,6 @@
 """The model as `mlflow models serve` loads it: code plus model.safetensors and config.json, no pickle.
 
-One input column, `image`: an image file in base64, plain or as a data URL. One prediction per row.
+One input column, `image`: a base64-encoded image file, plain or as a data URL. One prediction per row.
 """
 
 import base64
@@ -46,13 +46,13 @@ SIGNATURE = ModelSignature(
 
 
 class ServedClassifier(PythonModel):
-    """A Classifier behind MLflow's scoring server; a person's mistake is answered 4xx with one sentence.
+    """A Classifier behind MLflow's scoring server; client errors get a 4xx with one sentence.
 
-    Threads share the classifier and its settings, which nothing changes after `load_context`, and count in `cores`.
+    Threads share the classifier and its settings, which do not change after `load_context`, and `cores`.
     """
 
     def load_context(self, context) -> None:
-        from vit.inference.classifier import Classifier  # publishing needs only the signature, and torch costs seconds
+        from vit.inference.classifier import Classifier  # late: publishing needs only the signature
 
         settings = dict(context.model_config)
         folder = Path(context.artifacts["model"])
@@ -63,19 +63,19 @@ class ServedClassifier(PythonModel):
         if guard.inside_scoring_server():
             guard.install(self.limits, len(self.classifier.classes))
 
-    # pyrefly: ignore[bad-override]  # MLflow's method has no body, which reads as if it returned None
+    # pyrefly: ignore[bad-override]  # MLflow's method has no body, so it seems to return None
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
         """One prediction per row: label, its index in the model's class order, confidence in [0, 1], probabilities
         by class name, version of the model.
 
-        `params`: `top_k` keeps the k likeliest classes, below `threshold` the label is "unknown" and the index -1,
-        `explain` adds a map of what the likeliest class was seen by, a PNG in base64. Raises Refusal.
+        `params`: `top_k` keeps the k most likely classes; below `threshold` the label is "unknown" and the index -1;
+        `explain` adds a map of where the model looked, a PNG in base64. Raises Refusal.
         """
         import torch
 
         options = Options.read(params or {}, len(self.classifier.classes))
         if options.explain and not self.classifier.has_attention:
-            raise Refusal("this model has no attention to explain a prediction by; ask without explain")
+            raise Refusal("this model has no attention maps to explain a prediction; send the request without explain")
         with self.cores.share():
             images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
             rows = self.classifier.probabilities(torch.from_numpy(images))
@@ -99,7 +99,7 @@ class ServedClassifier(PythonModel):
 
 
 def _version(folder: Path) -> str:
-    """The version in the registry, which MLflow writes beside a model that it takes from there; else empty."""
+    """The registered version, which MLflow records beside a model downloaded from the registry; else empty."""
     origin = folder / REGISTERED_MODEL_META_FILE_NAME
     return str(YAML(typ="safe", pure=True).load(origin)["model_version"]) if origin.exists() else ""
 

@@ -1,4 +1,4 @@
-"""The answer to a request that cannot be answered: a status and one sentence that says what to do."""
+"""The response to an invalid request: a status and one sentence that says what to do."""
 
 import json
 
@@ -6,10 +6,10 @@ from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 
 
 class Refusal(MlflowException):
-    """A client's mistake. `status` is the HTTP status, 4xx; the sentence never repeats what was sent.
+    """A client error. `status` is the HTTP status, 4xx; the sentence never repeats the input.
 
-    MLflow's server puts the input in front of the message of whatever `predict` raises and sends what
-    `serialize_as_json` returns: here the sentence as it was written.
+    MLflow's server prepends the input to messages of exceptions from `predict`, but sends what `serialize_as_json`
+    returns: here only the sentence.
     """
 
     def __init__(self, sentence: str, status: int = 400):

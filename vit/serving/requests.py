@@ -1,7 +1,7 @@
-"""From the body of a request to one strict shape: rows of base64 text, and params.
+"""Strict parsing of a request body into rows of base64 text and params.
 
-MLflow's own readers repeat the input or a trace in what they refuse, ignore what they do not know, and let some
-bodies through to a 500; so they only see what comes from here.
+MLflow's own parsers echo the input or a stack trace in errors, ignore unknown fields, and turn some bodies into a
+status 500; so they receive only the output of this module.
 """
 
 import json
@@ -17,8 +17,8 @@ EXAMPLE = 'send {"inputs": ["<base64 of an image file>"]}'
 def read_request(body: bytes, content_type: str | None) -> dict:
     """The body as `{"dataframe_split": {"columns": ["image"], "data": [[text], ...]}, "params": {...}}`.
 
-    Raises Refusal where it is no such table in JSON (one of FIELDS, as MLflow documents them) or CSV, with 415 for
-    another media type. What the texts and params mean is not looked at.
+    Raises Refusal unless it is such a table in JSON (one of FIELDS, as documented by MLflow) or CSV, with status 415
+    for another media type. The content of texts and params is not checked.
     """
     if _media_type(content_type) == CSV:
         texts, params = _csv_column(body), {}
@@ -26,7 +26,7 @@ def read_request(body: bytes, content_type: str | None) -> dict:
         payload = _parse(body)
         params = payload.pop("params", None) or {}
         if not isinstance(params, dict):
-            raise Refusal('"params" is no object; send for example {"inputs": [...], "params": {"top_k": 3}}')
+            raise Refusal('"params" is not an object; send for example {"inputs": [...], "params": {"top_k": 3}}')
         texts = _column(payload)
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.isascii():
@@ -37,37 +37,40 @@ def read_request(body: bytes, content_type: str | None) -> dict:
 def _media_type(content_type: str | None) -> str:
     name, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     if name not in (JSON, CSV):
-        raise Refusal(f"the Content-Type is neither {JSON} nor {CSV}; set one of them and send the body so", status=415)
+        raise Refusal(
+            f"the Content-Type is neither {JSON} nor {CSV}; set one of them and send the body in that format",
+            status=415,
+        )
     if any(parameter.replace('"', "") not in ("", "charset=utf-8") for parameter in parameters):
-        raise Refusal(f"the Content-Type has a parameter that is not charset=utf-8; send {name} alone", status=415)
+        raise Refusal(f"the Content-Type has a parameter that is not charset=utf-8; send only {name}", status=415)
     return name
 
 
 def _parse(body: bytes) -> dict:
     try:
         payload = json.loads(body, object_pairs_hook=_object, parse_constant=_no_number)
-    except (ValueError, RecursionError):  # bad syntax or UTF-8, endless numbers, brackets without end
+    except (ValueError, RecursionError):  # bad syntax or UTF-8, huge numbers, deep nesting
         raise Refusal(f"the body is not valid JSON; {EXAMPLE}") from None
     if not isinstance(payload, dict):
-        raise Refusal(f"the body is JSON but no object; {EXAMPLE}")
+        raise Refusal(f"the body is JSON but not an object; {EXAMPLE}")
     return payload
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
     keys = dict(pairs)
     if len(keys) < len(pairs):
-        raise Refusal("an object in the body holds the same key twice; name every key once")
+        raise Refusal("an object in the body has the same key twice; send every key once")
     return keys
 
 
 def _no_number(_: str) -> None:
-    raise Refusal("the body holds NaN or Infinity, which JSON does not know; send numbers")
+    raise Refusal("the body contains NaN or Infinity, which are not valid JSON; send numbers")
 
 
 def _column(payload: dict) -> list:
-    """The values of the one column, whichever of FIELDS they come in."""
+    """The values of the single column, from any of FIELDS."""
     if len(payload) != 1 or next(iter(payload)) not in FIELDS:
-        raise Refusal(f'the body needs exactly one of {", ".join(FIELDS)}, and at most "params" beside it; {EXAMPLE}')
+        raise Refusal(f'the body needs exactly one of {", ".join(FIELDS)}, and optionally "params"; {EXAMPLE}')
     field, table = payload.popitem()
     if field == "dataframe_split":
         return _split_column(table)
@@ -76,7 +79,7 @@ def _column(payload: dict) -> list:
         table = table[COLUMN]
         table = [table] if isinstance(table, str) else table
     if not isinstance(table, list):
-        raise Refusal(f'"{field}" is no list of images; {EXAMPLE}')
+        raise Refusal(f'"{field}" is not a list of images; {EXAMPLE}')
     return [_cell(row) for row in table]
 
 
@@ -89,21 +92,21 @@ def _cell(row: object) -> object:
 
 def _split_column(table: object) -> list:
     if not isinstance(table, dict) or not {"columns", "data"} <= table.keys() <= {"columns", "data", "index"}:
-        raise Refusal(f'"dataframe_split" is no object with "columns" and "data"; or {EXAMPLE}')
+        raise Refusal(f'"dataframe_split" is not an object with "columns" and "data"; fix it or {EXAMPLE}')
     _check_columns(table["columns"])
     data = table["data"]
     if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == 1 for row in data):
-        raise Refusal('"data" of "dataframe_split" is no list of rows with one value each; send [["<base64>"], ...]')
+        raise Refusal('"data" of "dataframe_split" is not a list of rows with one value each; send [["<base64>"], ...]')
     return [row[0] for row in data]
 
 
 def _csv_column(body: bytes) -> list:
-    """No reader of CSV in general: one column, whose cells need no quotes but where a data URL has its comma."""
+    """Parse a single CSV column; only data URLs need quotes, because they contain a comma."""
     try:
         lines = body.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise Refusal(
-            "the body is not CSV in UTF-8; send a line `image`, then the base64 of one image a line"
+            "the body is not CSV in UTF-8; send a line `image`, then one base64-encoded image per line"
         ) from None
     header, *cells = [_csv_cell(line.strip()) for line in lines if line.strip()] or [None]
     _check_columns([header])
@@ -114,10 +117,10 @@ def _csv_cell(line: str) -> str:
     quoted = len(line) > 1 and line[0] == line[-1] == '"'
     cell = line[1:-1] if quoted else line
     if '"' in cell or ("," in cell and not quoted):
-        raise Refusal("a line of the CSV is not one cell; send a line `image`, then the base64 of one image a line")
+        raise Refusal("a line of the CSV is not one cell; send a line `image`, then one base64-encoded image per line")
     return cell
 
 
 def _check_columns(names: object) -> None:
     if not isinstance(names, (list, dict)) or list(names) != [COLUMN]:
-        raise Refusal(f'the table has another column than the one it may have; call it "{COLUMN}" and send no other')
+        raise Refusal(f'the table must have exactly one column; call it "{COLUMN}"')

@@ -1,4 +1,4 @@
-"""What the served model allows, set when it was published, and what one request asks of it."""
+"""The limits of the served model, set when it was published, and the params of a request."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from vit.serving.refusal import Refusal
 
 @dataclass(frozen=True)
 class Limits:
-    """The `register` block's limits of one request: rows, bytes of its body, pixels of all its images together."""
+    """Limits of one request, from section `register`: rows, bytes of its body, pixels of all its images together."""
 
     max_rows: int
     max_bytes: int
@@ -17,16 +17,16 @@ class Limits:
 
     @classmethod
     def read(cls, values: dict) -> "Limits":
-        """Raises MlflowException for what is no whole number from 1 on: who serves the model may have set it anew."""
+        """Raises MlflowException unless each value is an integer >= 1: they can be overridden at serving time."""
         for name, value in values.items():
             if type(value) is not int or value < 1:
-                raise MlflowException(f"{name} is {value!r}; set it to a whole number from 1 on")
+                raise MlflowException(f"{name} is {value!r}; it must be an integer >= 1")
         return cls(**values)
 
 
 @dataclass(frozen=True)
 class Options:
-    """The params of one request; None where nothing is asked."""
+    """The params of one request; None if not given."""
 
     top_k: int | None
     threshold: float | None
@@ -34,13 +34,13 @@ class Options:
 
     @classmethod
     def read(cls, params: dict, classes: int) -> "Options":
-        """Raises Refusal for an unknown name, another type or a value out of range; null is as good as absent."""
+        """Raises Refusal for an unknown name, a wrong type or a value out of range; null counts as absent."""
         if not params.keys() <= {"top_k", "threshold", "explain"}:
-            raise Refusal('"params" holds an unknown name; known are top_k, threshold and explain')
+            raise Refusal('"params" has an unknown name; valid names are top_k, threshold and explain')
         given = {name: value for name, value in params.items() if value is not None}
         top_k, threshold = given.get("top_k"), given.get("threshold")
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= classes):
-            raise Refusal(f"top_k must be a whole number from 1 to {classes}, the number of classes")
+            raise Refusal(f"top_k must be an integer from 1 to {classes}, the number of classes")
         if threshold is not None and (isinstance(threshold, bool) or not _is_share(threshold)):
             raise Refusal("threshold must be a number from 0 to 1")
         if not isinstance(given.get("explain", False), bool):

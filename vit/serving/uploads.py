@@ -1,4 +1,4 @@
-"""From base64 text to the pixels that the model takes; nothing here opens a path or an address."""
+"""Decoding base64 text to the model's input pixels; nothing here opens a path or a URL."""
 
 import base64
 import binascii
@@ -12,13 +12,13 @@ from vit.errors import UserError
 from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits
 
-WAY_OUT = "send a JPEG, PNG, WebP, GIF, BMP or TIFF file as it is on disk"
+WAY_OUT = "send the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file"
 
 
 def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
     """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size.
 
-    Raises Refusal naming the first bad row, or the limit that all of them together exceed; before any is decoded.
+    Raises Refusal naming the first bad row, or the limit that they exceed together; limits are checked before decoding.
     """
     if len(texts) == 0:
         raise Refusal("no images were sent: the column 'image' has no rows; send at least one")
@@ -29,7 +29,7 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
     for row, file in enumerate(files):
         pixels += _readable(row, pixel_count, file)
         if pixels > limits.max_pixels:
-            sentence = f"row {row}: more than {limits.max_pixels} pixels in all; scale the images down or send fewer"
+            sentence = f"row {row}: more than {limits.max_pixels} pixels in total; scale the images down or send fewer"
             raise Refusal(sentence, status=413)
     settings = {name: config[name] for name in SETTINGS}
     return np.stack([_readable(row, load_image, file, **settings) for row, file in enumerate(files)])

@@ -1,4 +1,4 @@
-"""What a training is a function of: the key of its MLflow run, known before it begins and for ever after."""
+"""The key of a training's MLflow run: a hash of everything that the training depends on, known before it begins."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ from vit.files import read_json, sha256_of
 from vit.release import VERSION
 from vit.tracking.run import RunDescription
 
-# Whose code can change the weights. That of the stages before pack cannot, other than by the images and the split.
+# The stages whose code can change the weights; earlier stages affect them only through images and split.
 STAGES_OF_A_TRAINING = ("pack", "train")
 
 
 def describe_run(params: Params, compute: dict) -> RunDescription:
-    """Key, name, parameters and tags of the run of a training with `params`; `compute` is what its `auto` came to.
+    """Key, name, parameters and tags of a training's run; `compute` holds the resolved `auto` choices.
 
-    The key hashes the parameters of the sections up to train, the images and their split, the weights that it starts or
-    learns from, the code of pack and train as dvc.yaml lists it, and `compute`, which decides on the last bits of the
-    weights. So neither a changed figure nor a changed source of the same images makes it another training.
+    The key hashes the parameters of the sections up to train, the images and their split, initial and teacher weights,
+    the code of pack and train as listed in dvc.yaml, and `compute`, which affects the last bits of the weights. A
+    changed figure, or another source of the same images, is therefore the same training.
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}
@@ -49,7 +49,7 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
 
 
 def weights_digests() -> dict[str, str]:
-    """`init_sha256` and `teacher_sha256` of the weights that a training starts from and learns from, where it does."""
+    """`init_sha256` and `teacher_sha256` of the initial and the teacher's weights, if there are any."""
     named = read_json(WEIGHTS_RECORD)
     return {f"{role}_sha256": known["sha256"] for role, known in named.items() if known is not None}
 

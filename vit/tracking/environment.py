@@ -1,6 +1,6 @@
-"""What a training ran on: weights repeat to the byte on one type of machine only.
+"""The environment of a training: weights are reproducible byte for byte only on the same type of machine.
 
-It is recorded beside the checkpoints, never in an output of a stage, which is to be the same on every machine.
+It is recorded beside the checkpoints, not in stage outputs, which must be equal on all machines.
 """
 
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safetens
 
 
 def environment(device: str) -> dict:
-    """Python, operating system, processor, `device` with its name, and versions; None for a package that is absent."""
+    """Python, operating system, processor, `device` with its name, and versions; None for a missing package."""
     return {
         "python": platform.python_version(),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -22,7 +22,7 @@ def environment(device: str) -> dict:
 
 
 def differences(then: dict, now: dict) -> list[str]:
-    """One phrase for each entry but the device that is another one now."""
+    """One phrase for each entry, except the device, that differs now."""
     before, after = ({**one, **one["packages"]} for one in (then, now))
     names = [name for name in before if name not in ("device", "packages") and before[name] != after.get(name)]
     return [f"{name} {before[name]}, here {after.get(name)}" for name in names]
@@ -38,10 +38,10 @@ def _processor() -> str:
 
 
 def named(device: str) -> str:
-    """The device with the name that its maker gave it."""
+    """The device with its product name."""
     if device == "cpu":
         return device
-    import torch  # late: who asks about the CPU need not wait for it
+    import torch  # late: not needed for the CPU
 
     name = getattr(torch.get_device_module(device), "get_device_name", None)  # MPS has no names
     return f"{device} ({name(device)})" if name else device

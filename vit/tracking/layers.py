@@ -1,4 +1,4 @@
-"""The layers of a model in the log of its training; apart from training, so that another table trains nothing again."""
+"""Printing a model's layers; outside vit.training, so that a change of the table does not invalidate trainings."""
 
 from vit.inference.summary import model_summary
 

@@ -1,4 +1,4 @@
-"""A training as MLflow shows it while it runs, at no cost to the training."""
+"""Live reporting of a training to MLflow, without slowing it down."""
 
 import logging
 import os
@@ -16,19 +16,19 @@ from vit.tracking.store import STORE_ERRORS, first_line, open_store, tracking_ur
 
 log = logging.getLogger("vit")
 
-LIVE_PATIENCE = 5  # seconds that a live request may take; the training does not wait for it
+LIVE_PATIENCE = 5  # seconds that a request may take; the training does not wait for it
 
 
 class LiveRun:
-    """Shows a training in MLflow while it runs, from a thread of its own.
+    """Reports a training to MLflow while it runs, from a separate thread.
 
-    A store that is away, or answers slowly, costs the training nothing: what it lacks is sent when it is back, or
-    by `register`. Use as a context manager; the run ends FINISHED, or FAILED or KILLED by what left the block.
+    An unreachable or slow store does not affect the training: missing points are sent when it is back, or by
+    `register`. Use as a context manager; the run ends FINISHED, or FAILED or KILLED after an exception.
     """
 
     def __init__(self, description: RunDescription):
         self._description = description
-        self._states: queue.SimpleQueue[list[Metric] | str] = queue.SimpleQueue()  # points, and a status to end with
+        self._states: queue.SimpleQueue[list[Metric] | str] = queue.SimpleQueue()  # points, then a final status
         self._epochs_shown = 0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -44,7 +44,7 @@ class LiveRun:
         self._thread.join(timeout=4 * LIVE_PATIENCE)
 
     def show(self, history: list[dict], learning_rates: list[float], clock: list[dict]) -> None:
-        """Hand over the training so far; call it only once the checkpoint that holds it is in place."""
+        """Report the training so far; call it only after the checkpoint that contains it was written."""
         if self._thread.is_alive():
             self._states.put(training_points(history, learning_rates, clock, first=self._epochs_shown))
             self._epochs_shown = len(history)
@@ -66,31 +66,33 @@ class LiveRun:
                 live.send(unsent, status)
                 unsent = []
             except (UserError, *STORE_ERRORS) as error:
-                log.warning(f"not shown live: {first_line(error)}. The training goes on; `register` publishes it")
+                log.warning(
+                    f"not reported live to MLflow: {first_line(error)}; training continues, and `register` publishes it"
+                )
         if live is not None:
             live.close()
 
 
 class _Connection:
-    """One run in a store that answered at least once."""
+    """One run in a store that has responded at least once."""
 
     def __init__(self, description: RunDescription):
         self._client, run = _open_run(description)
         self._run_id = run.info.run_id
         self._deliver: Callable[[MlflowClient, str, list[Metric]], object] = (
-            send_missing  # a resumed run has some points already
+            send_missing  # a resumed run already has some points
         )
         self._monitor = None
         self.was_finished = run.info.status == "FINISHED"
         if self.was_finished:
-            log.info(f"MLflow holds this training already: run '{run.info.run_name}'")
+            log.info(f"MLflow already has this training: run '{run.info.run_name}'")
             return
         self._client.update_run(self._run_id, status="RUNNING")
         self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=tracking_uri())
         self._monitor.start()
 
     def send(self, points: list[Metric], status: str | None) -> None:
-        deliver, self._deliver = self._deliver, send_missing  # after a failure nobody knows what arrived
+        deliver, self._deliver = self._deliver, send_missing  # after a failure it is unknown what arrived
         deliver(self._client, self._run_id, points)
         if status:
             self._client.set_terminated(self._run_id, status)

@@ -1,4 +1,4 @@
-"""The run of a content: found or created, given the points it lacks, and published whole from files at any time."""
+"""The MLflow run of a content: finding or creating it, adding missing points, publishing it from files."""
 
 import logging
 import time
@@ -13,12 +13,12 @@ from vit.tracking.store import Store
 
 log = logging.getLogger("vit")
 
-BATCH = 1000  # entries, MLflow's limit for one request
+BATCH = 1000  # entries; MLflow's limit per request
 
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What names and explains a run from its first moment: known before the training begins."""
+    """Name, parameters and tags of a run, known before the training begins."""
 
     content_key: str
     name: str
@@ -30,15 +30,15 @@ class RunDescription:
 
 @dataclass(frozen=True)
 class RunContent:
-    """All that the run of a training shows: rebuilt from files, so that it can be published again at any time.
+    """Everything that a training's run shows, read from files, so that it can be published again at any time.
 
-    `files_key` hashes every published file. `summary` stands on run and version, `details` on the run only.
+    `files_key` hashes every published file. `summary` goes to run and version, `details` to the run only.
     `artifacts` maps a folder of the run to files.
     """
 
     description: RunDescription
     files_key: str
-    points: Callable[[], list[Metric]]  # called only when there is something to publish
+    points: Callable[[], list[Metric]]  # called only if there is something to publish
     summary: dict[str, float]
     details: dict[str, float]
     run_tags: Callable[[], dict[str, str]]  # as `points`
@@ -73,7 +73,7 @@ def finished_runs(store: Store) -> list[Run]:
 
 
 def finished_runs_like(store: Store, params: dict[str, object], may_differ: set[str]) -> list[Run]:
-    """The finished runs with these flat parameters, but for the values of those that `may_differ`; newest first."""
+    """The finished runs with these flat parameters, except for those in `may_differ`; newest first."""
     wanted = {key: str(value) for key, value in params.items() if key not in may_differ}
     return [run for run in finished_runs(store) if wanted.items() <= run.data.params.items()]
 
@@ -97,10 +97,10 @@ def find_or_create_run(store: Store, description: RunDescription) -> Run:
 def training_points(
     history: list[dict], learning_rates: list[float], clock: list[dict], first: int = 0
 ) -> list[Metric]:
-    """Everything that a training measured from epoch index `first` on, as MLflow points.
+    """All measurements of a training from epoch index `first` on, as MLflow points.
 
     Losses and accuracies have the epoch as their step, `learning_rate` the optimizer step. Without `clock` (a
-    training rebuilt from files) the points carry the present time, and no measured times are among them.
+    training rebuilt from files) the points carry the current time, and there are no measured times.
     """
     points = []
     steps = len(learning_rates) // len(history) if history else 0
@@ -117,7 +117,7 @@ def training_points(
 
 
 def send_missing(client: MlflowClient, run_id: str, points: list[Metric]) -> int:
-    """Send the points that the run lacks (MLflow would store a repeated one twice); return how many those were."""
+    """Send the points that the run lacks (MLflow would store repeated ones twice); returns their number."""
     names = {point.key for point in points}
     present = {name: {point.step for point in client.get_metric_history(run_id, name)} for name in names}
     missing = [point for point in points if point.step not in present[point.key]]
@@ -131,7 +131,7 @@ def send(client: MlflowClient, run_id: str, points: list[Metric]) -> None:
 
 
 def publish_run(store: Store, content: RunContent) -> tuple[Run, bool]:
-    """See to it that `content` is on one finished run; tell whether there was anything to do."""
+    """Make sure that `content` has one finished run; returns it and whether anything changed."""
     client = store.client
     run = find_or_create_run(store, content.description)
     run_id = run.info.run_id

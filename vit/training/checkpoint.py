@@ -1,4 +1,4 @@
-"""The state of an unfinished training: written whole while it goes on, read back by its next start."""
+"""The state of an unfinished training: written atomically while it runs, restored at its next start."""
 
 import dataclasses
 import logging
@@ -18,17 +18,17 @@ from vit.training.step import TrainingStep
 
 log = logging.getLogger("vit")
 
-KEPT = 2  # the last may be on a bad block of the disk
+KEPT = 2  # the latest may lie on a bad disk block
 UNREADABLE = (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError)
 
 
 @dataclass
 class Progress:
-    """What a training has done so far: optimizer steps, and one entry per epoch in `history`, judged on `val_images`,
-    and in `clock`.
+    """The progress of a training: optimizer steps, and one entry per epoch in `history`, evaluated on `val_images`, and
+    in `clock`.
 
-    `clock` holds what was measured (time, seconds); it goes to MLflow and is no part of the outputs. `unfinished` are
-    the sums of the epoch that is under way, of each process: loss, right answers (processes, 2).
+    `clock` holds measured times in seconds, which go to MLflow but not to the outputs. `unfinished` holds the current
+    epoch's sums of loss and correct predictions per process, (processes, 2).
     """
 
     steps: int = 0
@@ -40,14 +40,14 @@ class Progress:
 
     @property
     def most_accurate(self) -> dict:
-        """The row of the epoch with the highest val accuracy; of equals the lowest val loss, then the earliest."""
+        """The row of the epoch with the highest val accuracy; ties go to the lowest val loss, then the earliest."""
         return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
     @property
     def best(self) -> dict:
-        """The row of the latest epoch that is as accurate on val as any, within a standard error of that accuracy.
+        """The row of the latest epoch whose val accuracy is within one standard error of the highest.
 
-        A higher one may be luck, the more so the fewer the images, while later epochs have a lower learning rate.
+        A higher accuracy may be luck, especially with few images, while later epochs have a lower learning rate.
         Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.
         """
         highest = self.most_accurate["val_accuracy"]
@@ -56,29 +56,29 @@ class Progress:
 
 
 def standard_error(share: float, count: int) -> float:
-    """Of a share among `count`, which is 0 for no share; Agresti & Coull 1998, with two more of either kind."""
+    """Standard error of a share of `count`, never 0; Agresti & Coull 1998, with two more successes and failures."""
     adjusted = (share * count + 2) / (count + 4)
     return math.sqrt(adjusted * (1 - adjusted) / (count + 4))
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The last two states of one training, in a folder of its own; the first process writes and reads them.
+    """The last two checkpoints of one training, in its own folder; the first process writes and reads them.
 
-    Rates, order of images and draws are functions of the step and need not be kept.
+    Learning rates, image order and random draws are functions of the step and are not stored.
     """
 
     folder: Path
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold this training; if another process is at it, wait for that one and its result."""
+        """Hold the lock on this training; if another process has it, wait for it to finish."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.info("another process is at this very training; waiting for it")
+            log.info("another process is running the same training; waiting for it")
             lock.acquire()
         try:
             yield
@@ -86,11 +86,11 @@ class Checkpoints:
             lock.release()
 
     def files(self) -> list[Path]:
-        """What is there, the newest first."""
+        """The checkpoint files, newest first."""
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
     def save(self, progress: Progress, step: TrainingStep) -> None:
-        """Write the state; a disk that is full costs the checkpoint, not the training."""
+        """Write a checkpoint; a full disk costs the checkpoint, not the training."""
         state = step.state_dict()
         if not step.world.is_first:
             return
@@ -102,13 +102,13 @@ class Checkpoints:
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch.save turns an OSError into a RuntimeError
-            log.warning(f"no checkpoint after step {progress.steps}: {error}. The training goes on")
+            log.warning(f"no checkpoint after step {progress.steps}: {error}; training continues")
             return
         for old in self.files()[KEPT:]:
             old.unlink()
 
     def restore(self, step: TrainingStep) -> Progress:
-        """Continue from the newest state that is whole, else from nothing."""
+        """Resume from the newest readable checkpoint, or start from scratch."""
         saved = step.world.broadcast(self._load() if step.world.is_first else None)
         if saved is None:
             return Progress()
@@ -120,5 +120,5 @@ class Checkpoints:
             try:
                 return torch.load(file, map_location="cpu", weights_only=True)
             except UNREADABLE as error:
-                log.warning(f"{file.name} cannot be read ({error}); trying the one before")
+                log.warning(f"{file.name} cannot be read ({error}); trying the previous one")
         return None

@@ -1,4 +1,4 @@
-"""Which device, precision, attention kernel and thread count a training uses; `auto` is a table of rules."""
+"""Choosing device, precision, attention kernel and thread count; `auto` is a table of rules."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ ImageSize = Sequence[int]  # height and width in pixels
 
 @dataclass(frozen=True)
 class Compute:
-    """What `auto` came to and what else decides on the last bits of the weights."""
+    """The resolved `auto` choices, and everything else that affects the last bits of the weights."""
 
     device: str
     precision: str
@@ -39,7 +39,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class Rule:
-    """Precision and attention kernel for a device type, where `applies` to the model and the size of its images."""
+    """Precision and attention kernel for a device type, if `applies` holds for the model and its image size."""
 
     device: str
     applies: Callable[[ModelParams, ImageSize], bool]
@@ -48,7 +48,7 @@ class Rule:
     why: str
 
 
-def _shrinks_to_one_place(model: ModelParams, image_size: ImageSize) -> bool:
+def _shrinks_to_one_position(model: ModelParams, image_size: ImageSize) -> bool:
     return max(image_size) <= family_named(model.name).bfloat16_above
 
 
@@ -65,22 +65,28 @@ def _always(model: ModelParams, image_size: ImageSize) -> bool:
     return True
 
 
-# The first that applies holds. The CPU's are checked by benchmarks/train.py.
+# The first rule that applies wins. Those for the CPU are checked by benchmarks/train.py.
 RULES = (
-    Rule("cpu", _shrinks_to_one_place, "float32", "math", "in bfloat16, convolutions to one place learn badly"),
+    Rule(
+        "cpu",
+        _shrinks_to_one_position,
+        "float32",
+        "math",
+        "bfloat16 gradients are unreliable where convolutions end in a single position",
+    ),
     Rule("cpu", _gains_by_amx, "bfloat16", "math", "AMX multiplies bfloat16 natively"),
     Rule("cpu", _always, "float32", "math", "the fused kernel's backward is slow on a CPU"),
-    Rule("cuda", _has_bfloat16, "bfloat16", "fused", "tensor cores take bfloat16"),
-    Rule("cuda", _always, "float16", "fused", "tensor cores take float16 but not bfloat16"),
+    Rule("cuda", _has_bfloat16, "bfloat16", "fused", "tensor cores support bfloat16"),
+    Rule("cuda", _always, "float16", "fused", "tensor cores support float16 but not bfloat16"),
     Rule("mps", _always, "float32", "fused", "half precision gains little on Apple GPUs"),
-    Rule("xpu", _always, "bfloat16", "fused", "XMX engines take bfloat16"),
+    Rule("xpu", _always, "bfloat16", "fused", "XMX engines support bfloat16"),
 )
 
 
 def find_device(asked: str, local_rank: int = 0) -> torch.device:
-    """The accelerator there is (CUDA, MPS, XPU) or the CPU for `auto`, else the one asked for.
+    """For `auto` the available accelerator (CUDA, MPS, XPU) or else the CPU, otherwise the device asked for.
 
-    Process `local_rank` of this machine gets the accelerator of that number. Raises UserError if there is none.
+    Process `local_rank` of this machine gets the accelerator with that number. Raises UserError if it does not exist.
     """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     device = (accelerator or torch.device("cpu")) if asked == "auto" else torch.device(asked)
@@ -88,16 +94,19 @@ def find_device(asked: str, local_rank: int = 0) -> torch.device:
         return device
     if accelerator is None or accelerator.type != device.type:
         raise UserError(
-            f"device '{asked}' is not on this machine (it has {accelerator or 'no accelerator'}); use auto or cpu"
+            f"device '{asked}' is not available on this machine (it has {accelerator or 'no accelerator'}); "
+            "use auto or cpu"
         )
     index, count = local_rank or device.index or 0, torch.accelerator.device_count()
     if index >= count:
-        raise UserError(f"device '{device.type}:{index}' is not on this machine (it has {count} {device.type})")
+        raise UserError(
+            f"device '{device.type}:{index}' is not available on this machine (it has {count} {device.type})"
+        )
     return torch.device(device.type, index) if local_rank or device.index is not None else device
 
 
 def choose(train: TrainParams, model: ModelParams, image_size: ImageSize, world: World) -> tuple[Compute, str]:
-    """Resolve every `auto` for this machine, model and size of image (height, width); also say why, in a sentence."""
+    """Resolve every `auto` for this machine, model and image size (height, width); also return the reason as text."""
     device = find_device(train.device, world.local_rank)
     rule = next(rule for rule in RULES if rule.device == device.type and rule.applies(model, image_size))
     has_attention = family_named(model.name).has_attention
@@ -113,17 +122,17 @@ def choose(train: TrainParams, model: ModelParams, image_size: ImageSize, world:
         processes=world.size,
         torch=str(torch.__version__),
     )
-    return compute, f"auto {' and '.join(chosen)}: {rule.why}" if chosen else "nothing left to auto"
+    return compute, f"auto {' and '.join(chosen)}: {rule.why}" if chosen else "no auto"
 
 
 def apply(compute: Compute) -> None:
     """Set threads and deterministic kernels for this process."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its results only so
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this setting
     torch.set_num_threads(compute.threads)
     torch.backends.cudnn.benchmark = False
-    # Only warned of, CUDA's attention kernels stay as they are by default: their backward adds in any order.
+    # With warnings only, CUDA's attention kernels keep their default, whose backward pass sums in any order.
     is_strict = compute.device_type == "cuda" and compute.attention == "fused"
     torch.use_deterministic_algorithms(True, warn_only=not is_strict)
-    # Else every new tensor is filled before it is written to, a tenth of a step on a CPU.
-    # pyrefly: ignore[missing-attribute]  # the module replaces its own class by one with this property
+    # By default every new tensor would be filled first, which takes a tenth of a step on a CPU.
+    # pyrefly: ignore[missing-attribute]  # the module replaces its class by one with this property
     torch.utils.deterministic.fill_uninitialized_memory = False

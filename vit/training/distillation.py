@@ -1,4 +1,4 @@
-"""What a training learns from: labels alone, or labels and the answers of a teacher.
+"""The loss: from labels only, or from labels and a teacher's predictions.
 
 Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention" (DeiT), section 4;
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", where the student has one head.
@@ -21,31 +21,31 @@ from vit.models.vision_transformer import set_fused_attention
 
 log = logging.getLogger("vit")
 
-NAMED = 5  # classes at most in a message
+NAMED = 5  # most classes listed in a message
 
 
 def student_settings(model: ModelParams, train: TrainParams) -> dict:
-    """What the model to train is built from: the block `model`, with a distillation token if there is a teacher."""
+    """The settings of the model to train: section `model`, with a distillation token if there is a teacher."""
     is_distilled = train.distillation != "none" and family_named(model.name).has_distillation_token
     return model.model_dump() | ({"distilled": True} if is_distilled else {})
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model and how to ask it: the student's pixels in its normalization, its classes in their order."""
+    """A trained model, with the conversion from the student's normalization and to the student's class order."""
 
     model: nn.Module
     scale: Tensor  # (C, 1, 1)
     shift: Tensor  # (C, 1, 1)
-    order: Tensor  # (K,), where each class of the student is among the teacher's
+    order: Tensor  # (K,), the teacher's index of each class of the student
 
     @classmethod
     def load(cls, folder: Path, student: Classifier) -> "Teacher":
-        """The model in `folder`, on the student's device. Raises UserError if it does not answer the same question."""
+        """The model in `folder`, on the student's device. Raises UserError if its classes or images differ."""
         if not (folder / CONFIG).is_file():
             raise UserError(
-                f"the teacher in {folder} has no {CONFIG}, which names its classes, image size and normalization; set "
-                f"train.teacher to a {WEIGHTS} with the {CONFIG} that was written with it, or to models:/name/VERSION"
+                f"the teacher in {folder} has no {CONFIG}, which holds its classes, image size and normalization; set "
+                f"train.teacher to a {WEIGHTS} with its {CONFIG} beside it, or to models:/NAME/VERSION"
             )
         teacher = Classifier.load(folder, student.device)
         check_fits(teacher.config, student.config)
@@ -64,37 +64,37 @@ class Teacher:
         )
 
     def introduce(self, train: TrainParams) -> None:
-        """Say who teaches, and warn of one that learned from other images than these, by its mean and deviation.
+        """Log the teacher, and warn if it was trained on other images, judged by their mean and deviation.
 
-        What it knows of the val or test part, the student would learn from it.
+        The student would inherit what the teacher knows about val or test images.
         """
         size = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
         log.info(f"{train.distillation} distillation from {train.teacher}, {size:.2f} M parameters")
         if self.shift.any() or (self.scale != 1).any():
             log.warning(
-                "the teacher was trained on other images, as their mean or deviation is another; if any of val or test "
-                "were among them, this model's scores are too good"
+                "the teacher was trained on other images, because their mean or deviation differs; if val or test "
+                "images were among them, this model's scores are too high"
             )
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Its logits (B, K) in the student's order of classes, for the student's input (B, C, H, W)."""
+        """The teacher's logits (B, K) in the student's class order, for the student's input (B, C, H, W)."""
         return self.model(x * self.scale + self.shift).float()[:, self.order]
 
 
 def check_fits(teacher: dict, student: dict) -> None:
-    """Raises UserError unless both, by their config.json, tell the same classes in images of one shape."""
+    """Raises UserError unless both config.json have the same classes and image shape."""
     for name in ("image_size", "channels"):
         if teacher[name] != student[name]:
             raise UserError(
-                f"the teacher's {name} is {teacher[name]} and pack.{name} is {student[name]}; both must see the same "
+                f"the teacher's {name} is {teacher[name]}, but pack.{name} is {student[name]}; both must see the same "
                 f"images: set pack.{name} to {teacher[name]}, or choose another teacher"
             )
     theirs, ours = teacher["classes"], student["classes"]
     if set(theirs) != set(ours):
         raise UserError(
-            f"the teacher tells other classes: it has {_some(theirs, without=ours)}, which the images lack, and lacks "
-            f"{_some(ours, without=theirs)}, which they have; choose a teacher of these {len(ours)} classes"
+            f"the teacher has different classes: it has {_some(theirs, without=ours)}, which the data lacks, and lacks "
+            f"{_some(ours, without=theirs)}, which the data has; choose a teacher with these {len(ours)} classes"
         )
 
 
@@ -109,7 +109,7 @@ def training_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, train:
 
     `targets` are labels (B,) or probabilities (B, K), `taught` the teacher's logits (B, K) for the same images, or None
     without one. With a share alpha for the teacher (DeiT, equations 2 and 3; KL as Hinton has it, from the teacher):
-    hard: (1 - alpha) CE(labels) + alpha CE(the teacher's answer, never smoothed);
+    hard: (1 - alpha) CE(labels) + alpha CE(the teacher's predicted class, never smoothed);
     soft: (1 - alpha) CE(labels) + alpha T^2 KL(softmax(teacher / T), softmax(student / T)).
     DeiT's published code also divides its KL by K; here it is the paper's.
     """
@@ -126,6 +126,6 @@ def training_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, train:
     return (1 - train.distillation_alpha) * of_labels + train.distillation_alpha * of_teacher
 
 
-def answers_of(logits: Tensor) -> Tensor:
-    """What the model would answer, (B, K), by its logits in training: of two heads, (2, B, K), their mean."""
+def combined_logits(logits: Tensor) -> Tensor:
+    """The model's prediction (B, K) from its logits in training: of two heads, (2, B, K), the mean."""
     return logits.mean(dim=0) if logits.ndim == 3 else logits

@@ -1,6 +1,6 @@
-"""Several processes that train one model: who they are, what each works on, what they tell each other.
+"""Several processes that train one model: their ranks, their shares of a batch, and their communication.
 
-Started by torchrun, which says by environment variables who a process is; without them there is one process.
+torchrun starts them and sets each one's rank in environment variables; without those there is a single process.
 """
 
 import os
@@ -21,7 +21,7 @@ BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one training, and which of them this one is."""
+    """The processes of one training, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
@@ -39,7 +39,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """The one that writes, logs and talks to MLflow."""
+        """Whether this process writes files, logs and reports to MLflow."""
         return self.rank == 0
 
     @property
@@ -48,16 +48,16 @@ class World:
         return torch.get_num_threads() if self.local_size == 1 else max(1, (os.cpu_count() or 1) // self.local_size)
 
     def share(self, batch: Tensor) -> Tensor:
-        """This process's part of a batch; parts differ by at most one element, and may be empty."""
+        """This process's share of a batch; shares differ by at most one element and may be empty."""
         return batch.tensor_split(self.size)[self.rank]
 
     def bounds(self, count: int) -> slice:
-        """Where `share` of a batch of `count` lies in it."""
+        """The slice of a batch of `count` that `share` returns."""
         share = self.share(torch.arange(count))
         return slice(int(share[0]), int(share[-1]) + 1) if len(share) else slice(0, 0)
 
     def gather(self, values: Tensor) -> Tensor:
-        """`values` of every process, in one dimension more."""
+        """`values` of every process, stacked in a new first dimension."""
         if not self.is_group:
             return values[None]
         gathered = [torch.empty_like(values) for _ in range(self.size)]
@@ -65,7 +65,7 @@ class World:
         return torch.stack(gathered)
 
     def broadcast(self, value: Value) -> Value:
-        """What the first process holds."""
+        """The first process's value."""
         if not self.is_group:
             return value
         box = [value]
@@ -73,7 +73,7 @@ class World:
         return box[0]
 
     def copy_from_first(self, values: Tensor) -> None:
-        """Overwrite `values` by what the first process has in theirs."""
+        """Overwrite `values` with those of the first process."""
         if self.is_group:
             dist.broadcast(values, src=0)
 
@@ -85,15 +85,17 @@ class World:
 
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Be one of the group for the block; wait until all are there.
+        """Join the process group for the duration of the block, once all processes have started.
 
-        Raises UserError if this device knows no group, or another process of the group ends early.
+        Raises UserError if the device does not support process groups, or another process exits early.
         """
         if not self.is_group:
             yield
             return
         if device.type not in BACKENDS:
-            raise UserError(f"several processes cannot train together on {device.type}; set train.launcher: python")
+            raise UserError(
+                f"{device.type} does not support training with several processes; set train.launcher: python"
+            )
         if device.type != "cpu":
             torch.accelerator.set_device_index(device.index or 0)
         dist.init_process_group(BACKENDS[device.type])
@@ -102,8 +104,8 @@ class World:
         except RuntimeError as error:
             if isinstance(error, dist.DistError) or "Connection" in str(error):
                 raise UserError(
-                    f"process {self.rank} of {self.size} lost another one, whose own message says why; "
-                    "start the training again, and it goes on from its last checkpoint"
+                    f"process {self.rank} of {self.size} lost contact with another process, whose message says why; "
+                    "start the training again to resume from its last checkpoint"
                 ) from error
             raise
         finally:

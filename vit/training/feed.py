@@ -1,4 +1,4 @@
-"""Batches for one process of a training: every random draw is a function of the seed, the epoch and the step."""
+"""Batches for one training process; every random draw is a function of seed, epoch and step."""
 
 import time
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ SHOWN = 32  # images of the first batch
 
 @dataclass
 class Feed:
-    """The train part as batches of model input; `waited` sums the seconds for which its reader had to wait.
+    """The train split as batches of model input; `waited` sums the seconds that the consumer spent waiting.
 
-    A batch is the same whole, cut into `grad_accum_steps` pieces, or divided among processes; only mixup and cutmix mix
-    within a piece.
+    A batch is the same whether it is whole, divided into `grad_accum_steps` micro-batches, or shared by processes; only
+    mixup and cutmix mix within a micro-batch.
     """
 
     classifier: Classifier
@@ -39,28 +39,28 @@ class Feed:
     _memory: Tensor | None = None
 
     def epoch(self, epoch: int, done: int = 0) -> Iterator[tuple[int, Iterator[tuple[Tensor, Tensor]]]]:
-        """The batches of `epoch` (from 0) after the first `done`: images of all processes, and this one's pieces.
+        """The batches of `epoch` (from 0) after the first `done`: number of images, and this process's micro-batches.
 
-        A piece is normalized (b, C, H, W), and labels (b,) or, where images are mixed, probabilities (b, K); its memory
-        is used again for the next.
+        A micro-batch is normalized images (b, C, H, W) with labels (b,) or, if images are mixed, probabilities (b, K);
+        the next one reuses its memory.
         """
         order = torch.randperm(len(self.part), generator=seeded(self.train.seed, "order", epoch))
         batches = order.split(self.train.batch_size)[done:]
-        pieces = [piece for batch in batches for piece in self._pieces(batch)]
-        loaded = self.part.batches(pieces)
+        micro_batches = [micro_batch for batch in batches for micro_batch in self._micro_batches(batch)]
+        loaded = self.part.batches(micro_batches)
         on_cpu = self.classifier.device.type == "cpu"
         for step, batch in enumerate(batches, start=done):
-            # torch.manual_seed also seeds every accelerator, which takes as long on a machine that has none.
+            # torch.manual_seed also seeds accelerators, which takes time even on a machine without one.
             seed_all = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
             seed_all(seed_of(self.train.seed, "dropout", epoch, step, self.world.rank))
             of_this_batch = islice(loaded, self.train.grad_accum_steps)
             yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
 
-    def _pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def _micro_batches(self, batch: Tensor) -> tuple[Tensor, ...]:
         return self.world.share(batch).tensor_split(self.train.grad_accum_steps)
 
     def _varied(self, loaded: Iterator, count: int, epoch: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What is drawn is drawn for the `count` images of the whole batch, of which `loaded` are this process's."""
+        """Augment the micro-batches `loaded`; draws are made for all `count` images of the batch."""
         classifier, settings, seed = self.classifier, self.train.augment, self.train.seed
         size, device = tuple(classifier.config["image_size"]), classifier.device
         changes = draw_changes(count, settings, partial(seeded, seed, "changes", epoch, step))
@@ -84,10 +84,10 @@ class Feed:
 
 
 def first_batch(feed: Feed) -> dict[str, Tensor]:
-    """What the model is first trained on, for a person to look at: `images` uint8 (B, H, W, C) and `shares`, float32
-    (B, K), of the classes in each; at most SHOWN of them."""
-    _, pieces = next(feed.epoch(0))
-    x, targets = (values[:SHOWN] for values in next(pieces))
+    """The first training batch, for a figure: `images` uint8 (B, H, W, C) and their class probabilities `shares`,
+    float32 (B, K); at most SHOWN images."""
+    _, micro_batches = next(feed.epoch(0))
+    x, targets = (values[:SHOWN] for values in next(micro_batches))
     classifier = feed.classifier
     x = x * x.new_tensor(classifier.std)[:, None, None] + x.new_tensor(classifier.mean)[:, None, None]
     if targets.ndim == 1:

@@ -1,6 +1,7 @@
-"""The first weights of a training, taken from another model with timm's names and fitted to this one's shapes.
+"""Initial weights from another model with timm's parameter names, adapted to this model's shapes.
 
-What timm's `checkpoint_filter_fn` and `resample_abs_pos_embed` do: positions are resampled, input channels summed.
+Follows timm's `checkpoint_filter_fn` and `resample_abs_pos_embed`: position embeddings are resampled, input channels
+summed.
 """
 
 import math
@@ -17,18 +18,18 @@ from vit.files import read_json
 from vit.inference.classifier import Classifier
 
 Weights = dict[str, Tensor]
-TOKENS = ("cls_token", "dist_token")  # before the patches, in this order
+TOKENS = ("cls_token", "dist_token")  # before the patch tokens, in this order
 HEADS = ("head", "head_dist")
-UNSEEN = ("name", "stem", "num_heads", "pos_embed", "norm")  # settings that no shape of a weight tells
-SHOWN = 6  # names in an error
+UNSEEN = ("name", "stem", "num_heads", "pos_embed", "norm")  # settings that do not show in the weights' shapes
+SHOWN = 6  # most names listed in an error
 
 
 def initialize(classifier: Classifier, folder: Path) -> list[str]:
-    """Load the weights in `folder`, as the stage weights leaves it, into a new model; nothing if it holds none.
+    """Load the weights in `folder`, written by stage weights, into a new model; does nothing if there are none.
 
-    Positions are resampled to the model's grid, class token and norm follow its pooling, three input channels are
-    summed into one, and the head stays new unless its classes are known to be the same in the same order. Returns what
-    was changed, for a person. Raises UserError if weights are missing, left over or of another shape after that.
+    Position embeddings are resampled to the model's grid, class token and norm follow its pooling, three input channels
+    are summed into one, and the head stays new unless its classes are known to be the same in the same order. Returns
+    the changes as text. Raises UserError if weights are then missing, left over or of a different shape.
     """
     if not (folder / WEIGHTS).is_file():
         return []
@@ -64,16 +65,16 @@ def _grid(config: dict) -> tuple[int, int]:
 
 
 def _fit_positions(weights: Weights, own: Weights, old: tuple[int, int] | None, new: tuple[int, int]) -> list[str]:
-    """Rows of tokens by their names, those of patches resampled; positions without rows for tokens are 0 there."""
+    """Copy the rows of tokens by name and resample those of patches; missing rows of tokens become 0."""
     held, wanted = weights["pos_embed"][0], own["pos_embed"][0]
     if held.shape[1] != wanted.shape[1]:
-        return []  # an error of its own
+        return []  # reported later as a wrong shape
     tokens = [name for name in TOKENS if name in weights]
     known = old or next((grid for count in (len(tokens), 0) if (grid := _square(len(held) - count))), (0, 0))
     patches = known[0] * known[1]
     if len(held) - patches not in (0, len(tokens)):
-        where = f"grid of its {CONFIG}, {old[0]}x{old[1]}" if old else "square grid"
-        raise UserError(f"train.init_from: its {len(held)} positions are no {where}; take other weights")
+        where = f"the grid of its {CONFIG}, {old[0]}x{old[1]}" if old else "a square grid"
+        raise UserError(f"train.init_from: its {len(held)} position embeddings do not form {where}; use other weights")
     has_rows = len(held) > patches
     rows = {name: held[index] if has_rows else torch.zeros_like(held[0]) for index, name in enumerate(tokens)}
     rows = {name: wanted[index] for index, name in enumerate(name for name in TOKENS if name in own)} | rows
@@ -82,7 +83,7 @@ def _fit_positions(weights: Weights, own: Weights, old: tuple[int, int] | None, 
     weights["pos_embed"] = torch.cat([*(row[None] for row in prefix), resampled])[None]
     if known == new:
         return []
-    return [f"positions resampled from {known[0]}x{known[1]} to {new[0]}x{new[1]} patches"]
+    return [f"position embeddings resampled from {known[0]}x{known[1]} to {new[0]}x{new[1]} patches"]
 
 
 def _square(count: int) -> tuple[int, int] | None:
@@ -100,13 +101,13 @@ def _fit_tokens(weights: Weights, own: Weights) -> list[str]:
 
 
 def _fit_norm(weights: Weights, own: Weights) -> list[str]:
-    """The last norm stands before the pooling of a class token and behind that of an average."""
+    """Rename the last norm, which comes before pooling by class token, but after average pooling."""
     for theirs, ours in (("norm.", "fc_norm."), ("fc_norm.", "norm.")):
         if f"{ours}weight" in own and f"{ours}weight" not in weights:
             moved = [name for name in weights if name.startswith(theirs)]
             for name in moved:
                 weights[ours + name.removeprefix(theirs)] = weights.pop(name)
-            return [f"{theirs[:-1]} taken for {ours[:-1]}"] if moved else []
+            return [f"{theirs[:-1]} used as {ours[:-1]}"] if moved else []
     return []
 
 
@@ -126,22 +127,22 @@ def _fit_head(weights: Weights, own: Weights, theirs: list[str] | None, classes:
     new = {name: weight for name, weight in own.items() if name.split(".")[0] in HEADS and name not in weights}
     weights |= new
     if is_kept and "head.weight" not in new:
-        return ["head kept, as it has these classes in this order"]
-    are = "unknown" if theirs is None else "others, or in another order"
-    return [f"head new for {len(classes)} classes, as those of the weights are {are}"]
+        return ["head kept, because its classes are the same"]
+    are = "unknown" if theirs is None else "different or in a different order"
+    return [f"new head for {len(classes)} classes, because the classes of the weights are {are}"]
 
 
 def _require_same_settings(theirs: dict, ours: dict) -> None:
     if differing := [f"model.{name}: {theirs[name]}" for name in UNSEEN if theirs.get(name, ours[name]) != ours[name]]:
-        raise UserError(f"train.init_from: the weights are of another model; set {', '.join(differing)}")
+        raise UserError(f"train.init_from: the weights belong to a different model; set {', '.join(differing)}")
 
 
 def _require_fit(weights: Weights, own: Weights, settings: dict) -> None:
     problems = {
         "missing": [name for name in own if name not in weights],
         "left over": [name for name in weights if name not in own],
-        "of another shape": [
-            f"{name} {list(weights[name].shape)} for {list(own[name].shape)}"
+        "wrong shape": [
+            f"{name} {list(weights[name].shape)}, not {list(own[name].shape)}"
             for name in own
             if name in weights and weights[name].shape != own[name].shape
         ],
@@ -150,8 +151,8 @@ def _require_fit(weights: Weights, own: Weights, settings: dict) -> None:
         listed = "; ".join(f"{what}: {_few(names)}" for what, names in problems.items() if names)
         geometry = _geometry(weights)
         to_set = [f"model.{name}: {value}" for name, value in geometry.items() if settings[name] != value]
-        way_out = f"set {', '.join(to_set)}" if to_set else "set the parameters of block model to those of the weights"
-        raise UserError(f"train.init_from does not fit the model; {listed}. {way_out}, or take other weights")
+        way_out = f"set {', '.join(to_set)}" if to_set else "set section model to the parameters of the weights"
+        raise UserError(f"train.init_from does not fit the model: {listed}; {way_out}, or use other weights")
 
 
 def _few(names: list[str]) -> str:
@@ -160,7 +161,7 @@ def _few(names: list[str]) -> str:
 
 
 def _geometry(weights: Weights) -> dict[str, object]:
-    """Parameters of the model that shapes and names tell, as far as they are those of a Vision Transformer."""
+    """Model parameters that can be read from the shapes and names of a Vision Transformer's weights."""
     found: dict[str, object] = {}
     patches = weights.get("patch_embed.proj.weight")
     if patches is not None and patches.ndim == 4 and patches.shape[1] in (1, 3):

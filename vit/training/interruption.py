@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training between two steps, with its state on disk."""
+"""Ctrl-C and SIGTERM end a training between two steps, after a checkpoint."""
 
 import signal
 from collections.abc import Callable
@@ -8,7 +8,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """While the block runs, the first signal is only noted in `received`; a second one acts as it always does."""
+    """Within the block the first signal is only recorded in `received`; a second one has its usual effect."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, each epoch judged on val, the state kept so that any moment may be the last."""
+"""The training loop: epochs of steps, each epoch evaluated on val and followed by a checkpoint."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from vit.training.interruption import Interruption
 from vit.training.optim import learning_rate
 from vit.training.step import TrainingStep
 
-CHECKED_EVERY = 50  # steps on an accelerator, which would have to be waited for at each
+CHECKED_EVERY = 50  # steps on an accelerator, because a check has to wait for it
 
 
 def fit(
@@ -31,9 +31,9 @@ def fit(
     checkpoints: Checkpoints,
     show: Callable[[Progress], None],
 ) -> None:
-    """Train from where `progress` stands to the end, calling `show` once the checkpoint of an epoch is in place.
+    """Train from `progress` to the end, calling `show` after the checkpoint of each epoch.
 
-    Raises UserError if the loss stops being finite, Interrupted if a signal asks for the end.
+    Raises UserError on a NaN or infinite loss, Interrupted on a signal.
     """
     train = feed.train
     progress.val_images = len(val_part)
@@ -72,7 +72,7 @@ def fit(
                     "overhead_share": 1 - stepped / (now - ended),
                 }
             )
-            ended = now  # the checkpoint counts with the next epoch, as this one's holds the clock
+            ended = now  # the checkpoint's time counts for the next epoch, because it already holds this one's
             bar.set_postfix(val_accuracy=f"{val_accuracy:.4f}", best=f"{progress.best['val_accuracy']:.4f}")
             checkpoints.save(progress, step)
             show(progress)
@@ -87,9 +87,9 @@ def train_one_epoch(
     interruption: Interruption,
     bar: tqdm,
 ) -> list[float]:
-    """What is left of the epoch under way; returns the sums of loss and of right answers over all its images.
+    """Train the rest of the current epoch; returns the sums of loss and of correct predictions over all its images.
 
-    Mixed images count as right by the label of the larger share.
+    A mixed image counts as correct if the label with the larger share is predicted.
     """
     train, world, device = feed.train, feed.world, feed.classifier.device
     per_epoch = steps_per_epoch(len(feed.part), train.batch_size)
@@ -99,8 +99,8 @@ def train_one_epoch(
     sums = torch.zeros(2) if progress.unfinished is None else progress.unfinished[world.rank]
     sums = sums.to(device)
     check = 1 if device.type == "cpu" else CHECKED_EVERY
-    for images, pieces in feed.epoch(epoch, done=progress.steps - epoch * per_epoch):
-        sums = sums + step(pieces, images, learning_rate(progress.steps, per_epoch, train))
+    for images, micro_batches in feed.epoch(epoch, done=progress.steps - epoch * per_epoch):
+        sums = sums + step(micro_batches, images, learning_rate(progress.steps, per_epoch, train))
         progress.steps += 1
         bar.update()
         is_last = progress.steps == (epoch + 1) * per_epoch
@@ -114,26 +114,26 @@ def train_one_epoch(
         if received:
             raise Interrupted(
                 f"stopped by {received.name} after step {progress.steps} of {train.epochs * per_epoch}; "
-                "start it again, and it goes on from its last checkpoint",
+                "start it again to resume from its last checkpoint",
                 128 + received,
             )
     return world.sum(sums).tolist()
 
 
 def diverged(what: str, progress: Progress, feed: Feed, checkpoints: Checkpoints) -> UserError:
-    """Where it happened, at which rate, what is still good, and what to try."""
+    """An error with the step, the learning rate, the last good checkpoint and what to try."""
     train, number = feed.train, progress.steps
     rate = learning_rate(number - 1, steps_per_epoch(len(feed.part), train.batch_size), train)
     files = checkpoints.files()
     good = f"the last good checkpoint is {files[0]}" if files else "there is no checkpoint yet"
     return UserError(
-        f"the training diverged: {what} at step {number}, with a learning rate of {rate:.3g}; {good}; "
+        f"training diverged: {what} at step {number}, with a learning rate of {rate:.3g}; {good}; "
         f"lower train.lr ({train.lr}) or train.clip_grad ({train.clip_grad})"
     )
 
 
 def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) -> tuple[float, float]:
-    """Cross-entropy and accuracy on `part`, computed as the served model computes them, each process a share."""
+    """Cross-entropy and accuracy on a split, computed like the served model; each process takes a share."""
     sums = torch.zeros(2, dtype=torch.float64)
     shares = [world.share(batch) for batch in torch.arange(len(part)).split(batch_size)]
     for images, labels in part.batches(shares):
@@ -147,13 +147,13 @@ def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) 
 
 
 def rates_of(progress: Progress, feed: Feed) -> list[float]:
-    """The learning rate of every step that was made."""
+    """The learning rates of all completed steps."""
     per_epoch = steps_per_epoch(len(feed.part), feed.train.batch_size)
     return [learning_rate(number, per_epoch, feed.train) for number in range(progress.steps)]
 
 
 def is_over(progress: Progress, train: TrainParams) -> bool:
-    """Whether all epochs are done, or `patience` of them went by without a better one."""
+    """Whether all epochs are done, or early stopping applies (`patience` epochs without a higher val accuracy)."""
     done = len(progress.history)
     has_lost_patience = (
         train.patience is not None and done > 0 and done - progress.most_accurate["epoch"] >= train.patience
@@ -166,6 +166,6 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def new_bar(images: int, train: TrainParams, progress: Progress, world: World) -> tqdm:
-    """A progress bar over all optimizer steps, from where `progress` stands; quiet when not in a terminal."""
+    """A progress bar over all optimizer steps, starting at `progress`; hidden outside a terminal."""
     steps = train.epochs * steps_per_epoch(images, train.batch_size)
     return tqdm(total=steps, initial=progress.steps, unit="step", disable=None if world.is_first else True)

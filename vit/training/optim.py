@@ -1,4 +1,4 @@
-"""Optimizers without decay where decay does harm, and the learning rate as a pure function of the step."""
+"""Optimizers, with weight decay only where it helps, and the learning rate as a pure function of the step."""
 
 import math
 
@@ -14,11 +14,11 @@ from vit.training.muon import StackedMuon
 
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
-    """AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan et al. 2024) for the matrices of the blocks,
-    where the model has any, and AdamW for the rest.
+    """AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan et al. 2024) for the matrices in blocks, if
+    the model has any, and AdamW for the rest.
 
-    Matrices decay; biases, norms, tokens and positions do not. Each group has an `lr_scale`, by which the learning rate
-    shrinks from the head down to the patches: `layer_decay` to the power of the layers above (Clark et al. 2020).
+    Weight decay applies to matrices, not to biases, norms, tokens or position embeddings. Each group has an `lr_scale`:
+    `layer_decay` to the power of the number of layers above it (Clark et al. 2020).
     """
     architecture = architecture_of(model)
     layers = {name: architecture.layer_of(name, model) for name, _ in model.named_parameters()}
@@ -27,7 +27,9 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        is_matrix = parameter.ndim > 1 and name.endswith("weight")  # also filters; no token, position, layer scale
+        is_matrix = parameter.ndim > 1 and name.endswith(
+            "weight"
+        )  # includes convolution filters, not tokens, positions or layer scale
         is_hidden = is_matrix and id(parameter) in in_blocks
         scale = train.layer_decay ** (max(layers.values()) - layers[name])
         key = (is_hidden and train.optimizer == "muon", train.weight_decay if is_matrix else 0.0, scale)
@@ -43,10 +45,10 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
 
 
 def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
-    """Keep the lowest `layers` as they are, counted as the model's family does: their parameters get no gradient.
+    """Freeze the lowest `layers`, counted as the model's family does: their parameters get no gradient.
 
-    A distillation token is trained all the same, as it is new. Returns the batch norms in the layers, which are to stay
-    in eval mode, as training would change their statistics.
+    A distillation token is always trained, because it is new. Returns the batch norms in frozen layers; they must stay
+    in eval mode, or training would change their statistics.
     """
     if layers == 0:
         return []
@@ -78,9 +80,9 @@ def learning_rate(step: int, steps_per_epoch: int, train: TrainParams) -> float:
 
 
 def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
-    """The exponential moving average of the weights over the steps, if `train.ema_decay` asks for it.
+    """The exponential moving average of the weights, if `train.ema_decay` is set.
 
-    Also of the running statistics of batch norm, as timm does: those of the last step fit the last weights alone.
+    It includes batch norm's running statistics, as in timm: those of the last step fit only the last weights.
     """
     if train.ema_decay is None:
         return None
@@ -88,8 +90,8 @@ def new_average(model: nn.Module, train: TrainParams) -> AveragedModel | None:
 
 
 def update_average(average: AveragedModel, model: nn.Module) -> None:
-    """Let the weights of `model` count, as AveragedModel.update_parameters does: that would copy its counter to the
-    device at every step after the first, and wait for all that was begun there."""
+    """Add the weights of `model`, like AveragedModel.update_parameters, which would copy its counter to the device at
+    every step after the first and wait for all pending work there."""
     if average.n_averaged == 0 or average.multi_avg_fn is None:
         average.update_parameters(model)
         return

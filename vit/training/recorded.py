@@ -1,4 +1,4 @@
-"""Computations as CUDA graphs: one launch each, as small kernels take longer to launch than to compute."""
+"""Computations as CUDA graphs with a single launch, because small kernels take longer to launch than to run."""
 
 import logging
 from collections.abc import Callable
@@ -10,11 +10,11 @@ log = logging.getLogger("vit")
 
 
 class Recorded:
-    """`compute` on a CUDA device, recorded with the second tensor of a shape and launched as a whole from then on.
+    """`compute` on a CUDA device, recorded at the second tensor of a shape and launched as one graph from then on.
 
-    The results are those of `compute`, to the byte, in memory that the next call with this shape writes to. So are a
-    model's gradients, which is why those of a batch's pieces could not be added up. Nothing is recorded where what has
-    been in use at once does not fit twice more into what is free on the device: recordings keep their memory.
+    Results equal those of `compute` byte for byte, in memory that the next call with this shape overwrites. The same
+    holds for a model's gradients, so those of micro-batches could not be accumulated. Nothing is recorded unless twice
+    the peak memory so far is free on the device, because recordings keep their memory.
     """
 
     def __init__(self, compute: nn.Module | Callable[[Tensor], Tensor]):
@@ -32,21 +32,23 @@ class Recorded:
 def _has_room(device: torch.device) -> bool:
     used, (free, _) = torch.cuda.max_memory_allocated(device), torch.cuda.mem_get_info(device)
     if 2 * used >= free:
-        log.info(f"no CUDA graphs: {used >> 20} MiB have been in use at once, and only {free >> 20} MiB are free")
+        log.info(f"no CUDA graphs: peak memory was {used >> 20} MiB, and only {free >> 20} MiB are free")
     return 2 * used < free
 
 
 def record(compute: nn.Module | Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
-    """`compute` for tensors like `x`, of a module both passes in the mode it is in.
+    """`compute` recorded for tensors like `x`; for a module both passes, in its current mode.
 
-    What warming up changes, draws and statistics of norms, is put back. Under autocast only if that keeps no casts of
-    weights (`cache_enabled=False`).
+    Random draws and norm statistics that warming up changes are restored. Under autocast it works only without cached
+    casts of weights (`cache_enabled=False`).
     """
-    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # gradients arrive on the recording's
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(
+        False
+    )  # gradients arrive on the recording's stream
     buffers = [(one, one.clone()) for one in compute.buffers()] if isinstance(compute, nn.Module) else []
     recorded = nn.Sequential(compute) if isinstance(compute, nn.Module) else compute  # its `forward` is replaced
     with torch.random.fork_rng([x.device]):
         launch = torch.cuda.make_graphed_callables(recorded, (x.clone(),))
     for buffer, before in buffers:
         buffer.copy_(before)
-    return launch  # pyrefly: ignore[bad-return]  # its stub does not say that one callable in is one callable out
+    return launch  # pyrefly: ignore[bad-return]  # the stub does not say that one callable gives one callable

@@ -1,6 +1,6 @@
-"""A model whose weights, gradients and optimizer state are divided among the processes (FSDP2).
+"""A model whose weights, gradients and optimizer state are sharded over processes (FSDP2).
 
-Imported only where it is used: the import costs a second.
+Imported only when used: the import takes a second.
 """
 
 from torch import Tensor, nn
@@ -14,20 +14,20 @@ WHOLE = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def shard(model: nn.Module) -> None:
-    """Divide each block, then what is left; in place."""
+    """Shard each block, then the rest, in place."""
     for block in architecture_of(model).blocks(model):
         fully_shard(block)
     fully_shard(model)
 
 
 def set_exchange(model: nn.Module, wanted: bool) -> None:
-    """Whether the next backward pass of a divided model exchanges gradients among the processes."""
+    """Set whether the next backward pass of a sharded model exchanges gradients between processes."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(wanted)
 
 
 def gather(model: nn.Module, optimizers: list[Optimizer]) -> tuple[dict, dict]:
-    """Both state dicts whole on the CPU of the first process, empty elsewhere; every process must call it."""
+    """Complete state dicts on the CPU of the first process, empty elsewhere; every process must call it."""
     return sharded.get_state_dict(model, optimizers, options=WHOLE)
 
 
@@ -37,5 +37,5 @@ def gather_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def scatter(model: nn.Module, optimizers: list[Optimizer], weights: dict, moments: dict) -> None:
-    """Load what `gather` gave, of which every process has the whole."""
+    """Load the state dicts from `gather`; every process must have them complete."""
     sharded.set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=moments, options=WHOLE)

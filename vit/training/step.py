@@ -1,4 +1,4 @@
-"""One optimizer step: forward, backward, clipping, update, in the precision and over the processes that were chosen."""
+"""One optimizer step: forward, backward, clipping and update, in the chosen precision and over all processes."""
 
 import logging
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from vit.config.schema import TrainParams
 from vit.errors import UserError
 from vit.models.families import can_recompute, set_channels_last
 from vit.training.device import Compute
-from vit.training.distillation import Teacher, answers_of, training_loss
+from vit.training.distillation import Teacher, combined_logits, training_loss
 from vit.training.distributed import World
 from vit.training.optim import freeze, new_average, new_optimizers, set_learning_rate, update_average
 from vit.training.recorded import Recorded
@@ -23,10 +23,10 @@ AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": tor
 
 
 class TrainingStep:
-    """The model under training with all that its steps change: weights, their average, optimizers, loss scale.
+    """The model in training and everything that a step changes: weights, their average, optimizers, loss scale.
 
-    The gradient is that of the mean loss over the images of the whole batch, into however many pieces it is cut, by
-    accumulation or among processes. Batch norm alone sees the pieces: it normalizes each by itself.
+    The gradient is that of the mean loss over the whole batch, however many micro-batches and processes share it. Only
+    batch norm depends on the micro-batches, because it normalizes each of them separately.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class TrainingStep:
         self.is_sharded = world.is_group and train.parallel == "fsdp"
         if can_recompute(model):
             model.grad_checkpointing = train.grad_checkpointing
-        self._warn_of_pieces()
-        if not self.is_sharded:  # FSDP2 takes contiguous weights alone
+        self._warn_of_micro_batches()
+        if not self.is_sharded:  # FSDP2 accepts only contiguous weights
             set_channels_last(model, is_float32=compute.precision == "float32")
         self.frozen_norms = freeze(model, train.frozen_layers)
         if self.is_sharded:
@@ -66,26 +66,26 @@ class TrainingStep:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model that val judges and that is kept: the average, where there is one."""
+        """The model that is evaluated on val and saved: the average, if there is one."""
         return self.model if self.average is None else self.average.module
 
     def set_training(self) -> None:
-        """Training mode, but for what is frozen."""
+        """Set training mode, except for frozen layers."""
         self.model.train()
         for norm in self.frozen_norms:
             norm.eval()
 
-    def __call__(self, pieces: Iterable[tuple[Tensor, Tensor]], images: int, lr: float) -> Tensor:
-        """Update the weights by a batch of `images`, of which this process has `pieces`, `grad_accum_steps` of them.
+    def __call__(self, micro_batches: Iterable[tuple[Tensor, Tensor]], images: int, lr: float) -> Tensor:
+        """Update the weights with a batch of `images`, of which this process has `grad_accum_steps` micro-batches.
 
-        A piece is normalized images (b, C, H, W), and labels (b,) or probabilities (b, K); it may be empty. Returns the
-        sum of this process's losses and how many of its answers were right (2,), on the device.
+        A micro-batch is normalized images (b, C, H, W) with labels (b,) or probabilities (b, K); it may be empty.
+        Returns this process's sum of losses and number of correct predictions (2,), on the device.
         """
         set_learning_rate(self.optimizers, lr)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         sums = torch.zeros(2, device=next(self.model.parameters()).device)
-        for number, (x, targets) in enumerate(pieces, start=1):
+        for number, (x, targets) in enumerate(micro_batches, start=1):
             with self._apart(until_last=number < self.train.grad_accum_steps):
                 with torch.autocast(
                     self.device_type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
@@ -93,9 +93,9 @@ class TrainingStep:
                     logits = self._logits(x)
                     taught = None if self.teacher is None else self.teacher(x)
                 loss = training_loss(logits, targets, taught, self.train)
-                self.scaler.scale(loss * (self.world.size / images)).backward()  # processes are averaged
+                self.scaler.scale(loss * (self.world.size / images)).backward()  # gradients are averaged over processes
             labels = targets.argmax(dim=1) if targets.ndim == 2 else targets
-            sums += torch.stack([loss.detach(), (answers_of(logits).argmax(dim=1) == labels).sum()])
+            sums += torch.stack([loss.detach(), (combined_logits(logits).argmax(dim=1) == labels).sum()])
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.train.clip_grad is not None:
@@ -115,24 +115,27 @@ class TrainingStep:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise UserError(
-                "batch norm cannot normalize a single image that has shrunk to one place, as a piece of a batch holds "
-                f"only one; change train.batch_size ({self.train.batch_size}) or train.grad_accum_steps "
+                "batch norm cannot normalize a single image whose feature map is a single position, and a micro-batch "
+                f"holds only one image; change train.batch_size ({self.train.batch_size}) or train.grad_accum_steps "
                 f"({self.train.grad_accum_steps})"
             ) from error
 
-    def _warn_of_pieces(self) -> None:
-        pieces = self.world.size * self.train.grad_accum_steps
-        if pieces > 1 and self.world.is_first and _batch_norms(self.model):
-            log.info(f"batch norm sees {pieces} pieces of a batch apart: this trains not quite as whole batches would")
+    def _warn_of_micro_batches(self) -> None:
+        micro_batches = self.world.size * self.train.grad_accum_steps
+        if micro_batches > 1 and self.world.is_first and _batch_norms(self.model):
+            log.info(
+                f"batch norm normalizes each of the {micro_batches} micro-batches separately, so results differ "
+                "slightly from whole batches"
+            )
 
     def share_statistics(self) -> None:
-        """Judge and keep the running statistics of the first process, as each has its own between two steps."""
+        """Copy batch norm's running statistics from the first process, because each process has its own."""
         for norm in _batch_norms(self.evaluated):
             for statistic in norm.buffers():
                 self.world.copy_from_first(statistic)
 
     def _apart(self, until_last: bool) -> AbstractContextManager:
-        """Gradients are exchanged between processes once a batch, with its last piece."""
+        """Exchange gradients between processes once per batch, with its last micro-batch."""
         if self.is_sharded:
             self.sharded.set_exchange(self.model, not until_last)
         if until_last and isinstance(self.forward, DistributedDataParallel):
@@ -140,14 +143,14 @@ class TrainingStep:
         return nullcontext()
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the weights to keep, whole and on the CPU; every process of a sharded training must ask."""
+        """A complete copy of the weights on the CPU; every process of a sharded training must call it."""
         if self.is_sharded:
             return self.sharded.gather_weights(self.model)
         state = self.evaluated.state_dict().items()
         return {name: weight.cpu().clone(memory_format=torch.contiguous_format) for name, weight in state}
 
     def state_dict(self) -> dict:
-        """Everything that the next step depends on; every process of a sharded training must ask."""
+        """Everything that the next step depends on; every process of a sharded training must call it."""
         if self.is_sharded:
             model, optimizers = self.sharded.gather(self.model, self.optimizers)
         else:

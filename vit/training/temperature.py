@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): one number for all logits, fitted on val, so that confidence is calibrated."""
+"""Temperature scaling (Guo et al. 2017): one divisor for all logits, fitted on val to calibrate the confidence."""
 
 import numpy as np
 import torch
@@ -6,21 +6,21 @@ import torch
 from vit.data.decoded import Part
 from vit.inference.classifier import Classifier
 
-TEMPERATURES = (0.2, 5.0)  # where a val part that is all right, or hopeless, would send it to 0 or to infinity
+TEMPERATURES = (0.2, 5.0)  # limits for a val split that is all correct (0) or hopeless (infinity)
 GOLDEN = (5**0.5 - 1) / 2
 PRECISION = 1e-6  # of the temperature's logarithm
 
 
 def temperature_on(part: Part, classifier: Classifier, batch_size: int) -> float:
-    """The temperature that fits the logits of `classifier` to the labels of `part`, the val part."""
+    """The temperature that fits the logits of `classifier` to the labels of the val split `part`."""
     logits = torch.cat([classifier.logits(images) for images, _ in part.in_order(batch_size)])
     return fit_temperature(logits.numpy(), part.labels.numpy())
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature in TEMPERATURES with the least cross-entropy of softmax(logits / temperature); logits (N, K).
+    """The temperature within TEMPERATURES that minimizes the cross-entropy of softmax(logits / T); logits (N, K).
 
-    By golden section over its logarithm, in float64: cross-entropy is convex in 1 / temperature, so it has one valley.
+    Golden-section search over its logarithm in float64; cross-entropy is convex in 1 / temperature.
     """
     scores = logits.astype(np.float64)
 

@@ -88,7 +88,7 @@ def affine_of(
 
 
 def resample(x: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, *size) of x (B, C, H, W), bilinear; beyond its edges x is continued by them."""
+    """`(B, C, *size)` of x (B, C, H, W), bilinear; beyond its edges x is continued by them."""
     places = F.affine_grid(torch.eye(2, 3, device=x.device)[None], [1, 1, *size], align_corners=False)
     places = F.pad(places.view(1, -1, 2), (0, 1), value=1.0).expand(len(x), -1, -1)  # (B, H W, 3): x, y, 1
     grid = places.bmm(affine.mT).view(len(x), *size, 2)
