@@ -14,7 +14,9 @@ from vit.files import read_json
 from vit.registry.logged_model import SOURCE
 from vit.registry.publish import Content, publish
 from vit.registry.served import save_served
-from vit.registry.versions import SERVED_FILES, downloaded
+from vit.registry.versions import downloaded
+from vit.tracking.page import VIEW_TAG
+from vit.tracking.store import open_store
 
 
 @pytest.fixture
@@ -42,6 +44,7 @@ def test_a_run_and_its_version_show_one_ready_model_with_parameters_and_final_me
     assert model.params == {"model.depth": str(content.description.params["model.depth"])}
     assert latest(model) == content.summary
     assert {(point.dataset_name, point.dataset_digest) for point in model.metrics} == {("shapes", "0" * 36)}
+    assert mlflow.pyfunc.load_model(SOURCE + model.model_id).metadata.signature.inputs.input_names() == ["image"]
     assert [one.version for one in client.search_model_versions("tags.`model.depth` = '2'")] == [1]
 
 
@@ -138,7 +141,9 @@ def test_a_version_of_an_earlier_release_stays_where_it_serves_from_and_its_run_
         assert read_json(weights / "config.json") == read_json(content.model_folder / "config.json")
 
 
-def test_the_model_is_loaded_by_its_id_too(content, client):
-    (model,) = models(client, publish(content, "vit").run)
-    assert client.list_logged_model_artifacts(model.model_id, SERVED_FILES)
-    assert mlflow.pyfunc.load_model(SOURCE + model.model_id).metadata.signature.inputs.input_names() == ["image"]
+def test_the_table_of_runs_has_a_view_with_metrics_which_a_person_may_change(publisher):
+    store = open_store()
+    saved = json.loads(store.client.get_experiment(store.experiment_id).tags[VIEW_TAG])
+    assert "metrics.`test_accuracy`" in json.loads(saved["state"])["selectedColumns"]
+    store.client.set_experiment_tag(store.experiment_id, VIEW_TAG, "changed")
+    assert open_store().client.get_experiment(store.experiment_id).tags[VIEW_TAG] == "changed"

@@ -1,12 +1,8 @@
-"""The address of the runs, and the columns that their table opens with."""
-
-import json
+"""The address of the runs."""
 
 import pytest
 
-from tests.tracking.test_store import begin_in
-from vit.tracking.page import VIEW_TAG, runs_page
-from vit.tracking.store import open_store
+from vit.tracking.page import runs_page
 
 QUERY = "/runs?workflowType=machine_learning&viewStateShareKey=trainings"
 
@@ -23,12 +19,3 @@ QUERY = "/runs?workflowType=machine_learning&viewStateShareKey=trainings"
 )
 def test_the_runs_are_at_the_server_without_its_password_else_on_this_machine(uri, page):
     assert runs_page(uri, "3") == page + QUERY
-
-
-def test_an_experiment_has_a_view_with_metrics_which_a_person_may_change(tmp_path, monkeypatch):
-    begin_in(tmp_path, monkeypatch)
-    store = open_store()
-    saved = json.loads(store.client.get_experiment(store.experiment_id).tags[VIEW_TAG])
-    assert "metrics.`test_accuracy`" in json.loads(saved["state"])["selectedColumns"]
-    store.client.set_experiment_tag(store.experiment_id, VIEW_TAG, "changed")
-    assert open_store().client.get_experiment(store.experiment_id).tags[VIEW_TAG] == "changed"
