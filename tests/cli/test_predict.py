@@ -16,6 +16,8 @@ from vit.evaluation.explain import SHEET_IMAGES
 from vit.inference.classifier import Classifier
 from vit.inference.labelling import BATCH_SIZE
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory) -> Classifier:

@@ -18,6 +18,8 @@ from vit.registry.versions import downloaded
 from vit.tracking.page import VIEW_TAG
 from vit.tracking.store import open_store
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def content(publisher) -> Content:

@@ -9,6 +9,8 @@ from tests.contents import of_the_same_run
 from tests.registry.conftest import champion
 from vit.registry.publish import Content, publish
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def content(publisher) -> Content:

@@ -11,6 +11,8 @@ from vit.registry.publish import publish
 from vit.registry.served import served_code, served_key
 from vit.release import VERSION
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {"max_rows": 7, "precision": "float32"}
 
 

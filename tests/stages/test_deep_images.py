@@ -29,6 +29,8 @@ from vit.inference.classifier import Classifier
 from vit.inference.labelling import predictions
 from vit.registry.served import save_served
 
+pytestmark = pytest.mark.long
+
 CHANGES = {"data.source": "folder", "split.strategy": "random", "evaluate.explain_images": 0}
 CHANGES |= {
     "train.threads": 1,

@@ -4,6 +4,8 @@ import pytest
 
 from vit.tracking.page import runs_page
 
+pytestmark = pytest.mark.long
+
 QUERY = "/runs?workflowType=machine_learning&viewStateShareKey=trainings"
 
 
