@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps docs test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -45,6 +45,12 @@ test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the test
 	ruff format --check .
 	pyrefly check --summary=none
 	python -m pytest
+
+test-fast: .venv/test.stamp  ## Lint, check types and run the short tests, in under a minute on two cores
+	ruff check .
+	ruff format --check .
+	pyrefly check --summary=none
+	python -m pytest -m 'not slow and not long'
 
 test-slow: .venv/test.stamp  ## Run the slow tests: an unreachable store, deleted runs, cleaning up
 	python -m pytest -m slow

@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 from tests.conftest import REPO, clone
 from vit.release import VERSION
 
+pytestmark = pytest.mark.long
+
 EXTRAS = ("remote", "hub", "export", "heic", "bench", "docs", "test")
 
 

@@ -13,6 +13,8 @@ from vit.registry.champions import BY_HAND, FOUND, GATE, ROLLBACK, Step, history
 from vit.registry.overview import wilson
 from vit.registry.publish import publish
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def client(publisher) -> MlflowClient:

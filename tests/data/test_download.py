@@ -7,6 +7,8 @@ from tests.drawn import draw, draw_classes
 from tests.presets import write_preset
 from vit.files import read_json
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def cloned(tmp_path_factory) -> Project:

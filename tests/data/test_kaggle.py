@@ -19,6 +19,8 @@ from tests.local_server import Answer, serving, when_free
 from tests.presets import REPO, write_preset
 from vit.files import read_json
 
+pytestmark = pytest.mark.long
+
 PORT = 7777
 NEWEST = 5
 ONCE = {"data.kaggle_retries": 0}

@@ -19,6 +19,8 @@ from vit.data.audit.pictures import CAPTION, TILE
 from vit.data.audit.scan import look
 from vit.files import read_json, read_table, sha256_of
 
+pytestmark = pytest.mark.long
+
 AUDIT = {
     "audit.json", "report.html", "quarantine.csv", "duplicates.csv", "near_duplicates.csv", "samples.png",
     "images.csv",

@@ -15,6 +15,8 @@ from vit.inference.classifier import Classifier
 from vit.registry.champions import WAS_CHAMPION
 from vit.registry.publish import publish
 
+pytestmark = pytest.mark.long
+
 
 def verdict(content) -> str:
     return publish(content, "vit").verdict

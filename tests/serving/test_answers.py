@@ -19,6 +19,8 @@ from tests.shapes import CLASSES
 from tests.test_dvc_yaml import imports
 from vit.registry.served import SERVED_WITH, served_code
 
+pytestmark = pytest.mark.long
+
 FILES = [good(seed, kind) for seed, kind in enumerate(("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"))]
 
 
