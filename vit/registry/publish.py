@@ -1,7 +1,7 @@
 """Publishing a training: one run and one version of the registered model per content."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -23,10 +23,11 @@ from vit.registry.logged_model import (
     link,
     show_version,
 )
+from vit.registry.looks import IMAGES, LOOKS, count_looks, digest_of_test_images, looks_line
 from vit.registry.served import save_served, served_key
 from vit.registry.versions import SERVED_FILES
 from vit.tracking.run import RunContent, publish_run
-from vit.tracking.store import STORE_ERRORS, first_line, locked, open_store
+from vit.tracking.store import STORE_ERRORS, Store, first_line, locked, open_store
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,26 @@ def publish(content: Content, name: str) -> Published:
     try:
         with locked():
             run, run_changed = publish_run(store, content)
+            content = _with_looks(store, run, content)
             version, version_changed = _publish_version(store.client, run, content, name)
             _set_challenger(store.client, name, version)
         verdict = judge(store.client, name, version, content.candidacy)
     except STORE_ERRORS as error:
         raise UserError(f"publishing to MLflow failed ({first_line(error)}); run `dvc repro` again") from error
     return Published(run, version, verdict, run_changed or version_changed)
+
+
+def _with_looks(store: Store, run: Run, content: Content) -> Content:
+    """Mark the run as scored on its test images, and say on run, version and card how many runs were by now."""
+    digest = digest_of_test_images(content.candidacy.images)
+    if digest is None:
+        return content
+    if run.data.tags.get(IMAGES) != digest or LOOKS not in run.data.metrics:
+        store.client.set_tag(run.info.run_id, IMAGES, digest)
+        store.client.log_metric(run.info.run_id, LOOKS, count_looks(store, digest))
+    looks = int(store.client.get_run(run.info.run_id).data.metrics[LOOKS])
+    tags = content.version_tags | {LOOKS: str(looks)}
+    return replace(content, card=f"{content.card}\n{looks_line(looks)}", version_tags=tags)
 
 
 def _publish_version(client: MlflowClient, run: Run, content: Content, name: str) -> tuple[ModelVersion, bool]:
