@@ -174,7 +174,7 @@ ROOMS = (
     ("data", "models"),
     ("inference",),
     ("training", "evaluation"),
-    ("tracking",),
+    ("tracking", "checks"),
     ("serving",),
     ("registry",),
     ("pipeline", "cli"),

@@ -91,6 +91,15 @@ BAD_VALUES = {
     "class level in words": ({"data.class_level": "top"}, ["data.class_level", "'top'", "auto or an integer >= 1"]),
     "no name for weights": ({"train.init_from": ""}, ["train.init_from", "''", "1 character"]),
     "frozen layers below zero": ({"train.frozen_layers": -1}, ["train.frozen_layers", "-1", "0"]),
+    "unknown metric": ({"train.select_by": "f1"}, ["train.select_by", "'f1'", "'macro_f1'"]),
+    "confidence beyond what draws can show": (
+        {"register.metric": "macro_f1", "register.confidence": 0.9999},
+        ["confidence 0.9999", "0.999", "'macro_f1'"],
+    ),
+    "classes balanced twice": (
+        {"train.sampler": "balanced", "train.class_weights": "balanced"},
+        ["sampler 'balanced'", "class_weights 'balanced'", "none"],
+    ),
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),

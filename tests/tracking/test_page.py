@@ -17,6 +17,7 @@ QUERY = "/runs?workflowType=machine_learning&viewStateShareKey=trainings"
         ("sqlite:////repo/mlflow.db", "http://127.0.0.1:5000/#/experiments/3"),
         ("postgresql://me:secret@db/mlflow", "http://127.0.0.1:5000/#/experiments/3"),
         ("http://me:secret@runs.example.org:5001/", "http://runs.example.org:5001/#/experiments/3"),
+        ("http://me:secret@[::1]:5000", "http://[::1]:5000/#/experiments/3"),
         ("https://runs.example.org/mlflow", "https://runs.example.org/mlflow/#/experiments/3"),
     ],
 )

@@ -7,6 +7,7 @@ import click
 from vit.release import VERSION
 
 COMMANDS = (
+    "check",
     "compare",
     "data_hunger",
     "export",

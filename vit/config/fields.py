@@ -1,7 +1,7 @@
 """Building blocks of the sections of params.yaml: strict, frozen, no unknown keys, each key documented once."""
 
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic.config import JsonDict
@@ -13,6 +13,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+ChoosingMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 Named = Annotated[str, Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$")]
 

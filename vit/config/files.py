@@ -26,3 +26,4 @@ ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and wi
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
 CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it
+CHECKED = Path(".vit/check")  # what `vit check` draws

@@ -1,12 +1,14 @@
 """The gate's rules, as a function of numbers: may a new version replace the champion?
 
-Better: the low end of the paired interval of the accuracy difference lies above 0 *and* McNemar's exact test rejects
-equality at `confidence`. The interval accounts for groups of similar images; the test covers few disagreements, where
-an interval is too narrow. Not worse and cheaper: the low end is at least -`margin`, and the model costs less.
+Better: the low end of the paired interval of the difference in `metric` lies above 0 *and* the paired test rejects
+equality at `confidence`: McNemar's exact test for accuracy, a permutation test for other metrics. The interval accounts
+for groups of similar images; the test covers few disagreements, where an interval is too narrow. Not worse and cheaper:
+the low end is at least -`margin`, and the model costs less.
 """
 
 from dataclasses import dataclass
 
+from vit.config.fields import ChoosingMetric
 from vit.config.schema import RegisterParams
 from vit.inference.complexity import Cost
 
@@ -28,9 +30,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate and champion on the same `images`, which neither was trained on; `difference` is candidate - champion.
+    """Candidate and champion on the same `images`, which neither was trained on; `difference` is how much better the
+    candidate is by `metric`. `score` and `champion_score` are its values where it is not accuracy.
 
-    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of McNemar's test.
+    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of the paired test.
     """
 
     images: int
@@ -42,6 +45,9 @@ class Comparison:
     p: float
     cost: Cost
     champion_cost: Cost
+    metric: ChoosingMetric = "accuracy"
+    score: float | None = None
+    champion_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def decide(figures: Figures, comparison: Comparison | None, rules: RegisterParam
         return Verdict(False, "a floor is not met", "; ".join(missed))
     if comparison is None:
         return Verdict(True, "first champion", f"val accuracy {figures.val_accuracy:.4f}, all floors met")
-    numbers = f"{_accuracies(comparison, rules)}; {_costs(comparison)}"
+    numbers = f"{_scores(comparison, rules)}; {_costs(comparison)}"
     if comparison.low > 0 and comparison.p < 1 - rules.confidence:
         return Verdict(True, "better", numbers)
     not_worse = comparison.low >= -rules.margin
@@ -100,10 +106,18 @@ def too_few(images: int, rules: RegisterParams) -> Verdict | None:
     return Verdict(False, "too few images", found)
 
 
-def _accuracies(comparison: Comparison, rules: RegisterParams) -> str:
+def _scores(comparison: Comparison, rules: RegisterParams) -> str:
+    accuracies = f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f}"
+    scores = (
+        accuracies
+        if comparison.metric == "accuracy"
+        else f"{comparison.metric.replace('_', ' ')} {comparison.score:.4f} against {comparison.champion_score:.4f} "
+        f"(accuracy {accuracies})"
+    )
+    change = "lower by" if comparison.metric == "log_loss" else "difference"
     return (
-        f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f} on {comparison.images} val images, "
-        f"difference {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
+        f"{scores} on {comparison.images} val images, "
+        f"{change} {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
         f"{rules.confidence:.4g}, p {comparison.p:.4f}, margin {rules.margin})"
     )
 

@@ -27,6 +27,6 @@ def runs_page(tracking_uri: str, experiment_id: str) -> str:
     parts = urlsplit(tracking_uri)
     server = LOCAL
     if parts.scheme in ("http", "https"):
-        port = f":{parts.port}" if parts.port else ""
-        server = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"  # without user and password
+        host = parts.netloc.rpartition("@")[2]  # without user and password
+        server = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
     return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"

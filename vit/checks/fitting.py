@@ -1,0 +1,110 @@
+"""A hundred images, trained on until they are known by heart: the model that several questions look at."""
+
+import math
+
+from torch import nn
+
+from vit.checks.answer import Answer, LeftOpen, Verdict
+from vit.checks.subject import Fit, Subject, balanced, chosen
+from vit.data.batches import Packed
+from vit.inference.classifier import Classifier
+
+IMAGES = 100
+ENOUGH = 0.99
+# The presets need 30 to 80 steps; what has not fitted a hundred images after 300 has a fault.
+MOST, EXPECTED = 300, 120
+WARM_UP = 10  # steps
+
+
+def subset(subject: Subject) -> Packed:
+    """At most IMAGES train images as packed, of all classes alike; no batch of one, which batch norm cannot take."""
+    count = min(IMAGES, len(subject.sample))
+    lonely = count > 1 and count % subject.params.train.batch_size == 1
+    return chosen(subject.sample, balanced(subject.sample, count - lonely))
+
+
+def overfitted(subject: Subject) -> Fit:
+    """The model that was trained on the subset without decay. Raises LeftOpen if it has not learned it."""
+    if subject.fit is None:
+        subject.fit = fit(subject, 0.0)
+    if subject.fit.accuracy < ENOUGH:
+        raise LeftOpen("it needs a model that fits its images, and there is none", "see the answer to overfit first")
+    return subject.fit
+
+
+def the_model_overfits_a_few_images(subject: Subject) -> Answer:
+    """Accuracy on the subset with augmentation, decay and teacher off; the rest is as in params.yaml."""
+    if subject.fit is None:
+        subject.fit = fit(subject, 0.0)
+    found, count = subject.fit, len(subset(subject).labels)
+    evidence = f"{found.accuracy:.0%} of {count} train images after {found.steps} steps"
+    if found.accuracy >= ENOUGH:
+        return Answer(Verdict.GOOD, evidence)
+    params = subject.params
+    ways = ["train.lr as the answer to rate says", "a larger model.embed_dim or model.depth"]
+    ways += [
+        f"model.{name} to 0"
+        for name in ("drop_rate", "attn_drop_rate", "drop_path_rate")
+        if getattr(params.model, name)
+    ]
+    if params.train.frozen_layers:
+        ways.insert(0, f"train.frozen_layers from {params.train.frozen_layers} to 0")
+    return Answer(Verdict.BAD, f"only {evidence}", f"change one at a time: {'; '.join(ways)}")
+
+
+def weight_decay_leaves_the_fit(subject: Subject) -> Answer:
+    """The same training with train.weight_decay, for as many steps: accuracy, and the norm of what decays."""
+    without, decay = overfitted(subject), subject.params.train.weight_decay
+    if decay == 0:
+        return Answer(Verdict.GOOD, "train.weight_decay is 0")
+    decayed = fit(subject, decay, without.steps)
+    evidence = (
+        f"with decay {decay:g} {decayed.accuracy:.0%} of the images are learned (without {without.accuracy:.0%}), the "
+        f"norm of the weights is {decayed.norm:.3g} (without {without.norm:.3g})"
+    )
+    if decayed.accuracy >= ENOUGH:
+        return Answer(Verdict.GOOD, evidence)
+    return Answer(Verdict.BAD, evidence, f"train.weight_decay from {decay:g} to {decay / 10:g}")
+
+
+def fit(subject: Subject, weight_decay: float, steps: int | None = None) -> Fit:
+    """Train on the subset at train.lr until all is right, then for as long again while the rate falls to 0.
+
+    With `steps` it takes that many in all, so that two trainings are alike. A run that is never right ends at MOST.
+    """
+    images = subject.cropped(subset(subject))
+    train = subject.plain(weight_decay=weight_decay)
+    classifier = subject.new_classifier(train)
+    step = subject.new_step(classifier, train)
+    per_epoch = math.ceil(len(images) / train.batch_size)
+    constant = MOST if steps is None else steps // 2
+    rates = (train.lr * min(1.0, (number + 1) / WARM_UP) for number in range(constant))
+    done = 0
+    for _, _ in zip(
+        subject.clock.steps(constant, min(EXPECTED, constant)),
+        subject.losses(classifier, step, images, rates),
+        strict=False,
+    ):
+        done += 1
+        if steps is None and done % per_epoch == 0 and done >= WARM_UP and accuracy(classifier, images) == 1:
+            break
+    if steps is not None or accuracy(classifier, images) > 0.5:
+        falling = (train.lr * (1 - (number + 1) / done) for number in range(done))
+        for _, _ in zip(subject.clock.steps(done), subject.losses(classifier, step, images, falling), strict=False):
+            pass
+        done *= 2
+    return Fit(classifier, done, accuracy(classifier, images), _norm(classifier.model))
+
+
+def accuracy(classifier: Classifier, images: Packed) -> float:
+    """On images of image_size, as the served model would answer."""
+    right = sum(
+        (classifier.logits(batch).argmax(dim=1) == labels).sum().item() for batch, labels in images.in_order(256)
+    )
+    return right / len(images)
+
+
+def _norm(model: nn.Module) -> float:
+    """Of what the optimizers let decay: matrices and filters."""
+    decays = (p for name, p in model.named_parameters() if p.ndim > 1 and name.endswith("weight") and p.requires_grad)
+    return math.sqrt(sum(parameter.detach().square().sum().item() for parameter in decays))
