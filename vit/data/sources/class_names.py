@@ -16,7 +16,7 @@ LONGEST = 200  # bytes; file systems end at 255
 
 
 def class_folder(label: str, called: Path | str) -> str:
-    """The folder of a class: its name as read, `_` in place of `/` and `\\`.
+    """The folder of a class: its name as read, with underscores in place of slashes.
 
     Raises UserError if a folder cannot have that name.
     """

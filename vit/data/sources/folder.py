@@ -1,37 +1,24 @@
 """Images and tables of a folder or archive, copied: the source is only read, and nothing is linked to it."""
 
 import logging
-import os
 import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import NamedTuple
 
 from vit.config.schema import DataParams
-from vit.data.formats import NAMES, is_image
+from vit.data.formats import NAMES
 from vit.data.source_paths import write_source_paths
 from vit.data.sources.archives import ENDINGS, name_without_ending, require_space, unpack
 from vit.data.sources.class_names import with_class_names_as_read
 from vit.data.sources.labels import LabelTable, arrange_by_table, label_table
 from vit.data.sources.layout import Placed, arrange
+from vit.data.sources.listing import Found, list_files
 from vit.errors import UserError
 from vit.files import project_root, temporary_folder
 
 log = logging.getLogger("vit")
 
-# What file browsers leave behind; hidden files and folders are ignored too.
-IGNORED_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 TOLD = 0.1  # of the files of a class: if more are no images, it is said
-
-
-class Found(NamedTuple):
-    """Files and folders below a source, relative to it and sorted. `links`: those not followed."""
-
-    images: list[Path]
-    tables: list[Path]
-    others: list[Path]
-    folders: list[Path]
-    links: list[Path]
 
 
 def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
@@ -138,45 +125,6 @@ def _refuse_without_images(found: Found, called: Path) -> None:
             + (f"; it holds {_by_ending(found.others)}" if found.others else "")
             + (f"; {len(found.links)} links out of it are not followed" if found.links else "")
         )
-
-
-def list_files(root: Path, called: Path) -> Found:
-    """Everything below `root` but what is hidden; links are followed inside of `root` only, and never in a circle."""
-    found = Found([], [], [], [], [])
-    _list(root, root, [root], found, called)
-    for paths in found:
-        paths.sort()
-    return found
-
-
-def _list(folder: Path, root: Path, real_parents: list[Path], found: Found, called: Path) -> None:
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise UserError(f"{called}: '{folder}' cannot be read ({error.strerror}); change its rights") from error
-    for entry in entries:
-        path = folder / entry.name
-        name = path.relative_to(root)
-        if entry.name.startswith(".") or entry.name.lower() in IGNORED_NAMES:
-            continue
-        try:
-            entry.name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{called}: the name {os.fsencode(name)!r} is no UTF-8; rename it") from None
-        real = Path(os.path.realpath(path)) if entry.is_symlink() else real_parents[-1] / entry.name
-        if entry.is_symlink() and (not real.exists() or not real.is_relative_to(root) or real in real_parents):
-            found.links.append(name)
-        elif entry.is_dir():
-            found.folders.append(name)
-            _list(path, root, [*real_parents, real], found, called)
-        elif entry.is_file():
-            _kind(path, found).append(name)
-
-
-def _kind(path: Path, found: Found) -> list[Path]:
-    if path.suffix.lower() == ".csv":
-        return found.tables
-    return found.images if is_image(path) else found.others
 
 
 def _names_of_tables(tables: list[Path], called: Path) -> dict[Path, str]:
