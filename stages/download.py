@@ -1,4 +1,4 @@
-"""download: fetch the images of `data.source` to data/raw/<class>/[<part>/]<file>, described in data/raw.json."""
+"""download: fetch the images of `data.source` to data/raw/<class>/[<split>/]<file>, described in data/raw.json."""
 
 from vit.config.files import RAW, RAW_RECORD, TABLES
 from vit.config.params_file import load_params
@@ -11,11 +11,11 @@ CLASSES_SHOWN = 20
 
 
 def main() -> None:
-    """Run the stage; the old images stay whole until the new ones are."""
+    """Run the stage; the old images stay until the new ones are complete."""
     params = load_params()
     with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
         known = fetch(params.data, raw, tables)
-        # DVC warns of an empty folder at every turn.
+        # DVC warns about an empty folder in every command.
         (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
     names = sorted(path.name for path in TABLES.glob("*.csv"))
     described = describe(RAW)
