@@ -1,16 +1,16 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps docs test test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# Neither of them has a way to be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
+# Neither can be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
 ifneq ($(findstring ",$(CURDIR))$(findstring :,$(CURDIR)),)
 $(error the path of this folder contains a double quote or a colon, which a Python environment cannot have; rename the folder)
 endif
 
-# A virtual environment that was moved with the repo has scripts that point to its old place: install it anew.
+# The scripts of a virtual environment that was moved with the repo point to the old path, so it is reinstalled.
 ifeq ($(shell grep -sqF "$$PWD/.venv/bin" .venv/bin/dvc || echo moved),moved)
 $(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
 endif
@@ -22,7 +22,7 @@ repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, pub
 	@dvc repro
 	@echo
 	@echo 'Activate the environment:   source .venv/bin/activate'
-	@echo 'Look at runs and versions:  mlflow ui'
+	@echo 'Look at runs and versions:  mlflow ui, then open the address that register printed above'
 	@echo 'Try another learning rate:  dvc exp run -S train.lr=3e-4, then dvc exp show --only-changed'
 	@echo 'Serve the champion:         mlflow models serve -m models:/vit@champion --env-manager local'
 
@@ -45,6 +45,12 @@ test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the test
 	ruff format --check .
 	pyrefly check --summary=none
 	python -m pytest
+
+test-fast: .venv/test.stamp  ## Lint, check types and run the short tests, in under a minute on two cores
+	ruff check .
+	ruff format --check .
+	pyrefly check --summary=none
+	python -m pytest -m 'not slow and not long'
 
 test-slow: .venv/test.stamp  ## Run the slow tests: an unreachable store, deleted runs, cleaning up
 	python -m pytest -m slow
@@ -92,8 +98,8 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
 	@touch $@
 
-.venv/test.stamp: .venv/docs.stamp requirements-test.txt
-	.venv/bin/pip install --quiet --requirement requirements-test.txt --constraint constraints.txt
+.venv/test.stamp: .venv/docs.stamp requirements-test.txt requirements-hub.txt
+	.venv/bin/pip install --quiet --requirement requirements-test.txt --requirement requirements-hub.txt --constraint constraints.txt
 	@touch $@
 
 .venv/bench.stamp: .venv/run.stamp requirements-bench.txt

@@ -3,8 +3,11 @@
 from vit.config.files import RAW, RAW_RECORD, TABLES
 from vit.config.params_file import load_params
 from vit.data.sources.fetch import describe, fetch
+from vit.data.sources.readings import counted
 from vit.errors import run_program
 from vit.files import replacing_folder, write_json
+
+CLASSES_SHOWN = 20
 
 
 def main() -> None:
@@ -23,6 +26,7 @@ def main() -> None:
         f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "
         f"({record['version']}){parts}"
     )
+    print(f"classes: {counted(described['classes'], CLASSES_SHOWN)}")
 
 
 if __name__ == "__main__":

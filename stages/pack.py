@@ -1,6 +1,6 @@
 """pack: decode every image once, to uint8 arrays of the training size, and measure the train part's colours."""
 
-from vit.config.files import CLASSES, PACK_MODE, PACKED, PREPROCESSING, RAW, SPLITS
+from vit.config.files import CLASSES, PACK_MODE, PACKED, PREPROCESSING, RAW, SPLITS, VALUE_RANGE
 from vit.config.params_file import load_params
 from vit.data.images import SETTINGS
 from vit.data.manifest import PARTS
@@ -13,6 +13,7 @@ from vit.data.pack import (
     pack_labels,
     packed_bytes,
     part_shape,
+    with_value_range,
 )
 from vit.errors import run_program
 from vit.files import read_json, replacing_folder, write_json
@@ -21,7 +22,7 @@ from vit.files import read_json, replacing_folder, write_json
 def main() -> None:
     """Write labels and settings, and the images unless `pack.mode` is none; the old folder stays until all is there."""
     params = load_params()
-    pack = params.pack
+    pack = with_value_range(params.pack, SPLITS / VALUE_RANGE)
     classes = read_json(SPLITS / CLASSES)
     tables = {part: SPLITS / f"{part}.csv" for part in PARTS}
     shapes = {part: part_shape(tables[part], part, pack) for part in PARTS}

@@ -33,7 +33,7 @@ from vit.config.files import (
     VAL_PREDICTIONS,
     WEIGHTS,
 )
-from vit.config.params_file import load_params
+from vit.config.params_file import flatten, load_params
 from vit.config.schema import Params
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
@@ -43,7 +43,9 @@ from vit.registry.origin import origin_of, write_provenance
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
 from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests
+from vit.tracking.page import SHOWN_PARAMS, runs_page
 from vit.tracking.run import training_points
+from vit.tracking.store import tracking_uri
 
 EXPLAIN = EVALUATION / "explain"
 NOT_IN_A_NAME = re.compile(r"[^-/:. \w]")  # characters that MLflow refuses in the name of a metric or tag
@@ -75,6 +77,9 @@ def main() -> None:
     state = "published" if published.changed else "already published"
     run, version = published.run.info.run_name, published.version
     print(f"{state}: run '{run}', version {version.version} of '{version.name}', which {published.verdict}")
+    uri = tracking_uri()
+    start = "" if uri.startswith("http") else "`mlflow ui`, then "
+    print(f"see all runs: {start}{runs_page(uri, published.run.info.experiment_id)}")
 
 
 def checkpoints_of(content_key: str) -> Path:
@@ -112,7 +117,7 @@ def gather(params: Params, temporary: Path) -> Content:
         summary=summary,
         details=details(),
         run_tags=lambda: md5_tags() | parts,
-        version_tags=digests,
+        version_tags=digests | chosen_params(description.params),
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
@@ -126,6 +131,7 @@ def gather(params: Params, temporary: Path) -> Content:
             model=MODEL,
             raw=RAW,
             leakage=summary["leakage"],
+            val_leakage=summary.get("val_leakage"),
             ece_bins=params.evaluate.ece_bins,
         ),
     )
@@ -147,6 +153,17 @@ def details() -> dict[str, float]:
         f"test_change/{row['change']}/{name}": row[name] for row in changes for name in ("accuracy", "same_answer")
     }
     return {name: float(value) for name, value in found.items() if value != ""}
+
+
+def chosen_params(params: dict[str, object]) -> dict[str, str]:
+    """The parameters that a version carries as tags: those in the table of runs, and all that differ from their
+    defaults."""
+    defaults = flatten(Params().model_dump(by_alias=True))
+    return {
+        key: str(value)
+        for key, value in params.items()
+        if key in SHOWN_PARAMS or (key in defaults and value != defaults[key])
+    }
 
 
 def _segment(text: str) -> str:

@@ -26,10 +26,12 @@ from vit.data.decoded import Part, load_part
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
+from vit.inference.scores import COLUMNS
 from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
 from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
+from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
 from vit.training.distillation import Teacher, student_settings
@@ -56,6 +58,8 @@ def main() -> None:
     changes = initialize(classifier, INIT)
     teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
+    weights = class_weights(train.labels, len(classifier.classes), params.train.class_weights)
+    weights = None if weights is None else weights.to(device)
     feed = Feed(classifier, train.on_device(device), params.train, world)
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
@@ -73,7 +77,7 @@ def main() -> None:
             write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
-        step = TrainingStep(classifier.model, params.train, compute, world, teacher)
+        step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
 
         def show(progress: Progress) -> None:
@@ -101,13 +105,16 @@ def write_outputs(progress: Progress, feed: Feed) -> None:
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
     with replacing(TRAINING / FIRST_BATCH) as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
-    write_json(TRAIN_METRICS, summary(progress.best))
-    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}")
+    write_json(TRAIN_METRICS, summary(progress))
+    column = COLUMNS[progress.select_by]
+    others = "" if column == "val_accuracy" else f", {column.replace('_', ' ')} {progress.best[column]:.4f}"
+    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}")
 
 
-def summary(best: dict) -> dict:
+def summary(progress: Progress) -> dict:
     """The best epoch's metrics, under names that differ from the curves in MLflow."""
-    return {f"best_{name}": best[name] for name in ("epoch", "val_accuracy", "val_loss")}
+    names = dict.fromkeys(("epoch", "val_accuracy", "val_loss", COLUMNS[progress.select_by]))
+    return {f"best_{name}": progress.best[name] for name in names}
 
 
 if __name__ == "__main__":

@@ -47,8 +47,12 @@ def _folder(item: pytest.Item) -> str:
     return item.nodeid.split("::")[0].rpartition("/")[0]
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The folders that take longest first, so that no worker is left with one of them at the end."""
+    for item in items:
+        if _folder(item) in (*LONG, "tests/benchmarks"):
+            item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: LONG.index(_folder(item)) if _folder(item) in LONG else len(LONG))
 
 

@@ -45,6 +45,7 @@ class Publisher:
         images: list[dict] | None = None,
         may_lead: bool = True,
         leakage: float = 0.0,
+        val_leakage: float | None = 0.0,
         confidence: float = 0.7,
         rules: dict | None = None,
         **model: object,
@@ -96,6 +97,7 @@ class Publisher:
                 model=folder / "model",
                 raw=self.folder / "raw0",
                 leakage=leakage,
+                val_leakage=val_leakage,
                 ece_bins=params.evaluate.ece_bins,
             ),
         )

@@ -18,6 +18,8 @@ from vit.config.files import SPLIT_METRICS, TEST_METRICS, TRAIN_METRICS
 from vit.config.outputs import FIGURES
 from vit.evaluation.metrics import METRICS
 
+pytestmark = pytest.mark.long
+
 SECONDS = 60
 ATTRIBUTE = re.compile(r"""\s(href|src|srcset|data|poster|action)=["']([^"']*)["']""")
 # What a browser loads by itself; <a href> waits for a click.

@@ -15,7 +15,9 @@ from packaging.requirements import Requirement
 from tests.conftest import REPO, clone
 from vit.release import VERSION
 
-EXTRAS = ("remote", "export", "bench", "docs", "test")
+pytestmark = pytest.mark.long
+
+EXTRAS = ("remote", "hub", "export", "heic", "bench", "docs", "test")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,9 @@ DOCS = REPO / "docs"
 UNTESTED = {
     "make test": "runs this test",
     "source .venv/bin/activate": "the environment of the tests is active",
+    "vit check": "tests/checks run it on images and recipes of their own; its options are in the reference",
+    "dvc exp run -S train.class_weights=balanced": "tests/training/test_balance.py trains with these weights",
+    "dvc exp run -S train.sampler=balanced": "tests/training/test_balance.py trains with this order",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.
@@ -96,6 +99,7 @@ def test_make_alone_lists_every_target():
         "deps",
         "docs",
         "test",
+        "test-fast",
         "test-slow",
         "test-pythons",
         "clean",

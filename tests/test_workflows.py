@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from tests.conftest import REPO, Project, clone
 from vit.release import VERSION
 
+pytestmark = pytest.mark.long
+
 WORKFLOWS = sorted((REPO / ".github/workflows").glob("*.yml"))
 PINNED = re.compile(r"\./\.github/workflows/\w+\.yml|[\w.-]+/[\w./-]+@(v\d+|[0-9a-f]{40})")
 

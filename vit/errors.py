@@ -64,7 +64,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 class LogFile(RotatingFileHandler):
-    """Creates its folder with the first line, so that a command without log lines leaves no files."""
+    """Creates its folder with the first line, so that a command with nothing to log leaves no files."""
 
     def _open(self):
         Path(self.baseFilename).parent.mkdir(exist_ok=True)
@@ -90,7 +90,7 @@ def _make_printable(*streams: object) -> None:
 
 
 def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
-    """File names that are not UTF-8 as their own bytes, other characters that the terminal cannot show as \\u escapes."""
+    """File names that are not UTF-8 as their own bytes, characters that the terminal lacks as \\u escapes."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:

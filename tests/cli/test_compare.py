@@ -1,10 +1,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from tests.evaluation.test_comparison import table
 from vit.files import write_table
+
+pytestmark = pytest.mark.long
 
 
 def add_run(client: MlflowClient, name: str, rows: list[dict] | None) -> str:

@@ -9,6 +9,8 @@ from tests.presets import preset
 from vit.config.params_file import flatten
 from vit.files import write_table
 
+pytestmark = pytest.mark.long
+
 IMAGES = 60
 
 

@@ -11,6 +11,8 @@ from tests.shapes import CLASSES
 from vit.inference.classifier import CONFIG, Classifier
 from vit.inference.export import TOLERANCE
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory) -> Classifier:

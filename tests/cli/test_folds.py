@@ -7,6 +7,8 @@ from mlflow.entities import Metric, Param
 from tests.presets import preset
 from vit.config.params_file import flatten
 
+pytestmark = pytest.mark.long
+
 
 def add_run(client: MlflowClient, folder, accuracy: float, changes: dict, status: str = "FINISHED") -> None:
     experiment = client.get_experiment_by_name("vit").experiment_id

@@ -18,6 +18,8 @@ from tests.shapes import shapes, untrained
 from vit.cli.main import vit as program
 from vit.release import VERSION
 
+pytestmark = pytest.mark.long
+
 HEAVY = {"torch", "mlflow", "numpy", "pandas", "matplotlib", "pydantic", "sklearn", "scipy", "PIL"}
 
 

@@ -16,6 +16,8 @@ from vit.evaluation.explain import SHEET_IMAGES
 from vit.inference.classifier import Classifier
 from vit.inference.labelling import BATCH_SIZE
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory) -> Classifier:
@@ -162,7 +164,7 @@ def test_a_fault_that_no_person_caused_keeps_its_trace_and_is_in_the_log(predict
     ("arguments", "message"),
     [
         ([""], "an empty argument is not a file name"),
-        (["empty"], "empty: no images in this folder (.bmp, "),
+        (["empty"], "empty: no images in this folder (JPEG, PNG, "),
         (["nothing/*.png"], "nothing/*.png: no file matches"),
         (["a.png", "--explain", "out.jpg"], "--explain out.jpg: the file must end in .png; for example out.png"),
         (["a.png", "--explain", "a.png"], "--explain a.png: is one of the images and would be overwritten"),

@@ -45,6 +45,18 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
+    "hub without a name": ({"data.source": "huggingface"}, ["data", "huggingface needs hub_name", "owner/name"]),
+    "hub name without owner": ({"data.hub_name": "cifar10"}, ["data.hub_name", "'cifar10'"]),
+    "use of a hub's split": ({"data.hub_splits": {"train": "fit"}}, ["data.hub_splits", "'fit'"]),
+    "hub splits without a test split": ({"data.hub_splits": {"a": "train"}}, ["hub_splits", "a test split"]),
+    "hub splits pooled in part": (
+        {"data.hub_splits": {"a": "train", "b": "test", "c": "pool"}},
+        ["hub_splits", "mixes pool with other uses"],
+    ),
+    "labels outside of the source": ({"data.labels": "../train.csv"}, ["'../train.csv'", "inside data.path"]),
+    "labels that are no CSV": ({"data.labels": "train.xlsx"}, ["'train.xlsx'", "a .csv inside data.path"]),
+    "names of classes without labels": ({"data.class_names": "names.csv"}, ["'names.csv'", "set labels, too"]),
+    "two meanings of a class": ({"data.labels": "a.csv", "data.class_level": 2}, ["'a.csv'", "class_level 2"]),
     "unknown block": ({"extra": 1}, ["unknown key 'extra'", "did you mean '"]),
     "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "did you mean 'model.depth'?"]),
     "unknown deep key": (
@@ -75,8 +87,19 @@ BAD_VALUES = {
     "seed below zero": ({"data.seed": -1}, ["data.seed", "-1", "0"]),
     "seed too large": ({"split.seed": 2**31}, ["split.seed", "2147483648"]),
     "explained images below zero": ({"evaluate.explain_images": -1}, ["evaluate.explain_images", "-1", "0"]),
+    "class level of zero": ({"data.class_level": 0}, ["data.class_level", "0", "auto or an integer >= 1"]),
+    "class level in words": ({"data.class_level": "top"}, ["data.class_level", "'top'", "auto or an integer >= 1"]),
     "no name for weights": ({"train.init_from": ""}, ["train.init_from", "''", "1 character"]),
     "frozen layers below zero": ({"train.frozen_layers": -1}, ["train.frozen_layers", "-1", "0"]),
+    "unknown metric": ({"train.select_by": "f1"}, ["train.select_by", "'f1'", "'macro_f1'"]),
+    "confidence beyond what draws can show": (
+        {"register.metric": "macro_f1", "register.confidence": 0.9999},
+        ["confidence 0.9999", "0.999", "'macro_f1'"],
+    ),
+    "classes balanced twice": (
+        {"train.sampler": "balanced", "train.class_weights": "balanced"},
+        ["sampler 'balanced'", "class_weights 'balanced'", "none"],
+    ),
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),
@@ -145,6 +168,13 @@ BAD_VALUES = {
     "handle with version": ({"data.kaggle_handle": "a/b/versions/3"}, ["data.kaggle_handle", "'a/b/versions/3'"]),
     "version of zero": ({"data.kaggle_version": 0}, ["data.kaggle_version", "0", "1"]),
     "workers in words": ({"pack.workers": "many"}, ["pack.workers", "'many'", "auto"]),
+    "range of one": ({"pack.value_range": [4095]}, ["pack.value_range", "[4095]", "auto or two numbers [low, high]"]),
+    "range upside down": ({"pack.value_range": [4095, 0]}, ["pack.value_range", "[4095, 0]", "the lower one first"]),
+    "range of nothing": ({"pack.value_range": [7, 7]}, ["pack.value_range", "[7, 7]", "the lower one first"]),
+    "range without end": ({"pack.value_range": [0, float("inf")]}, ["pack.value_range", "inf", "two numbers"]),
+    "range in words": ({"pack.value_range": "12 bits"}, ["pack.value_range", "'12 bits'", "auto or two numbers"]),
+    "range of null": ({"pack.value_range": None}, ["pack.value_range", "None", "auto or two numbers"]),
+    "pink background": ({"pack.background": "pink"}, ["pack.background", "'pink'", "'white', 'black' or 'gray'"]),
     "no threads": ({"train.threads": 0}, ["train.threads", "0", "1"]),
     "certainty": ({"evaluate.confidence_level": 1.0}, ["evaluate.confidence_level", "1.0", "less than 1"]),
     "gate without doubt": ({"register.confidence": 1.0}, ["register.confidence", "1.0", "less than 1"]),

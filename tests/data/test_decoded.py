@@ -17,6 +17,8 @@ from vit.data.pack import measure_files, pack_images, pack_labels
 from vit.errors import UserError
 from vit.files import write_json, write_table
 
+pytestmark = pytest.mark.long
+
 MODES = [("arrays", 1), ("none", 1), ("none", 2)]
 
 

@@ -7,6 +7,8 @@ from tests.drawn import draw, draw_classes
 from tests.presets import write_preset
 from vit.files import read_json
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def cloned(tmp_path_factory) -> Project:
@@ -17,7 +19,8 @@ def test_a_changed_folder_is_noticed_by_the_next_repro(cloned, tmp_path):
     pets = draw_classes(tmp_path / "my pets", {"cat": 2, "dog": 2})
     (pets / "videos.csv").write_text("filename,video\n")
     write_preset(cloned.folder / "params.yaml", "shapes", {"data.source": "folder", "data.path": str(pets)})
-    assert "4 images in 2 classes" in cloned.run("dvc repro download").stdout
+    output = cloned.run("dvc repro download").stdout
+    assert "4 images in 2 classes" in output and "\nclasses: 'cat' 2, 'dog' 2\n" in output
     assert cloned.read("data/tables/videos.csv") == "filename,video\n"
     draw(pets / "cat" / "new.png", seed=9)
     assert "5 images in 2 classes" in cloned.run("dvc repro download").stdout

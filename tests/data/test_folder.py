@@ -1,4 +1,6 @@
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +157,30 @@ def test_a_split_folder_keeps_its_parts(tmp_path):
         "dog/train/000.png",
     }
     assert describe(tmp_path / "work" / "raw")["parts"] == {"test": 1, "train": 3, "val": 1}
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_training_set_and_a_test_set_are_splits_of_the_classes_inside(tmp_path, archived):
+    root = tmp_path / "D"
+    draw_classes(root / "training_set", {"cats": 40, "dogs": 40})
+    draw_classes(root / "test_set", {"cats": 12, "dogs": 12})
+    source = shutil.make_archive(str(tmp_path / "D"), "zip", tmp_path, "D") if archived else root
+    copied(Path(source), tmp_path)
+    described = describe(tmp_path / "work" / "raw")
+    assert described["classes"] == {"cats": 52, "dogs": 52}
+    assert described["parts"] == {"train": 80, "test": 24}
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_the_level_of_the_classes_decides_where_two_readings_make_sense(tmp_path, archived):
+    draw_classes(tmp_path / "D" / "cats", {"indoor": 2, "outdoor": 1})
+    draw_classes(tmp_path / "D" / "dogs", {"indoor": 1, "outdoor": 1})
+    source = Path(shutil.make_archive(str(tmp_path / "D"), "zip", tmp_path / "D") if archived else tmp_path / "D")
+    readings = "=1: 2 classes, 'cats' 3, 'dogs' 2; data.class_level=2: 2 classes, 'indoor' 3, 'outdoor' 2"
+    with pytest.raises(UserError, match=readings):
+        copied(source, tmp_path)
+    shutil.rmtree(tmp_path / "work")
+    assert "indoor/cats/000.png" in copied(source, tmp_path, class_level=2)
 
 
 def test_tables_of_one_name_get_their_folders_into_their_names(tmp_path):

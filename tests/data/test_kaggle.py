@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.drawn import draw_classes
+from tests.drawn import draw, draw_classes
 from tests.local_server import Answer, serving, when_free
 from tests.presets import REPO, write_preset
 from vit.files import read_json
+
+pytestmark = pytest.mark.long
 
 PORT = 7777
 NEWEST = 5
@@ -40,6 +42,7 @@ CASES = {
     "partial": {},
     "garbled": {},
     "unversioned": {},
+    "labelled": {"data.labels": "train.csv"},
 }
 JSON = {"Content-Type": "application/json"}
 STATUS = {"gone": [404], "private": [403], "failing": [500], "overloaded": [500, 429, 200]}
@@ -70,6 +73,16 @@ def archive(folder, counts: dict[str, int]) -> bytes:
         opened.writestr("tom_and_jerry/ground_truth.csv", "filename,tom,jerry\n")
         for file in sorted(root.rglob("*.png")):
             opened.write(file, f"tom_and_jerry/tom_and_jerry/{file.relative_to(root)}")
+    return packed.getvalue()
+
+
+def labelled_archive(folder) -> bytes:
+    """One folder of images and a table of labels that names them without their ending."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as opened:
+        opened.writestr("train.csv", "id,breed\n0000,collie\n0001,beagle\n0002,collie\n")
+        for number in range(3):
+            opened.write(draw(folder / f"{number:04d}.png", seed=number), f"train/{number:04d}.png")
     return packed.getvalue()
 
 
@@ -134,6 +147,7 @@ def downloads(tmp_path_factory) -> dict:
     asked = Counter()
     archives = {
         "good": archive(folders["good"] / "src", {"jerry": 2, "tom": 3}),
+        "labelled": labelled_archive(folders["labelled"] / "src"),
         "no-zip": b"<html>please log in</html>",
         "one-class": archive(folders["one-class"] / "src", {"jerry": 2}),
     }
@@ -174,7 +188,16 @@ def test_a_kaggle_data_set_takes_the_place_of_the_old_images(downloads, name, ve
     assert record["classes"] == {"jerry": 2, "tom": 3}
     assert sorted(path.name for path in (folder / "data" / "raw").iterdir()) == ["jerry", "tom"]
     assert f"5 images in 2 classes from kaggle ({version})" in process.stdout
+    assert "\nclasses: 'jerry' 2, 'tom' 3\n" in process.stdout
     assert (folder / "data" / "tables" / "ground_truth.csv").read_text() == "filename,tom,jerry\n"
+
+
+def test_a_table_of_labels_in_a_kaggle_data_set_says_the_classes(downloads):
+    folder, process, _ = downloads["labelled"]
+    assert process.returncode == 0, process.stderr
+    assert read_json(folder / "data" / "raw.json")["classes"] == {"beagle": 1, "collie": 2}
+    assert (folder / "data" / "raw" / "beagle" / "0001.png").is_file()
+    assert (folder / "data" / "tables" / "train.csv").is_file()
 
 
 def test_licence_title_and_citation_are_recorded(downloads):

@@ -17,6 +17,8 @@ from tests.drawn import draw
 from tests.presets import write_preset
 from vit.files import read_json, sha256_of, write_json, write_table
 
+pytestmark = pytest.mark.long
+
 IMAGES = 3000
 CLASSES = ["cat", "dog"]
 

@@ -10,6 +10,8 @@ from tests.conftest import REPO
 from vit.data.pool import map_unordered
 from vit.errors import UserError
 
+pytestmark = pytest.mark.long
+
 
 def square(number: int) -> int:
     return number * number

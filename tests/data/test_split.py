@@ -14,8 +14,10 @@ from tests.data.findings import findings_of, in_order, row_of, settings
 from tests.drawn import draw
 from vit.data.audit.duplicates import frame_numbers
 from vit.data.audit.findings import Findings
+from vit.data.audit.leakage import measure
 from vit.data.manifest import PARTS, Row, given_part, list_images, read_rows
 from vit.data.split import assign, with_fewer_to_train_on
+from vit.data.strategy import choose_strategy
 from vit.errors import UserError
 from vit.files import write_table
 
@@ -105,6 +107,21 @@ def divided(draw) -> Findings:
     ]
     numbers = [index // 3 for index in range(len(rows))]
     return findings_of(rows, numbers)
+
+
+@st.composite
+def divided_video(draw) -> Findings:
+    """300 to 400 frames of shots of two or three classes; the last 80 came as test, numbered on or from 0 again."""
+    generator = random.Random(draw(st.integers(0, 10**6)))
+    classes, anew = draw(st.integers(2, 3)), draw(st.booleans())
+    count, paths = draw(st.integers(300, 400)), []
+    while len(paths) < count:
+        label = "abc"[generator.randrange(classes)]
+        for _ in range(generator.randint(2, 12)):
+            test = len(paths) - (count - 80)
+            part, number = ("test", test if anew else len(paths)) if test >= 0 else ("train", len(paths))
+            paths.append(f"{label}/{part}/f{number}.png")
+    return findings_of([row_of(path) for path in paths])
 
 
 def fractions() -> st.SearchStrategy[dict[str, float]]:
@@ -209,6 +226,91 @@ def test_folders_keep_the_given_parts_and_take_a_missing_val_from_train(findings
     if not given_val:
         assert not {row.group for row in parts["val"]} & {row.group for row in parts["train"]}
         assert abs(len(parts["val"]) - chosen["val_fraction"] * len(findings.rows)) <= 3
+
+
+@SOME
+@given(divided_video(), fractions(), st.integers(5, 20), st.integers(0, 4))
+def test_val_of_a_divided_video_is_taken_in_blocks_with_gaps_and_test_is_left_alone(findings, chosen, size, gap):
+    settled = settings(**chosen, strategy="folders", block_size=size, gap=gap)
+    assert "; val is taken from train by blocks, as a random split would" in choose_strategy(findings, settled)[1]
+    parts = assign("folders", findings, settled, NO_TABLES)
+    check(parts, findings)
+    numbers = {part: [int(row.path.split("/f")[1][:-4]) for row in rows] for part, rows in parts.items()}
+    assert [row.path for row in parts["test"]] == sorted(row.path for row in findings.rows if "/test/" in row.path)
+    assert all("/train/" in row.path for part in ("train", "val") for row in parts[part])
+    assert not {n // size for n in numbers["val"]} & {n // size for n in numbers["train"]}
+    assert all(abs(one - other) > gap for one in numbers["val"] for other in numbers["train"])
+    assert abs(len(parts["val"]) - chosen["val_fraction"] * len(findings.rows)) <= size
+    given_train = {int(row.path.split("/f")[1][:-4]) for row in findings.rows if "/train/" in row.path}
+    for number in given_train - {*numbers["train"], *numbers["val"]}:  # nothing is left out without need
+        assert any(abs(number - held_out) <= gap for held_out in numbers["val"])
+
+
+@FEW
+@given(divided_video())
+def test_folds_of_a_divided_video_are_blocks_share_no_frame_and_leave_test_alone(findings):
+    covered = []
+    for fold in range(3):
+        settled = settings(strategy="folders", folds=3, fold=fold, block_size=8, gap=1)
+        parts = assign("folders", findings, settled, NO_TABLES)
+        check(parts, findings)
+        blocks = {part: {int(row.path.split("/f")[1][:-4]) // 8 for row in parts[part]} for part in ("train", "val")}
+        assert not blocks["train"] & blocks["val"]
+        assert all(given_part(row.path) == "test" for row in parts["test"])
+        covered += [row.path for row in parts["val"]]
+    assert sorted(covered) == sorted(row.path for row in findings.rows if given_part(row.path) == "train")
+
+
+@FEW
+@given(divided(), fractions(), st.sampled_from(["regex", "column", "near duplicates"]), st.sampled_from([None, 3]))
+def test_val_that_is_taken_from_train_shares_no_group_with_it(findings, chosen, named, folds):
+    if any(given_part(row.path) == "val" for row in findings.rows) and folds is None:
+        reject()  # nothing is taken from train
+    pairs = {row.path: f"{row.label}{index // 7}" for index, row in enumerate(findings.rows)}
+    if named == "near duplicates":
+        group = {row.path: str(number) for row, number in zip(findings.rows, findings.groups.tolist(), strict=True)}
+    else:
+        group = pairs if named == "column" else {path: path.split("/")[-1][:3] for path in pairs}
+    changes = chosen | {"group_regex": "/(...).[.]png"} if named == "regex" else chosen
+    changes = changes | {"folds": folds, "group_column": "scene" if named == "column" else None}
+    with tempfile.TemporaryDirectory() as folder:
+        fitting = [path for path in group if given_part(path) != "test"]  # a table need not know the images of test
+        write_table(Path(folder) / "groups.csv", [{"file": path, "scene": group[path]} for path in fitting])
+        parts = assign("folders", findings, settings(**changes), Path(folder))
+    assert parts["val"]
+    assert not {group[row.path] for row in parts["val"]} & {group[row.path] for row in parts["train"]}
+
+
+def test_the_rule_for_val_is_the_same_for_every_fold_and_is_named():
+    rows = [row_of(f"{label}/{part}/{name}") for label in "ab" for part in ("train", "test") for name in letters(40)]
+    findings = findings_of(rows)
+    assert {choose_strategy(findings, settings(strategy="auto", folds=5, fold=fold)) for fold in range(5)} == {
+        (
+            "folders",
+            "the source came divided into train and test; val is taken from train by groups, as a random split gives "
+            "away 0.0%, no more than 10.0%",
+        )
+    }
+
+
+def test_auto_comes_to_the_same_strategy_for_every_fold():
+    # One image in seven has a near duplicate: what random folds give away is about the margin, more or less.
+    rows = [row_of(f"{label}/{name}") for label in "ab" for name in letters(80)]
+    findings = findings_of(rows, [index // 2 * 2 if index % 14 < 2 else index for index in range(len(rows))])
+    leaks = [
+        measure(findings, assign("random", findings, settings(folds=5, fold=fold), NO_TABLES))["test"].leakage
+        for fold in range(5)
+    ]
+    assert min(leaks) <= 0.1 < max(leaks)
+    assert len({choose_strategy(findings, settings(strategy="auto", folds=5, fold=fold)) for fold in range(5)}) == 1
+
+
+def test_a_given_val_is_kept_and_no_rule_is_named():
+    rows = [row_of(f"{label}/{part}/{name}") for label in "ab" for part in PARTS for name in letters(9)]
+    assert choose_strategy(findings_of(rows), settings(strategy="folders")) == (
+        "folders",
+        "asked for by split.strategy",
+    )
 
 
 @FEW

@@ -19,6 +19,8 @@ from vit.data.audit.pictures import CAPTION, TILE
 from vit.data.audit.scan import look
 from vit.files import read_json, read_table, sha256_of
 
+pytestmark = pytest.mark.long
+
 AUDIT = {
     "audit.json", "report.html", "quarantine.csv", "duplicates.csv", "near_duplicates.csv", "samples.png",
     "images.csv",
@@ -74,12 +76,12 @@ def done(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("split")
     with_faults(folder / "data" / "raw")
     output, errors = split(folder, strategy="random", max_broken_fraction=0.02)
-    assert output.endswith("by random: asked for by split.strategy\n") and "Traceback" not in errors
+    assert "by random: asked for by split.strategy\nleakage: " in output and "Traceback" not in errors
     return folder
 
 
 def test_the_stage_writes_exactly_its_outputs(done):
-    assert set(digests(done / "data" / "audit")) - {"torn_near_duplicates.png"} == AUDIT
+    assert set(digests(done / "data" / "audit")) - {"torn_near_duplicates.png", "torn_near_duplicates_val.png"} == AUDIT
     assert set(digests(done / "data" / "splits")) == SPLITS
     assert {path.name for path in done.iterdir()} == {"data", "metrics", "params.yaml"}
     assert {path.name for path in (done / "data").iterdir()} == {"raw", "splits", "audit"}
@@ -138,6 +140,8 @@ def test_the_audit_counts_what_the_tables_list(done):
     assert (audit["smallest_side"], audit["largest_side"]) == (20, 30)
     figures = read_json(done / "metrics" / "split.json")
     assert figures.items() >= audit["leakage"].items()
+    assert figures.items() >= {f"val_{name}": value for name, value in audit["val_leakage"].items()}.items()
+    assert set(audit["val_leakage"]) == set(audit["leakage"])
     assert figures["train_images"] + figures["val_images"] + figures["test_images"] == 71
 
 
@@ -207,15 +211,19 @@ def test_too_many_broken_files_stop_the_stage_in_one_line_and_are_all_in_the_log
 
 def test_a_leak_is_warned_of_and_shown_or_ends_the_stage_if_asked_to(tmp_path):
     draw_video(tmp_path / "data" / "raw", 20, ("cat", "dog"), seed=1)
-    _, errors = split(tmp_path, strategy="random")
-    (line,) = errors.splitlines()
+    output, errors = split(tmp_path, strategy="random")
+    assert output.endswith("\nleakage: 100.0% of val, 100.0% of test\n")
+    line, of_val = errors.splitlines()
+    assert of_val.startswith("warning: its val leaks: 100.0% of the val images have a near duplicate in train")
     assert line.startswith("warning: this split leaks: 100.0% of the test images have a near duplicate in train")
     assert "Try split.strategy=auto" in line
     page = (tmp_path / "data" / "audit" / "report.html").read_text(encoding="utf-8")
     assert line.removeprefix("warning: ") in page and "Near duplicates in train and test" in page
-    with Image.open(tmp_path / "data" / "audit" / "torn_near_duplicates.png") as sheet:
-        sheet.load()
-        assert sheet.size == (4 * TILE, 6 * (TILE + CAPTION))  # twelve pairs, two a line
+    assert of_val.removeprefix("warning: ") in page and "Near duplicates in train and val" in page
+    for name in ("torn_near_duplicates.png", "torn_near_duplicates_val.png"):
+        with Image.open(tmp_path / "data" / "audit" / name) as sheet:
+            sheet.load()
+            assert sheet.size == (4 * TILE, 6 * (TILE + CAPTION))  # twelve pairs, two a line
     before = {name: digests(tmp_path / name) for name in ("data/audit", "data/splits", "metrics")}
     _, errors = split(tmp_path, 1, strategy="random", fail_on_leakage=True)
     (line,) = errors.splitlines()
@@ -223,6 +231,32 @@ def test_a_leak_is_warned_of_and_shown_or_ends_the_stage_if_asked_to(tmp_path):
     assert {name: digests(tmp_path / name) for name in before} == before
     output, errors = split(tmp_path, strategy="auto", block_size=20, gap=11, fail_on_leakage=True)
     assert "by blocks: a random split would give away 100.0%" in output and "leaks" not in errors
+
+
+def test_val_that_leaks_alone_is_warned_of_and_ends_the_stage_if_asked_to(tmp_path):
+    # Val is every fourth frame of the video before the last stretch, which is test: near to train, as test is not.
+    frames = draw_video(tmp_path / "drawn", 30, ("cat", "dog"), seed=4)
+    order = sorted(path for path, _ in frames)
+    numbers = {path: int(path.split("frame")[1][:-4]) for path in order}
+    for path, number in numbers.items():
+        part = "test" if number >= 200 else "val" if number % 4 == 0 else "train"
+        label, name = path.split("/")
+        target = tmp_path / "data" / "raw" / label / part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "drawn" / path).rename(target)
+    output, errors = split(tmp_path, strategy="folders")
+    leak, differs = errors.splitlines()
+    assert leak.startswith("warning: its val leaks: ") and "this split leaks" not in errors
+    assert differs.startswith("warning: val is nearer to train than test is: leakage is ")
+    figures = read_json(tmp_path / "metrics" / "split.json")
+    assert figures["val_leakage"] > 0.9 and figures["leakage"] < 0.1
+    _, errors = split(tmp_path, 1, strategy="folders", fail_on_leakage=True)
+    assert errors.startswith("error: split.fail_on_leakage: its val leaks: ") and len(errors.splitlines()) == 1
+    # Without that val, one is taken from train that is as far from it as test.
+    for path in (tmp_path / "data" / "raw").glob("*/val/*"):
+        path.rename(path.parents[1] / "train" / path.name)
+    output, errors = split(tmp_path, strategy="auto", block_size=20, gap=11, fail_on_leakage=True)
+    assert "; val is taken from train by blocks, as a random split would give away" in output and "leaks" not in errors
 
 
 def orphans(folder: Path) -> list[int]:

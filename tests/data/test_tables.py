@@ -25,7 +25,7 @@ def test_a_file_name_that_two_images_have_needs_its_folder(tmp_path):
     folder = table(tmp_path, "hard.csv", "folder,image_name\ntom,1.jpg\n")
     assert listed(rows, folder, "hard.csv", "evaluate.slices") == [False, True]
     table(tmp_path, "short.csv", "image_name\n1.jpg\n")
-    with pytest.raises(UserError, match=r"'short\.csv': none of its lines names one of the 2 images"):
+    with pytest.raises(UserError, match=r"'short\.csv': 1 of 1 names are ambiguous: '1\.jpg' may mean 'jerry/1"):
         listed(rows, folder, "short.csv", "evaluate.slices")
 
 

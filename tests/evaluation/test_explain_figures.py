@@ -26,6 +26,8 @@ from vit.evaluation.explain_plots import filters_figure, positions_figure
 from vit.files import read_table
 from vit.inference.classifier import Classifier
 
+pytestmark = pytest.mark.long
+
 ALWAYS = {"examples.png", "heads.png", "attention_distance.png", "attention_distance.csv", "patch_filters.png"}
 
 

@@ -10,6 +10,8 @@ from matplotlib import font_manager
 from vit.evaluation import fonts
 from vit.evaluation.plots import confusion_figure
 
+pytestmark = pytest.mark.long
+
 COUNTS = np.array([[3, 1], [2, 4]])
 
 

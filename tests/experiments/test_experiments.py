@@ -70,7 +70,10 @@ def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_t
         assert parent.info.status == "FINISHED" and parent.data.params["lr"] == "3e-4"
         assert "rebuilt_from_files" not in run.data.tags and run.data.metrics["epoch_seconds"] > 0
         assert held.aliases == {"champion": str(version.version), "challenger": str(version.version)}
-        assert held.client.list_artifacts(run.info.run_id, "models")
+        assert f"see all runs: {uri}/#/experiments/{run.info.experiment_id}/runs?" in done.stdout + done.stderr
+        (output,) = run.outputs.model_outputs
+        assert version.source == f"models:/{output.model_id}"
+        assert held.client.list_logged_model_artifacts(output.model_id, "artifacts/model")
         assert "<title>MLflow</title>" in urllib.request.urlopen(uri, timeout=10).read().decode()
     assert len(look(swept).runs) == local_runs
     swept.run("dvc remote remove --local store")

@@ -17,9 +17,17 @@ def curve(held: Held) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in points]
 
 
+def model_of(held: Held) -> tuple:
+    """What a person sees of the one logged model: name, status, parameters, final metrics, versions."""
+    (model,) = held.client.search_logged_models([held.runs[0].info.experiment_id])
+    metrics = {(point.key, point.value, point.dataset_digest) for point in model.metrics}
+    assert held.versions[0].source == f"models:/{model.model_id}" and metrics
+    return model.name, model.status, model.params, metrics, model.tags["mlflow.modelVersions"]
+
+
 def test_a_deleted_database_is_restored_from_files_without_training(project):
     before = look(project)
-    curve_before = curve(before)
+    curve_before, model_before = curve(before), model_of(before)
     for file in project.folder.glob("mlflow.db*"):
         file.unlink()
     output = project.run("dvc repro").stdout
@@ -29,7 +37,7 @@ def test_a_deleted_database_is_restored_from_files_without_training(project):
     (old,), (new,) = before.runs, after.runs
     assert new.data.tags["content_key"] == old.data.tags["content_key"]
     assert new.info.status == "FINISHED" and "rebuilt_from_files" in new.data.tags
-    assert curve(after) == curve_before
+    assert curve(after) == curve_before and model_of(after) == model_before
     assert "epoch_seconds" not in new.data.metrics
 
 
@@ -38,12 +46,15 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
     held = look(project)
     run_id = held.runs[0].info.run_id
     held.client.delete_run(run_id)
-    shutil.rmtree(project.folder / "mlruns" / run_id)
+    (model,) = held.client.search_logged_models([held.runs[0].info.experiment_id])
+    for folder in (run_id, f"models/{model.model_id}"):
+        shutil.rmtree(project.folder / "mlruns" / folder)
     project.run("dvc repro")
     after = look(project)
     assert [run.info.run_id for run in after.runs] == [run_id]
     assert [str(version.version) for version in after.versions] == ["1"]
-    assert after.client.list_artifacts(run_id, "models")
+    assert after.client.list_artifacts(run_id, "audit")
+    assert after.client.list_logged_model_artifacts(model.model_id, "artifacts/model")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from vit.inference.classifier import Classifier
 from vit.registry.publish import Content, publish
 from vit.registry.served import save_served
 
+pytestmark = pytest.mark.long
+
 RELEASE = REPO / "tests" / "fixtures" / "release_0.4.0"
 LIMITS = {"max_rows": 256, "max_bytes": 4_000_000, "max_pixels": 4_000_000, "precision": "float32"}
 PREDICTIONS = read_table(RELEASE / "predictions.csv")

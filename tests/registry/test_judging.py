@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from math import log
 
 import pytest
 from PIL import Image
@@ -13,6 +14,8 @@ from vit.data.audit.scan import look
 from vit.inference.classifier import Classifier
 from vit.registry.champions import WAS_CHAMPION
 from vit.registry.publish import publish
+
+pytestmark = pytest.mark.long
 
 
 def verdict(content) -> str:
@@ -53,13 +56,52 @@ def test_groups_of_like_images_count_as_what_they_are(publisher, client):
     assert verdict(publisher.content(3, right=85, images=images)).startswith("is now champion: better")
 
 
+def test_the_gate_goes_by_the_metric_that_a_person_names(publisher, client):
+    by_label: dict[str, list[dict]] = {}
+    for row in publisher.rows:
+        by_label.setdefault(row["label"], []).append(row)
+    frequent, *others = by_label.values()  # 40 images, and 8 of each of three classes
+    val = [*frequent, *(row for rows in others for row in rows[:8])]
+    images = [row | {"part": "val"} for row in val] + [row | {"part": "train"} for row in others[0][8:]]
+    # 40 of 64 are right, none of a rare class, then 14 + 24 of 64.
+    first, second = [True] * 40 + [False] * 24, [True] * 14 + [False] * 26 + [True] * 24
+    balanced = {"metric": "balanced_accuracy"}
+    verdict(publisher.content(1, first, images, rules=balanced))
+    assert "not shown to be better: 0.5938 against 0.6250" in verdict(publisher.content(2, second, images))
+    said = verdict(publisher.content(3, second, images, rules=balanced))
+    expected = "balanced accuracy 0.8375 against 0.2500 (accuracy 0.5938 against 0.6250) on 64 val images"
+    assert f"champion: better: {expected}" in said
+    found = numbers(client, "3")
+    assert (found["metric"], found["score"], found["champion_score"]) == ("balanced_accuracy", 0.8375, 0.25)
+    floor = publisher.content(4, [True] * 64, images, rules=balanced | {"min_accuracy": 1.0, "max_ece": 0.2})
+    assert "a floor is not met: calibration error 0.3000" in verdict(floor)
+
+
+def test_by_log_loss_surer_predictions_lead_and_a_champion_is_run_on_images_without_stored_ones(publisher, client):
+    by_loss, train = {"metric": "log_loss"}, slice(100, 160)
+    verdict(publisher.content(1, 0, publisher.parts(train, val=slice(0, 50)), rules=by_loss))
+    assert "better: log loss 0.5513 against" in verdict(publisher.content(2, right=90, rules=by_loss))
+    others = [row for row in publisher.parts(val=slice(50, 100)) if row["part"] == "val"]
+    model = Classifier.load(publisher.folder / "content1" / "model")
+    answers = model.classify([publisher.folder / "raw0" / row["path"] for row in others])
+    losses = [-log(answer["probabilities"][row["label"]]) for answer, row in zip(answers, others, strict=True)]
+    # Of the 50 stored ones, all are wrong, and the label has a third of 1 - .7.
+    assert numbers(client, "2")["champion_score"] == pytest.approx((50 * -log(0.1) + sum(losses)) / 100)
+    assert "not worse, but not cheaper" in verdict(publisher.content(3, right=90, confidence=0.9))
+    # 90 right and 10 wrong: -.9 ln .7 - .1 ln .1, and -.9 ln .9 - .1 ln .0333.
+    said = verdict(publisher.content(4, right=90, confidence=0.9, rules=by_loss))
+    assert "champion: better: log loss 0.4349 against 0.5513 (accuracy 0.9000 against 0.9000)" in said
+    assert "lower by +0.1163" in said
+
+
 @pytest.mark.parametrize(
     ("changes", "rules", "said"),
     [
         ({}, {"min_accuracy": 0.95}, "val accuracy 0.9000 is below register.min_accuracy 0.95"),
         # Confident by 0.7 and right by 0.9: the gap is 0.2.
         ({}, {"max_ece": 0.19}, "calibration error 0.2000 on val is above register.max_ece 0.19"),
-        ({"leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of its split is above register.max_leakage 0.1"),
+        ({"leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of test is above register.max_leakage 0.1"),
+        ({"val_leakage": 0.3}, {"max_leakage": 0.1}, "leakage 0.3000 of val is above register.max_leakage 0.1"),
     ],
 )
 def test_what_misses_a_floor_never_leads_not_even_where_there_is_no_champion(publisher, client, changes, rules, said):
@@ -85,7 +127,14 @@ def test_decision_numbers_and_reason_are_on_the_version_of_a_refusal_too(three, 
     assert (version.tags["gate/decision"], version.tags["gate/champion"]) == ("refused", "3")
     found = numbers(client, "4")
     expected = {"images": 100, "accuracy": 0.93, "champion_accuracy": 0.9, "difference": 0.03, "low": 0.0}
-    expected |= {"p": 0.25, "confidence": 0.95, "margin": 0.01, "val_accuracy": 0.93, "leakage": 0.0}
+    expected |= {
+        "p": 0.25,
+        "confidence": 0.95,
+        "margin": 0.01,
+        "val_accuracy": 0.93,
+        "leakage": 0.0,
+        "val_leakage": 0.0,
+    }
     assert {key: found[key] for key in expected} == pytest.approx(expected)  # p: 3 of 3 disputed images, 2 / 2^3
     assert 0.03 < found["high"] < 0.1
     assert f"- Gate against champion 3: refused, {version.tags['gate/reason']}\n" in version.description

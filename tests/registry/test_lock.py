@@ -19,6 +19,8 @@ from vit.registry import lock
 from vit.registry.champions import history
 from vit.registry.publish import publish
 
+pytestmark = pytest.mark.long
+
 PUBLISH = """
 import json, sys
 from pathlib import Path

@@ -9,6 +9,8 @@ from tests.contents import of_the_same_run
 from tests.registry.conftest import champion
 from vit.registry.publish import Content, publish
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def content(publisher) -> Content:
@@ -48,9 +50,9 @@ def test_a_publication_that_was_cut_off_while_replacing_a_version_is_completed(c
     assert champion(client) == str(version.version)
 
 
-def test_new_settings_of_serving_take_the_place_of_the_old_ones_in_the_same_version(content):
+def test_new_settings_of_serving_take_the_place_of_the_old_ones_in_the_same_version(content, client):
     first = publish(content, "vit").version
     again = publish(replace(content, serving=content.serving | {"max_rows": 7}), "vit")
     assert again.changed and again.version.version == first.version
-    source = Path(again.version.source.removeprefix("file://"))
+    source = Path(client.get_model_version_download_uri("vit", "1").removeprefix("file://"))
     assert "max_rows: 7" in (source / "MLmodel").read_text()

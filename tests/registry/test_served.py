@@ -11,6 +11,8 @@ from vit.registry.publish import publish
 from vit.registry.served import served_code, served_key
 from vit.release import VERSION
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {"max_rows": 7, "precision": "float32"}
 
 
@@ -61,9 +63,9 @@ def test_another_setting_changes_the_key():
     assert served_key(SETTINGS | {"max_rows": 8}) != served_key(SETTINGS)
 
 
-def test_a_published_model_holds_the_code_of_serving_alone_and_says_its_version(publisher):
-    source = publish(publisher.content(1, right=50), "vit").version.source
-    folder = Path(source.removeprefix("file://"))
+def test_a_published_model_holds_the_code_of_serving_alone_and_says_its_version(publisher, client):
+    publish(publisher.content(1, right=50), "vit")
+    folder = Path(client.get_model_version_download_uri("vit", "1").removeprefix("file://"))
     travels = {path.relative_to(folder / "code").as_posix() for path in (folder / "code").rglob("*") if path.is_file()}
     assert travels == set(served_code())
     assert {"vit/__init__.py", "vit/serving/pyfunc.py", "vit/evaluation/explain.py"} < travels

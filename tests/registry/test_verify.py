@@ -13,6 +13,8 @@ from vit.registry.rebuilt import changed_code
 from vit.registry.verify import Refuted, compare_predictions, compare_weights
 from vit.tracking.environment import differences, environment
 
+pytestmark = pytest.mark.long
+
 
 def table(file: Path, **changes: object) -> Path:
     image = {"path": "3/a b.png", "label": "3", "group": "a session"}

@@ -11,6 +11,8 @@ from tests.registry.conftest import within
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of, write_table
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def folder(repo_with_three) -> Iterator[Path]:

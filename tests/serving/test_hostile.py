@@ -13,6 +13,8 @@ from tests.serving.corpus import NAME, Request, corpus, of, text
 from tests.serving.pictures import good
 from vit.errors import UserError
 
+pytestmark = pytest.mark.long
+
 CORPUS = corpus()
 
 

@@ -14,6 +14,8 @@ from vit.serving.refusal import Refusal
 from vit.serving.requests import FIELDS, read_request
 from vit.serving.settings import Limits
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits(9, 10**6, 10**6)
 GOOD = json.dumps({"inputs": ["AAAA"]}).encode()
 CELLS = st.none() | st.integers() | st.text() | st.floats()

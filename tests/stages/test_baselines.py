@@ -29,6 +29,8 @@ from vit.inference.summary import model_summary
 from vit.registry.served import save_served
 from vit.serving.refusal import Refusal
 
+pytestmark = pytest.mark.long
+
 CHANGES = {"data.shapes_per_class": 30, "split.strategy": "random", "evaluate.explain_images": 1}
 CHANGES |= {"train.epochs": 8, "train.warmup_epochs": 1, "train.threads": 1, "train.device": "cpu"}
 CHANGES |= {"evaluate.device": "cpu"}

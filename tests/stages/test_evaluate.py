@@ -26,6 +26,8 @@ from vit.inference.classifier import Classifier
 from vit.training.device import choose
 from vit.training.distributed import World
 
+pytestmark = pytest.mark.long
+
 CHANGES = {
     "data.shapes_per_class": 30,
     "split.strategy": "random",

@@ -8,6 +8,8 @@ from ruamel.yaml import YAML
 from stages.register import md5_tags
 from tests.conftest import REPO
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("path", "tag"),

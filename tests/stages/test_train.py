@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 
 import stages.train
@@ -7,6 +8,8 @@ from tests.shapes import Training, shapes
 from tests.training.common import params_for, same
 from vit.files import sha256_of
 from vit.training.feed import first_batch
+
+pytestmark = pytest.mark.long
 
 
 def test_what_is_left_of_a_training_is_data_without_a_figure_and_the_same_bytes_again(tmp_path, monkeypatch):

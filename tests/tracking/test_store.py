@@ -13,6 +13,8 @@ from vit.errors import UserError
 from vit.tracking.run import RunDescription, find_or_create_run, find_run
 from vit.tracking.store import open_store, sqlite_path, sqlite_uri, tracking_uri
 
+pytestmark = pytest.mark.long
+
 DESCRIPTION = RunDescription("key" * 20, "run", {"train.lr": 0.1}, {}, "0" * 64, "shapes")
 
 

@@ -48,7 +48,8 @@ def test_the_kept_average_answers_as_val_judged_it_and_is_saved_with_its_statist
     best = training.progress.best
     untrained(params, parts[0]).save(tmp_path / "model", training.progress.best_weights)
     kept = Classifier.load(tmp_path / "model")
-    assert evaluate(kept, parts[1], 64, World()) == (best["val_loss"], best["val_accuracy"])
+    val = evaluate(kept, parts[1], 64, World())
+    assert (val.loss, val.accuracy) == (best["val_loss"], best["val_accuracy"])
 
 
 def test_the_statistics_are_averaged_as_the_weights_are(tmp_path, parts):

@@ -14,6 +14,8 @@ from tests.presets import write_preset
 from vit.errors import UserError
 from vit.files import read_json, sha256_of, write_json
 
+pytestmark = pytest.mark.long
+
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.ones(2)}
 NO_IMAGES = Path("absent.csv")  # only those of a version are known
 OURS = {"classes": ["a", "b"], "image_size": [8, 8], "channels": 1, "model": {}}

@@ -129,4 +129,4 @@ def test_of_two_processes_the_kept_statistics_of_batch_norm_are_those_that_val_j
     raw, splits, arrays = (packed.folder / "data" / name for name in ("raw", "splits", "packed"))
     val = load_part(arrays, "val", raw, splits)
     judged = evaluate(Classifier.load(packed.folder / "model"), val, 256, World())
-    assert judged == pytest.approx((best["best_val_loss"], best["best_val_accuracy"]), rel=1e-5)
+    assert (judged.loss, judged.accuracy) == pytest.approx((best["best_val_loss"], best["best_val_accuracy"]), rel=1e-5)

@@ -27,7 +27,7 @@ def model_name() -> str:
 @command("vit registry list", "list", to=registry)
 @json_option(
     "a list with one object per version: version, aliases, val_accuracy and test_accuracy (each value, low and high, "
-    "or null), verdict (text or null)"
+    "or null), test_looks (runs scored on the same test images by then, or null), verdict (text or null)"
 )
 def list_versions(as_json: bool) -> None:
     """List all versions with the gate's verdicts."""
@@ -39,10 +39,11 @@ def list_versions(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [["version", "aliases", "val accuracy", "test accuracy", "verdict"]]
+    rows = [["version", "aliases", "val accuracy", "test accuracy", "looks", "verdict"]]
     for one in found:
         accuracies = (_with_interval(one[name]) for name in ("val_accuracy", "test_accuracy"))
-        rows.append([str(one["version"]), " ".join(one["aliases"]) or "-", *accuracies, one["verdict"] or "-"])
+        looks = "-" if one["test_looks"] is None else str(one["test_looks"])
+        rows.append([str(one["version"]), " ".join(one["aliases"]) or "-", *accuracies, looks, one["verdict"] or "-"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -5,19 +5,41 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, Fraction, Section, Seed, parameter
+from vit.config.fields import Count, CountOrAuto, Fraction, Named, RangeOrAuto, Section, Seed, parameter
 
 
 class DataParams(Section):
     """-> stages/download.py"""
 
-    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision"] = parameter(
-        "digits", "source of the images; a key below that starts with a source's name is used by that source only"
+    source: Literal["digits", "shapes", "folder", "kaggle", "torchvision", "huggingface"] = parameter(
+        "digits", "source of the images; each key below names the source that uses it"
     )
     path: Annotated[str, Field(min_length=1)] = parameter(
         "images",
         "folder: directory with one directory per class, or with train, val and test that hold those, or an archive "
         "of it; must exist for every source; ~ is not expanded; queued and --temp runs need an absolute path",
+    )
+    class_level: CountOrAuto = parameter(
+        "auto",
+        "folder, kaggle: the level of the class folders, 1 being those directly in it; auto: by names and nesting",
+    )
+    labels: Named | None = parameter(
+        None,
+        "folder, kaggle: CSV inside data.path with one row per image and its label, such as train.csv; null: the "
+        "directories are the classes",
+    )
+    file_column: Named | None = parameter(
+        None,
+        "folder, kaggle: column of data.labels that names the images, with or without file ending; huggingface: "
+        "column of images; null: found from the contents",
+    )
+    label_column: Named | None = parameter(
+        None,
+        "folder, kaggle: column of data.labels with the label; huggingface: column with the label; null: found from "
+        "the header",
+    )
+    class_names: Named | None = parameter(
+        None, "folder, kaggle: CSV inside data.path with the class name of each label; null: labels are class names"
     )
     kaggle_handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = parameter(
         "balabaskar/tom-and-jerry-image-classification", "kaggle: data set, as owner/name"
@@ -30,9 +52,48 @@ class DataParams(Section):
     torchvision_name: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")] = parameter(
         "CIFAR10", "torchvision: a class of torchvision.datasets that can download its data"
     )
+    hub_name: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = parameter(
+        None, "huggingface: data set, as owner/name"
+    )
+    hub_revision: Named | None = parameter(
+        None, "huggingface: commit, 40 hex digits; a branch or tag is refused, with the current commit to write here"
+    )
+    hub_config: Named | None = parameter(None, "huggingface: configuration (subset); null: the only or default one")
+    hub_splits: dict[str, Literal["train", "val", "test", "pool"]] | None = parameter(
+        None,
+        "huggingface: what each of its splits is used as; pool: merged, and split by section split; those not named "
+        "are left out; null: by name",
+    )
     shapes_per_class: Count = parameter(100, "shapes: number per class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise; pixel values lie in [0, 1]")
     seed: Seed = parameter(0, "shapes: seed of the noise")
+
+    @model_validator(mode="after")
+    def _the_hub_is_told_what_to_fetch(self):
+        if self.source == "huggingface" and self.hub_name is None:
+            raise ValueError("source huggingface needs hub_name, such as owner/name")
+        uses = set((self.hub_splits or {}).values())
+        if uses and uses != {"pool"} and not {"train", "test"} <= uses - {"pool"}:
+            raise ValueError(f"hub_splits {self.hub_splits} should name a train and a test split, or pool them all")
+        if "pool" in uses and len(uses) > 1:
+            raise ValueError(f"hub_splits {self.hub_splits} mixes pool with other uses; pool all, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _tables_of_labels_lie_with_the_images(self):
+        for key in ("labels", "class_names"):
+            path = getattr(self, key)
+            if path is not None and (
+                path.startswith(("/", "~")) or ".." in path.split("/") or not path.endswith(".csv")
+            ):
+                raise ValueError(f"{key} '{path}' should be the path of a .csv inside data.path, such as train.csv")
+        if self.class_names is not None and self.labels is None:
+            raise ValueError(f"class_names '{self.class_names}' names the labels of a table; set labels, too")
+        if self.labels is not None and self.class_level != "auto":
+            raise ValueError(
+                f"labels '{self.labels}' and class_level {self.class_level} both say what is a class; leave one out"
+            )
+        return self
 
 
 class SplitParams(Section):
@@ -59,9 +120,15 @@ class SplitParams(Section):
         None,
         "train images kept per class; a smaller subset lies within a larger one; val and test stay whole; null: all",
     )
-    max_broken_fraction: Fraction = parameter(0.01, "largest share of unreadable images; the pipeline stops above it")
-    leakage_margin: Fraction = parameter(0.1, "leakage above this causes a warning")
-    fail_on_leakage: bool = parameter(False, "true: leakage above the margin is an error")
+    max_broken_fraction: Fraction = parameter(
+        0.01,
+        "largest share of unreadable images; the pipeline stops above it, and also if a class loses more than this "
+        "share and more than a tenth of its images for any reason (unreadable, copies, equal pixels under two labels)",
+    )
+    leakage_margin: Fraction = parameter(
+        0.1, "leakage of val or test above this causes a warning, and so does a larger difference"
+    )
+    fail_on_leakage: bool = parameter(False, "true: leakage of val or test above the margin is an error")
     seed: Seed = parameter(0, "seed of the assignment")
 
     @model_validator(mode="after")
@@ -119,3 +186,9 @@ class PackParams(Section):
     workers: CountOrAuto = parameter(
         "auto", "processes that decode images; auto: one per core if there are many images"
     )
+    value_range: RangeOrAuto = parameter(
+        "auto",
+        "[low, high]: values that become 0 and 255 in images of more than 8 bits; auto: found by the audit from all "
+        "images; 8-bit images keep their values",
+    )
+    background: Literal["white", "black", "gray"] = parameter("white", "colour behind transparent pixels")

@@ -126,7 +126,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[str]:
 
 
 def takes(field: FieldInfo) -> str:
-    """Type, range and choices of a parameter in words, e.g. `number, >= 0, < 1`."""
+    """Type, range and choices of a parameter in words, e.g. `number >= 0, < 1`."""
     return _taken(field.annotation, field.metadata)
 
 
@@ -136,6 +136,8 @@ def _taken(kind: Any, metadata: list[Any]) -> str:
         return _taken(inner[0], [*metadata, *inner[1:]])
     if kind == int | str:
         return "integer >= 1, or `auto`"
+    if kind == list[int | float] | str:
+        return "[low, high], or `auto`"
     if origin in (Union, UnionType):
         return " or ".join("`null`" if one is type(None) else _taken(one, metadata) for one in inner)
     if origin is Literal:
@@ -145,7 +147,7 @@ def _taken(kind: Any, metadata: list[Any]) -> str:
     if origin is dict:
         return "mapping of names to lists of classes"
     names = {int: "integer", float: "number", bool: "`true` or `false`", str: "text"}
-    return ", ".join([names[kind], *_bounds(metadata)])
+    return f"{names[kind]} {', '.join(_bounds(metadata))}".rstrip()
 
 
 def _bounds(metadata: list[Any]) -> Iterator[str]:

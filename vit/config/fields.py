@@ -1,6 +1,7 @@
 """Building blocks of the sections of params.yaml: strict, frozen, no unknown keys, each key documented once."""
 
-from typing import Annotated, Any
+from math import isfinite
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic.config import JsonDict
@@ -12,6 +13,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+ChoosingMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 Named = Annotated[str, Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$")]
 
@@ -25,6 +27,21 @@ def _count_or_auto(value: object) -> int | str:
 CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
 
 
+def _range_or_auto(value: object) -> list[int | float] | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]:
+        return value
+    raise PydanticCustomError("range_or_auto", "should be auto or two numbers [low, high], the lower one first")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+RangeOrAuto = Annotated[list[int | float] | str, PlainValidator(_range_or_auto)]
+
+
 class Section(BaseModel):
     """A section of params.yaml; its docstring is the comment beside its name there."""
 
@@ -35,8 +52,8 @@ def parameter(default: object, meaning: str, unit: str = "") -> Any:
     """A key of a section: its default, its meaning and its unit.
 
     Comments in params.yaml, docs/reference/parameters.md and errors are generated from it. Range and choices come from
-    the annotation. A key that is added later needs a default that keeps the behaviour of earlier releases, because their
-    stored models lack it.
+    the annotation. A key that is added later needs a default that keeps the behaviour of earlier releases, because
+    their stored models lack it.
     """
     extra: JsonDict | None = {"unit": unit} if unit else None
     return Field(default=default, description=meaning, json_schema_extra=extra)

@@ -14,6 +14,7 @@ EVALUATION, TEST_METRICS = Path("evaluation"), Path("metrics/test.json")
 
 # Files inside them.
 CLASSES = "classes.json"  # of the split; their order is the class order everywhere
+VALUE_RANGE = "value_range.json"  # of the split: found by the audit if there are images of more than 8 bits
 AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and digests
 PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of the packed images
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a model

@@ -34,6 +34,8 @@ NEEDS = {
 
 
 class Params(Section):
+    """The sections of params.yaml, by name."""
+
     data: DataParams = DataParams()
     split: SplitParams = SplitParams()
     pack: PackParams = PackParams()

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vit.config.fields import (
+    ChoosingMetric,
     Count,
     CountOrAuto,
     Device,
@@ -41,7 +42,11 @@ class TrainParams(Section):
 
     epochs: Count = parameter(50, "passes over the train images", "epochs")
     patience: Count | None = parameter(
-        None, "early stopping: epochs without a higher val accuracy; null: off", "epochs"
+        None, "early stopping: epochs without a better val score by select_by; null: off", "epochs"
+    )
+    select_by: ChoosingMetric = parameter(
+        "accuracy",
+        "val metric that decides which epoch is kept; balanced_accuracy and macro_f1: every class counts the same",
     )
     init_from: Named | None = parameter(
         None, "initial weights: a file in weights/, or models:/NAME/VERSION; null: random"
@@ -50,12 +55,17 @@ class TrainParams(Section):
         0, "lowest layers that are not trained; 1: patch and position embeddings; 2: also the first block"
     )
     batch_size: Count = parameter(64, "per optimizer step, over all processes", "images")
+    sampler: Literal["shuffle", "balanced"] = parameter(
+        "shuffle", "shuffle: every train image once per epoch; balanced: every class equally often, for rare classes"
+    )
     grad_accum_steps: Count = parameter(1, "micro-batches per optimizer step; more need less memory")
     optimizer: Literal["adamw", "muon"] = parameter("adamw", "muon: Muon for the blocks' matrices, AdamW for the rest")
     lr: Positive = parameter(0.001, "peak learning rate")
     min_lr: NonNegative = parameter(0.0, "learning rate at the end of the cosine schedule")
     warmup_epochs: NonNegative = parameter(5.0, "linear warm-up from 0", "epochs")
-    weight_decay: NonNegative = parameter(0.05, "of matrices only, not of biases, norms, tokens or position embeddings")
+    weight_decay: NonNegative = parameter(
+        0.05, "for matrices only, not for biases, norms, tokens or position embeddings"
+    )
     layer_decay: Annotated[float, Field(gt=0, le=1)] = parameter(
         1.0, "learning-rate factor per layer below the head; 1: off"
     )
@@ -64,6 +74,9 @@ class TrainParams(Section):
     )
     clip_grad: Positive | None = parameter(1.0, "gradient norm to clip to; null: no clipping")
     label_smoothing: Rate = parameter(0.1, "share of the target that is spread evenly over all classes")
+    class_weights: Literal["none", "balanced"] = parameter(
+        "none", "weight of an image in the loss; balanced: inverse to the number of images of its class"
+    )
     teacher: Named | None = parameter(None, "model to distil from, named as in init_from; null: none")
     distillation: Literal["none", "soft", "hard"] = parameter(
         "none",
@@ -89,7 +102,7 @@ class TrainParams(Section):
     )
     device: Device = parameter("auto", "auto | cpu | cuda | cuda:1 | mps | xpu; auto: an accelerator if there is one")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = parameter(
-        "auto", "of matrix products during training"
+        "auto", "precision of matrix products in training"
     )
     attention: Literal["auto", "math", "fused"] = parameter("auto", "attention kernel")
     grad_checkpointing: bool = parameter(False, "true: recompute activations in the backward pass, to save memory")
@@ -110,6 +123,15 @@ class TrainParams(Section):
     def _micro_batches_are_not_empty(self):
         if self.grad_accum_steps > self.batch_size:
             raise ValueError(f"grad_accum_steps {self.grad_accum_steps} must not exceed batch_size {self.batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_balanced_once(self):
+        if self.sampler == "balanced" and self.class_weights != "none":
+            raise ValueError(
+                f"sampler 'balanced' and class_weights '{self.class_weights}' would balance the classes twice; set "
+                "class_weights to none, or sampler to shuffle"
+            )
         return self
 
     @model_validator(mode="after")

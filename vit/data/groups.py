@@ -8,6 +8,7 @@ import numpy as np
 from vit.data.audit.duplicates import Frames
 from vit.data.manifest import Row
 from vit.data.tables import column_values
+from vit.data.text import names_no_group
 from vit.errors import UserError
 
 
@@ -49,13 +50,20 @@ def by_regex(rows: list[Row], pattern: str) -> list[Row]:
 def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:
     """The groups that a CSV in the folder `tables` has in `column`, found as `column_values` does.
 
-    Raises UserError also if an image has no group in it, or two.
+    Raises UserError also if an image has two groups in it, or none: no line, an empty cell, or NaN, N/A or null.
     """
-    parameter = "split.group_column"
-    grouped = []
-    for row, groups in zip(rows, column_values(rows, tables, column, parameter), strict=True):
-        if len(groups) != 1:
-            has = f"{len(groups)} groups ({', '.join(sorted(groups))})" if groups else "no group"
-            raise UserError(f"{parameter} '{column}': the table has {has} for '{row.path}'; name it in one line")
-        grouped.append(row._replace(group=next(iter(groups))))
-    return grouped
+    parameter = f"split.group_column '{column}'"
+    found = column_values(rows, tables, column, "split.group_column")
+    groups = [{group for group in of_image if not names_no_group(group)} for of_image in found]
+    if missing := [row.path for row, of_image in zip(rows, groups, strict=True) if not of_image]:
+        unknown = sorted({group for of_image in found for group in of_image if names_no_group(group)})
+        said = f" ({', '.join(unknown)} is no group)" if unknown else ""
+        raise UserError(
+            f"{parameter}: the table has no group for '{missing[0]}', {len(missing)} of {len(rows)} images{said}; "
+            "fill in their cells, each with a name of its own if they belong to nothing"
+        )
+    for row, of_image in zip(rows, groups, strict=True):
+        if len(of_image) > 1:
+            has = f"{len(of_image)} groups ({', '.join(sorted(of_image))})"
+            raise UserError(f"{parameter}: the table has {has} for '{row.path}'; name it in one line")
+    return [row._replace(group=next(iter(of_image))) for row, of_image in zip(rows, groups, strict=True)]

@@ -2,27 +2,43 @@
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple, TypeGuard
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from vit.data.formats import called, open_image
+from vit.data.values import EIGHT_BITS, clipped_share, kind_of, read_values, to_levels
 from vit.errors import UserError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
-# Not EPS, which Pillow hands to Ghostscript, and none of the thirty formats that nobody photographs in.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # What Pillow raises over damaged files; struct.error comes from EXIF.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, struct.error)
 MODES = {1: "L", 3: "RGB"}
-SETTINGS = ("image_size", "channels", "fit", "margin", "trim_bars")  # what load_image needs to repeat itself
+# What load_image needs to repeat itself.
+SETTINGS = ("image_size", "channels", "fit", "margin", "trim_bars", "value_range", "background")
 MAX_PIXELS = 89_478_485  # Pillow's own limit, from which on it warns: 256 MB of RGB
 NEAR_BLACK = 24  # of 255; JPEG noise in the black bars of video frames stays below
+BACKGROUNDS = {"white": 255, "black": 0, "gray": 128}
+CLIPPED_ANYWAY = 0.01  # of the values of an image: as many beyond the range are no surprise
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below, so no warning beside it
+
+
+ValueRange = Sequence[float] | str | None
+Notice = Callable[[str], None]
+
+
+class Picture(NamedTuple):
+    """A decoded image, upright, in mode "L" or "RGB"; the format of its file, what one value in it was (`kind`), and
+    the share of values that were beyond the range and are clipped."""
+
+    image: Image.Image
+    format: str
+    kind: str
+    clipped: float
 
 
 def load_image(
@@ -32,26 +48,35 @@ def load_image(
     fit: str,
     margin: float = 0.0,
     trim_bars: bool = False,
+    value_range: ValueRange = None,
+    background: str = "white",
     keep_margin: bool = False,
+    notice: Notice | None = None,
 ) -> np.ndarray:
     """Decode the first frame of an image file to uint8 (H, W, C), in this order:
 
     1. Upright after its EXIF orientation.
-    2. To `channels` 1 (ITU-R 601 luma) or 3 (RGB): palettes and CMYK become their colours, transparency (RGBA, LA,
-       or a palette's transparent entry) lies on white, 16 bits are divided by 257, 1 bit becomes 0 and 255.
-    3. `trim_bars` cuts to `content_box`.
-    4. Resized with antialiasing to `packed_size`, which is `image_size` (height, width) in pixels, larger by the share
+    2. Values of more than 8 bits become 0 to 255 by `value_range`, as `to_levels` does. Without one ("auto", or None)
+       16 bits are divided by 257; 8 bits stay what they are in any case.
+    3. To `channels` 1 (ITU-R 601 luma) or 3 (RGB): palettes and CMYK become their colours, transparency (RGBA, LA,
+       or a palette's transparent entry) lies on `background`, 1 bit becomes 0 and 255.
+    4. `trim_bars` cuts to `content_box`.
+    5. Resized with antialiasing to `packed_size`, which is `image_size` (height, width) in pixels, larger by the share
        `margin` of each side: `crop` keeps the aspect ratio and cuts what overhangs in the middle, `stretch` does not.
-    5. The middle of `image_size`, unless `keep_margin` leaves the border for random crops of train images.
+    6. The middle of `image_size`, unless `keep_margin` leaves the border for random crops of train images.
 
-    JPEGs are decoded at a fraction of their size as long as what is left is twice the size to resize to.
+    JPEGs are decoded at a fraction of their size as long as what is left is twice the size to resize to. `notice` is
+    called with what a person should know of values that the range does not suit.
     Raises UserError naming the file if it is no readable image, has more than MAX_PIXELS pixels (before any of them is
-    decoded), or floating-point pixels, whose range nobody knows.
+    decoded), or floating-point pixels without a `value_range`.
     """
     height, width = packed_size(image_size, margin)
     # Which half of a side is bars shows only after decoding; content_box leaves at least the other half.
     enough = (4 if trim_bars else 2) * max(height, width)
-    image, _ = decode(source, MODES[channels], enough)
+    picture = decode(source, MODES[channels], enough, value_range, background)
+    image = picture.image
+    if notice and (remark := _remark(picture, value_range)):
+        notice(remark)
     try:
         if trim_bars:
             image = image.crop(content_box(image))
@@ -60,49 +85,89 @@ def load_image(
         else:
             image = image.resize((width, height), Image.Resampling.BICUBIC)
     except (ValueError, MemoryError) as error:
-        raise UserError(f"{_name(source)}: cannot be resized to {height}x{width} ({error})") from error
+        raise UserError(f"{called(source)}: cannot be resized to {height}x{width} ({error})") from error
     pixels = np.asarray(image).reshape(height, width, channels)
     return pixels if keep_margin else np.ascontiguousarray(centre_crop(pixels, image_size))
 
 
-def decode(source: Path | IO[bytes], mode: str, enough: int | None = None) -> tuple[Image.Image, str]:
-    """The first frame of an image file, upright, in mode "L" or "RGB", and the name of the file's format.
+def settings_of(config: dict) -> dict:
+    """The SETTINGS that a model's config.json holds; what an earlier release did not know has load_image's default."""
+    return {name: config[name] for name in SETTINGS if name in config}
+
+
+def decode(
+    source: Path | IO[bytes],
+    mode: str,
+    enough: int | None = None,
+    value_range: ValueRange = None,
+    background: str = "white",
+) -> Picture:
+    """The first frame of an image file, upright, in mode "L" or "RGB"; range and background as in `load_image`.
 
     A JPEG may come smaller by a power of two, as long as both sides keep `enough` pixels. Raises UserError as
     `load_image` does.
     """
-    with _opened(source) as image:
-        name = image.format or ""  # never empty of a file that was opened
+    with opened(source) as image:
         if enough is not None:
             image.draft(mode, (enough, enough))
+        return picture_of(image, source, mode, value_range, background)
+
+
+def picture_of(
+    image: ImageFile.ImageFile, source: Path | IO[bytes], mode: str, value_range: ValueRange, background: str
+) -> Picture:
+    """The same of an image that is `opened` and not decoded yet; raises what Pillow raises."""
+    kind, name = kind_of(image), image.format or ""  # never empty of a file that was opened
+    if kind == EIGHT_BITS or not is_range(value_range):
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
-        return _to_mode(image, mode), name
+        return Picture(_to_mode(image, mode, background), name, kind, 0.0)
+    pixels, alpha = read_values(image, lambda: open_image(source))
+    scaled = Image.fromarray(to_levels(pixels, value_range))
+    if alpha is not None:
+        scaled.putalpha(Image.fromarray(alpha))
+    return Picture(_to_mode(scaled, mode, background), name, kind, clipped_share(pixels, value_range))
+
+
+def is_range(value_range: ValueRange) -> TypeGuard[Sequence[float]]:
+    """Whether there is a range at all: a model of 8-bit images, or of an earlier release, has none."""
+    return value_range is not None and not isinstance(value_range, str)
+
+
+def _remark(picture: Picture, value_range: ValueRange) -> str | None:
+    if not is_range(value_range):
+        return None
+    low, high = value_range
+    if picture.kind == EIGHT_BITS:
+        return f"8 bits a channel, taken as they are; the range {low} to {high} is for images of more bits"
+    if picture.clipped > CLIPPED_ANYWAY:
+        return f"values beyond the range {low} to {high} are clipped"
+    return None
 
 
 def pixel_count(source: Path | IO[bytes]) -> int:
     """Width times height as the head of an image file says; nothing is decoded. Raises UserError as `load_image`."""
-    with _opened(source) as image:
+    with opened(source) as image:
         return image.width * image.height
 
 
 @contextmanager
-def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
+def opened(source: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """What goes wrong while the file is open, its decoding included, becomes a UserError that names it."""
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with open_image(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(_too_large(source, f"{image.width * image.height} pixels"))
             yield image
     except UnidentifiedImageError:
-        raise UserError(f"{_name(source)}: not an image in a format that is read here") from None
+        raise UserError(f"{called(source)}: not an image in a format that is read here") from None
     except FileNotFoundError:
-        raise UserError(f"{_name(source)}: no such file") from None
+        raise UserError(f"{called(source)}: no such file") from None
     except Image.DecompressionBombError as error:
         size = str(error).partition("(")[2].partition(")")[0]  # "Image size (900000000 pixels) exceeds ..."
         raise UserError(_too_large(source, size)) from error
     except BROKEN as error:
-        raise UserError(f"{_name(source)}: broken image ({str(error) or type(error).__name__})") from error
+        raise UserError(f"{called(source)}: broken image ({str(error) or type(error).__name__})") from error
 
 
 def packed_size(image_size: tuple[int, int] | list[int], margin: float) -> tuple[int, int]:
@@ -134,20 +199,17 @@ def content_box(image: Image.Image) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+def _to_mode(image: Image.Image, mode: str, background: str) -> Image.Image:
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range")
     if image.mode.startswith("I"):  # 16 bits a pixel, whatever Pillow calls it
         return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        ground = Image.new("RGBA", image.size, (*[BACKGROUNDS[background]] * 3, 255))
+        image = Image.alpha_composite(ground, image)
     return image if image.mode == mode else image.convert(mode)
 
 
 def _too_large(source: Path | IO[bytes], size: str) -> str:
-    return f"{_name(source)}: {size}, more than the {MAX_PIXELS} allowed (a decompression bomb?); scale the image down"
-
-
-def _name(source: Path | IO[bytes]) -> str:
-    return str(source) if isinstance(source, Path) else "image"
+    return f"{called(source)}: {size}, more than the {MAX_PIXELS} allowed (a decompression bomb?); scale the image down"

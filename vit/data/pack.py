@@ -14,12 +14,19 @@ from vit.config.schema import PackParams
 from vit.data.images import SETTINGS, load_image, packed_size
 from vit.data.pool import map_unordered
 from vit.errors import UserError
-from vit.files import iterate_table, replacing
+from vit.files import iterate_table, read_json, replacing
 
 WORTH_A_POOL = 2000  # images
 CHUNK = 32  # images that a process decodes at a time
 UNITS = ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB"))  # powers of ten
 MEASURED = 10_000  # train images at most, for the channel statistics
+
+
+def with_value_range(pack: PackParams, found: Path) -> PackParams:
+    """With the range that the audit found in place of auto; that stays where no image has more than 8 bits."""
+    if pack.value_range != "auto" or not found.exists():
+        return pack
+    return pack.model_copy(update={"value_range": read_json(found)})
 
 
 def part_shape(table: Path, part: str, pack: PackParams) -> tuple[int, int, int, int]:

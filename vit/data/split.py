@@ -1,20 +1,17 @@
 """Which image is for fitting, which for choosing, which for the final figure: one function per strategy."""
 
-import random
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from vit.config.schema import SplitParams
-from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings
-from vit.data.audit.leakage import measure
 from vit.data.dealing import Groups
+from vit.data.gaps import without_gaps
 from vit.data.groups import by_blocks, by_column, by_near_duplicates, by_regex
 from vit.data.manifest import PARTS, Row, given_part
+from vit.data.strategy import choose_for_val, to_fit_on
+from vit.data.stratified import random_split, shuffled_classes
 from vit.errors import UserError
 
 Parts = dict[str, list[Row]]
@@ -28,25 +25,8 @@ def with_fewer_to_train_on(parts: Parts, split: SplitParams) -> Parts:
     """
     if split.subset_per_class is None:
         return parts
-    classes = _shuffled_classes(parts["train"], split.seed)
+    classes = shuffled_classes(parts["train"], split.seed)
     return parts | {"train": sorted(row for members in classes for row in members[: split.subset_per_class])}
-
-
-def choose_strategy(findings: Findings, split: SplitParams, tables: Path) -> tuple[str, str]:
-    """The strategy that `split.strategy` comes to, and why; auto judges what a random split would give away."""
-    if split.strategy != "auto":
-        return split.strategy, "asked for by split.strategy"
-    given = {given_part(row.path) for row in findings.rows}
-    if given in ({"train", "test"}, {"train", "val", "test"}):
-        return "folders", "the source came divided into train and test"
-    if split.group_column or split.group_regex:
-        return "groups", f"groups are named by {split.group_column or split.group_regex}"
-    leak = measure(findings, assign("random", findings, split, tables))
-    if leak.leakage <= split.leakage_margin:
-        return "random", f"a random split gives away {leak.leakage:.1%}, no more than {split.leakage_margin:.1%}"
-    if findings.frames.in_a_video().mean() > 0.5:
-        return "blocks", f"a random split would give away {leak.leakage:.1%}, and names carry the frames' numbers"
-    return "groups", f"a random split would give away {leak.leakage:.1%} by near duplicates"
 
 
 def assign(strategy: str, findings: Findings, split: SplitParams, tables: Path) -> Parts:
@@ -57,76 +37,58 @@ def assign(strategy: str, findings: Findings, split: SplitParams, tables: Path) 
     """
     rows = findings.rows
     if strategy == "random":
-        parts = _random(rows, split)
+        parts = random_split(rows, split)
     elif strategy == "folders":
-        parts = _folders(by_near_duplicates(rows, findings.groups), split)
-    elif strategy == "blocks":
-        parts = _whole_groups(by_blocks(rows, findings.frames, split.block_size), split)
-        parts = _without_gaps(parts, rows, findings.frames, split.gap)
-    elif split.group_column is not None:
-        parts = _whole_groups(by_column(rows, tables, split.group_column), split)
-    elif split.group_regex is not None:
-        parts = _whole_groups(by_regex(rows, split.group_regex), split)
+        parts = _folders(findings, split, tables)
     else:
-        parts = _whole_groups(by_near_duplicates(rows, findings.groups), split)
+        parts = _whole_groups(_grouped(strategy, findings, split, tables), split)
+        parts = without_gaps(parts, rows, findings.frames, split.gap) if strategy == "blocks" else parts
     _refuse_unusable(rows, parts, strategy)
     return {part: sorted(parts[part]) for part in PARTS}
 
 
-def _shuffled_classes(rows: list[Row], seed: int) -> Iterator[list[Row]]:
-    classes: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(rows):
-        classes[row.label].append(row)
-    for label, members in sorted(classes.items()):
-        random.Random(f"{seed} {label}").shuffle(members)
-        yield members
+def _grouped(strategy: str, findings: Findings, split: SplitParams, tables: Path) -> list[Row]:
+    """The rows with the groups that `strategy`, blocks or groups, must not tear apart."""
+    rows = findings.rows
+    if strategy == "blocks":
+        return by_blocks(rows, findings.frames, split.block_size)
+    if split.group_column is not None:
+        return by_column(rows, tables, split.group_column)
+    if split.group_regex is not None:
+        return by_regex(rows, split.group_regex)
+    return by_near_duplicates(rows, findings.groups)
 
 
-def _random(rows: list[Row], split: SplitParams) -> Parts:
-    """Stratified, image by image: each class is shuffled by the seed, then cut within one image of the fractions.
-
-    One image of a class is always left to train on, so a lone image is in no test part.
-    """
+def _folders(findings: Findings, split: SplitParams, tables: Path) -> Parts:
+    """As the source had divided them; a val split that it lacks is taken from train, as far from it as auto would."""
     parts: Parts = {part: [] for part in PARTS}
-    dealt = 0  # to the folds in turn through all classes, or the last folds would get none of many small classes
-    for members in _shuffled_classes(rows, split.seed):
-        count = len(members)
-        if count == 1:
-            parts["train"] += members
-            continue
-        if split.folds is None:
-            tests = min(max(1, round(count * split.test_fraction)), count - 1)
-            test, rest = members[:tests], members[tests:]
-        else:
-            in_test = [(dealt + index) % split.folds == split.fold for index in range(count)]
-            test = [row for row, chosen in zip(members, in_test, strict=True) if chosen]
-            rest = [row for row, chosen in zip(members, in_test, strict=True) if not chosen]
-            dealt += count
-        val = min(max(1, round(count * split.val_fraction)), len(rest) - 1) if count > 2 else 0
-        parts["test"] += test
-        parts["val"] += rest[:val]
-        parts["train"] += rest[val:]
-    return parts
-
-
-def _folders(rows: list[Row], split: SplitParams) -> Parts:
-    """As the source had divided them; a val part that it lacks is taken from train, near duplicates together."""
-    parts: Parts = {part: [] for part in PARTS}
-    for row in rows:
+    for row in by_near_duplicates(findings.rows, findings.groups):
         part = given_part(row.path)
         if part is None:
             raise UserError(
                 f"split.strategy is folders, but '{row.path}' came in neither train, val nor test; choose another one"
             )
         parts[part].append(row)
-    fitting = Groups(parts["train"] + parts["val"])
-    if split.folds is not None:
-        val = fitting.folds(split.folds, _generator(split))[split.fold]
-        parts |= {"val": fitting.rows(val), "train": fitting.rows(fitting.without(val))}
-    elif parts["train"] and not parts["val"]:
-        val = fitting.closest(fitting.all, split.val_fraction * len(rows), _generator(split))
-        parts |= {"val": fitting.rows(val), "train": fitting.rows(fitting.without(val))}
-    return parts
+    if split.folds is None and (parts["val"] or not parts["train"]):
+        return parts
+    return parts | _val_taken_from(to_fit_on(findings), split, tables, split.val_fraction * len(findings.rows))
+
+
+def _val_taken_from(fitting: Findings, split: SplitParams, tables: Path, wanted: float) -> Parts:
+    """Train and val of the images to fit on: about `wanted` of them for val, or the fold `split.fold`."""
+    rule, _ = choose_for_val(fitting, split)
+    rows = _grouped(rule, fitting, split, tables)
+    groups, generator = Groups(rows), _generator(split)
+    try:
+        if split.folds is None:
+            val = groups.closest(groups.all, wanted, generator)
+        else:
+            val = groups.folds(split.folds, generator)[split.fold]
+    except UserError as error:
+        size = f" (split.block_size is {split.block_size})" if rule == "blocks" else ""
+        raise UserError(f"val, which the source lacks, cannot be taken from train by {rule}{size}: {error}") from error
+    parts = {"train": groups.rows(groups.without(val)), "val": groups.rows(val)}
+    return without_gaps(parts, rows, fitting.frames, split.gap) if rule == "blocks" else parts
 
 
 def _whole_groups(rows: list[Row], split: SplitParams) -> Parts:
@@ -143,30 +105,6 @@ def _whole_groups(rows: list[Row], split: SplitParams) -> Parts:
 
 def _generator(split: SplitParams) -> np.random.Generator:
     return np.random.default_rng(split.seed)
-
-
-def _without_gaps(parts: Parts, rows: list[Row], frames: Frames, gap: int) -> Parts:
-    """Leave out frames of train, then of val, that are within `gap` numbers of a frame of another part."""
-    numbered = zip(rows, frames.series, frames.numbers.tolist(), strict=True)
-    place = {row.path: (series, number) for row, series, number in numbered if series}
-    taken: dict[str, list[int]] = defaultdict(list)
-    kept: Parts = {}
-    for part in reversed(PARTS):
-        kept[part] = [row for row in parts[part] if not _is_near(place.get(row.path), taken, gap)]
-        for series, number in (place[row.path] for row in kept[part] if row.path in place):
-            taken[series].append(number)
-        for numbers in taken.values():
-            numbers.sort()
-    return kept
-
-
-def _is_near(place: tuple[str, int] | None, taken: dict[str, list[int]], gap: int) -> bool:
-    """Whether a number of the same series, ascending in `taken`, is at most `gap` away."""
-    if place is None:
-        return False
-    numbers = taken.get(place[0], [])
-    above = bisect_left(numbers, place[1])
-    return any(abs(number - place[1]) <= gap for number in numbers[max(0, above - 1) : above + 1])
 
 
 def _refuse_unusable(rows: list[Row], parts: Parts, strategy: str) -> None:

@@ -12,9 +12,11 @@ from vit.config.schema import EvaluateParams
 from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_totals, widened
 from vit.evaluation.calibration import calibration_gaps, mean_gap
 from vit.evaluation.predictions import Predictions
+from vit.inference.scores import balanced_accuracy, macro_f1
 
 log = logging.getLogger("vit")
 
+SMALLEST_PROBABILITY = 1e-12  # in a log loss, which would be infinite at 0
 Column = Callable[[Predictions, EvaluateParams], csr_array]  # one row per image, (N, k)
 
 
@@ -61,7 +63,7 @@ def _in_top_k(predictions: Predictions, settings: EvaluateParams) -> csr_array:
 
 
 def _log_loss(predictions: Predictions, settings: EvaluateParams) -> csr_array:
-    return _single(-np.log(_of_truth(predictions).clip(1e-12)))
+    return _single(-np.log(_of_truth(predictions).clip(SMALLEST_PROBABILITY)))
 
 
 def _brier(predictions: Predictions, settings: EvaluateParams) -> csr_array:
@@ -86,16 +88,6 @@ def _calibration_error(images: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     return mean_gap(gaps, images[..., 0])
 
 
-def _balanced_accuracy(correct: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The mean over the classes that occur, as in scikit-learn."""
-    return _mean_over(correct, truth)
-
-
-def _macro_f1(correct: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """The mean over the classes that occur or are predicted, as in scikit-learn."""
-    return _mean_over(2 * correct, truth + predicted)
-
-
 METRICS = (
     Metric("accuracy", Kind.SHARE, "share of images that are predicted right", (_image_count, _correct_class), _mean),
     Metric(
@@ -103,14 +95,14 @@ METRICS = (
         Kind.SHARE,
         "mean over the classes of the share of their images that are predicted right",
         (_correct_class, _true_class),
-        _balanced_accuracy,
+        balanced_accuracy,
     ),
     Metric(
         "macro_f1",
         Kind.SHARE,
         "mean over the classes of the harmonic mean of precision and recall",
         (_correct_class, _true_class, _predicted_class),
-        _macro_f1,
+        macro_f1,
     ),
     Metric(
         "top_k_accuracy",
@@ -180,12 +172,6 @@ def headline(
         name = f"test_{metric.name}"
         scores |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return scores | {"test_groups": groups}
-
-
-def _mean_over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """The mean of above / below (..., K) over the classes for which `below` is not 0."""
-    shares = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-    return shares.sum(axis=-1) / (below > 0).sum(axis=-1)
 
 
 def _single(values: np.ndarray) -> csr_array:

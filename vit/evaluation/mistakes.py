@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.data.images import SETTINGS, load_image
+from vit.data.images import load_image, settings_of
 from vit.evaluation.plots import contact_sheet
 from vit.evaluation.predictions import Predictions
 
@@ -20,7 +20,7 @@ def most_confident_mistakes(predictions: Predictions) -> np.ndarray:
 def mistakes_sheet(path: Path, predictions: Predictions, raw: Path, config: dict) -> None:
     """Draw them from files below `raw`, preprocessed as in `config`, with label, prediction and confidence."""
     chosen = most_confident_mistakes(predictions)
-    settings = {name: config[name] for name in SETTINGS}
+    settings = settings_of(config)
     images = np.array([load_image(raw / predictions.rows[index].path, **settings) for index in chosen]) / 255
     captions = [
         f"{predictions.rows[index].label}\nas {predictions.classes[predictions.predicted_labels[index]]} "

@@ -8,7 +8,7 @@ from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_weigh
 
 
 def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
-    """Two-sided p of McNemar's exact test (1947): do both models win equally many images that only one gets right?
+    """Two-sided p of McNemar's exact test (1947): of the images that only one model gets right, does each win half?
 
     Takes bool (N,) per model. It assumes independent images, which neighbouring frames are not: p is then too small, so
     rely on `paired_bootstrap` by group.

@@ -8,6 +8,7 @@ import numpy as np
 from vit.config.schema import EvaluateParams
 from vit.data.manifest import Row
 from vit.data.tables import column_values, listed
+from vit.data.text import as_read
 from vit.errors import UserError
 from vit.evaluation.bootstrap import share_interval
 from vit.evaluation.predictions import Predictions
@@ -63,7 +64,8 @@ def question_rows(predictions: Predictions, settings: EvaluateParams) -> list[di
     interval, precision, recall and F1 of yes. Raises UserError if a class is unknown.
     """
     lines, classes = [], predictions.classes
-    for question, meaning_yes in (settings.questions or {}).items():
+    for question, named in (settings.questions or {}).items():
+        meaning_yes = [as_read(name) for name in named]
         if unknown := sorted(set(meaning_yes) - set(classes)):
             raise UserError(
                 f"evaluate.questions: '{question}' names '{unknown[0]}', which is not one of the classes {classes}"

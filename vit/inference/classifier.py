@@ -1,5 +1,6 @@
 """The classifier for users: weights, settings and the shared preprocessing, loaded from a folder with two files."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -12,12 +13,16 @@ from torch import Tensor, nn
 from vit.config.data import PackParams
 from vit.config.files import CONFIG, WEIGHTS
 from vit.data.batches import normalize, to_unit
-from vit.data.images import SETTINGS, load_image
+from vit.data.formats import called
+from vit.data.images import SETTINGS, load_image, settings_of
+from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.files import read_json, replacing, write_json
 from vit.inference import bfloat16
 from vit.models.families import has_attention, new_model
 from vit.models.vision_transformer import set_fused_attention
+
+log = logging.getLogger("vit")
 
 NEEDED = (*SETTINGS, "classes", "mean", "std", "model", "compute")
 ALWAYS_STORED = ("image_size", "channels", "fit", "margin", "trim_bars")  # since 0.2.0
@@ -126,8 +131,11 @@ class Classifier:
 
         Raises UserError naming the first file that is not a readable image.
         """
-        settings = {name: self.config[name] for name in SETTINGS}
-        images = torch.from_numpy(np.stack([load_image(file, **settings) for file in files]))
+        settings = settings_of(self.config)
+        remarks = Remarks()
+        loaded = [load_image(file, **settings, notice=remarks.of(called(file))) for file in files]
+        remarks.tell(log)
+        images = torch.from_numpy(np.stack(loaded))
         results = []
         for row in self.probabilities(images).tolist():
             probabilities = dict(zip(self.classes, row, strict=True))

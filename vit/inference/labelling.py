@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vit.data.images import SETTINGS, SUFFIXES, load_image
+from vit.data.formats import NAMES, is_image
+from vit.data.images import load_image, settings_of
+from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.inference.classifier import Classifier
 
@@ -48,27 +50,31 @@ def find_images(named: list[str]) -> list[Path]:
             matches = sorted(start.glob(str(path.relative_to(start))))
         files = [file for match in matches for file in (_in_folder(match) if match.is_dir() else [match])]
         if not files:
-            what = f"no images in this folder ({', '.join(sorted(SUFFIXES))})" if path.is_dir() else "no file matches"
+            what = f"no images in this folder ({NAMES})" if path.is_dir() else "no file matches"
             raise UserError(f"{name}: {what}")
         found += files
     return list(dict.fromkeys(found))
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return [path for path in files if not path.name.startswith(".")]
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return [path for path in files if is_image(path)]
 
 
 def predictions(
     classifier: Classifier, paths: list[Path], top_k: int, on_failure: Callable[[Path, UserError], None]
 ) -> Iterator[Prediction]:
-    """Label the images in batches; unreadable ones are passed to `on_failure` instead."""
-    settings = {name: classifier.config[name] for name in SETTINGS}
+    """Label the images in batches; unreadable ones are passed to `on_failure` instead.
+
+    Values that do not suit the model's range are logged at the end.
+    """
+    settings = settings_of(classifier.config)
+    remarks = Remarks()
     for start in range(0, len(paths), BATCH_SIZE):
         readable: list[tuple[Path, np.ndarray]] = []
         for path in paths[start : start + BATCH_SIZE]:
             try:
-                readable.append((path, load_image(path, **settings)))
+                readable.append((path, load_image(path, **settings, notice=remarks.of(str(path)))))
             except UserError as error:
                 log.debug("an image could not be read", exc_info=True)
                 on_failure(path, error)
@@ -78,3 +84,4 @@ def predictions(
                 indices = np.argsort(-row, kind="stable")[:top_k].tolist()
                 names = [classifier.classes[index] for index in indices]
                 yield Prediction(path, image, names, indices, row[indices].tolist())
+    remarks.tell(log)

@@ -2,13 +2,15 @@
 
 from vit.config.model import family_named
 from vit.config.schema import Params
+from vit.inference.scores import COLUMNS
+
+LEAKAGE = {"test": "leakage", "val": "val_leakage"}  # in audit.json
 
 
 def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature: float) -> str:
     """What a person should know before using the model, in Markdown."""
     model, pack, family = params.model, params.pack, family_named(params.model.name)
     sizes = family.describe(model)
-    leakage = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in audit["leakage"].items())
     height, width = pack.image_size
     confidence_level, groups = params.evaluate.confidence_level, scores["test_groups"]
     of_groups = "" if groups == scores["test_images"] else f", from {groups} groups of images"
@@ -24,10 +26,22 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         *([f"- RBF SVM on the same split: {scores['svc_accuracy']:.1%}"] if "svc_accuracy" in scores else []),
         f"- Expected calibration error {scores['test_ece']:.1%}; {scores['test_ece_uncalibrated']:.1%} without the "
         f"temperature {temperature:.3g}, which was fitted on val",
-        f"- Epoch {scores['best_epoch']} was selected on val ({scores['best_val_accuracy']:.1%}); test was not used",
+        f"- Epoch {scores['best_epoch']} was selected on val {_selection(params.train.select_by, scores)}; "
+        "test was not used",
         f"- Split by {audit['strategy']}: {audit['reason']}",
-        f"- Leakage of the split, by measure: {leakage}",
+        *(f"- Leakage of {split}: {_shares(audit[key])}" for split, key in LEAKAGE.items() if key in audit),
         *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
         f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{'; ' if sizes else ''}{sizes}",
     ]
     return "\n".join(lines)
+
+
+def _shares(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in figures.items())
+
+
+def _selection(metric: str, scores: dict) -> str:
+    if metric == "accuracy":
+        return f"({scores['best_val_accuracy']:.1%})"
+    value = scores[f"best_{COLUMNS[metric]}"]
+    return f"by {metric.replace('_', ' ')} ({value:.4f}; accuracy {scores['best_val_accuracy']:.1%})"

@@ -44,7 +44,7 @@ def history(model: RegisteredModel) -> list[Step]:
 
 
 def line(steps: Iterable[Step]) -> list[str]:
-    """The champions by key, in the order in which rollbacks would undo them; the current champion is last.
+    """The champions by key, each preceded by the one that a rollback returns to; the current champion is last.
 
     A rollback removes all champions after the one that it returns to, as does moving the alias back by hand.
     """

@@ -1,7 +1,7 @@
 """The gate's evidence: val images that neither model was trained on, and both models' predictions for them."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ class Candidacy:
     model: Path
     raw: Path
     leakage: float
+    val_leakage: float | None
     ece_bins: int
 
 
@@ -57,7 +58,7 @@ def figures_of(candidacy: Candidacy) -> Figures:
     correct = np.array([row["prediction"] == row["label"] for row in rows])
     confidence = np.array([float(row["confidence"]) for row in rows])
     error = expected_calibration_error(confidence, correct, candidacy.ece_bins)
-    return Figures(float(correct.mean()), error, candidacy.leakage)
+    return Figures(float(correct.mean()), error, candidacy.leakage, candidacy.val_leakage)
 
 
 def compare(
@@ -84,7 +85,7 @@ def compare(
         if refusal := too_few(len(images), candidacy.rules):
             raise Incomparable(refusal)
         theirs = _stored_predictions(client, champion, known, Path(folder))
-    ours = {row["path"]: row["prediction"] for row in read_table(candidacy.predictions)}
+    ours = {row["path"]: row for row in read_table(candidacy.predictions)}
     own_config = read_json(candidacy.model / CONFIG)
     if sorted(config["classes"]) != sorted(own_config["classes"]):
         raise Incomparable(
@@ -92,23 +93,33 @@ def compare(
         )
     left = [row for row in images if row["file_sha256"] not in theirs]
     theirs |= _predict(name, champion, left, candidacy.raw)
-    labels = np.array([row["label"] for row in images])
-    correct = np.array([ours[row["path"]] for row in images]) == labels
-    champion_correct = np.array([theirs[row["file_sha256"]] for row in images]) == labels
-    groups = np.array([row["group"] for row in images])
-    confidence = candidacy.rules.confidence
-    difference, low, high = paired_bootstrap(champion_correct, correct, groups, confidence, SEED)
+    predicted = [theirs[row["file_sha256"]] for row in images], [ours[row["path"]] for row in images]
     return Comparison(
         images=len(images),
-        accuracy=float(correct.mean()),
-        champion_accuracy=float(champion_correct.mean()),
-        difference=difference,
-        low=low,
-        high=high,
-        p=mcnemar(champion_correct, correct),
+        **_difference(images, predicted, candidacy.rules),
         cost=cost_of(own_config),
         champion_cost=champion_cost,
     )
+
+
+def _difference(images: list[dict], predicted: tuple[list[dict], list[dict]], rules: RegisterParams) -> dict:
+    """The fields of a Comparison by `register.metric`, from the rows that champion and candidate predicted."""
+    labels, groups = [row["label"] for row in images], np.array([row["group"] for row in images])
+    champion_correct, correct = (np.array([row["prediction"] for row in rows]) == labels for rows in predicted)
+    accuracies = {"accuracy": float(correct.mean()), "champion_accuracy": float(champion_correct.mean())}
+    if rules.metric == "accuracy":
+        difference, low, high = paired_bootstrap(champion_correct, correct, groups, rules.confidence, SEED)
+        return accuracies | {
+            "difference": difference,
+            "low": low,
+            "high": high,
+            "p": mcnemar(champion_correct, correct),
+        }
+    from vit.evaluation.paired_metrics import compare_by  # late: it imports torch, which costs seconds
+
+    paired = asdict(compare_by(rules.metric, labels, predicted, groups, rules.confidence, SEED))
+    scores = {"metric": rules.metric, "champion_score": paired.pop("score_a"), "score": paired.pop("score_b")}
+    return accuracies | scores | paired
 
 
 def unseen(rows: list[dict], known: list[dict]) -> list[dict]:
@@ -139,8 +150,8 @@ def _known_images(
 
 def _stored_predictions(
     client: MlflowClient, champion: ModelVersion, known: list[dict], folder: Path
-) -> dict[str, str]:
-    """The champion's published predictions by file digest; empty if those of its run belong to another version.
+) -> dict[str, dict]:
+    """The champion's rows of published predictions by file digest; empty if those of its run belong to another version.
 
     Versions with the same parameters share a run, which holds the files of the latest one.
     """
@@ -148,7 +159,7 @@ def _stored_predictions(
     if table is None or run_of(client, champion).data.tags.get("published") != champion.tags.get("published"):
         return {}
     bytes_of = {row["path"]: row["file_sha256"] for row in known}
-    return {bytes_of[row["path"]]: row["prediction"] for row in read_table(table)}
+    return {bytes_of[row["path"]]: row for row in read_table(table)}
 
 
 def _cannot_run(champion: ModelVersion, error: UserError) -> Verdict:
@@ -168,8 +179,8 @@ def _fetch(client: MlflowClient, version: ModelVersion, path: str, folder: Path)
     return Path(client.download_artifacts(version.run_id, path, str(folder))) if path in listed else None
 
 
-def _predict(name: str, version: ModelVersion, images: list[dict], raw: Path) -> dict[str, str]:
-    """A version's predicted labels for images below `raw`, by file digest."""
+def _predict(name: str, version: ModelVersion, images: list[dict], raw: Path) -> dict[str, dict]:
+    """A version's predictions for images below `raw` by file digest, as rows of a table of predictions."""
     if not images:
         return {}
     from vit.inference.classifier import Classifier  # late: torch takes seconds to import and is rarely needed
@@ -183,5 +194,7 @@ def _predict(name: str, version: ModelVersion, images: list[dict], raw: Path) ->
     for start in range(0, len(images), AT_ONCE):
         batch = images[start : start + AT_ONCE]
         labelled = classifier.classify([raw / row["path"] for row in batch])
-        predicted |= {row["file_sha256"]: one["label"] for row, one in zip(batch, labelled, strict=True)}
+        for row, answer in zip(batch, labelled, strict=True):
+            shares = {f"p_{label}": share for label, share in answer["probabilities"].items()}
+            predicted[row["file_sha256"]] = {"prediction": answer["label"]} | shares
     return predicted

@@ -1,12 +1,14 @@
 """The gate's rules, as a function of numbers: may a new version replace the champion?
 
-Better: the low end of the paired interval of the accuracy difference lies above 0 *and* McNemar's exact test rejects
-equality at `confidence`. The interval accounts for groups of similar images; the test covers few disagreements, where
-an interval is too narrow. Not worse and cheaper: the low end is at least -`margin`, and the model costs less.
+Better: the low end of the paired interval of the difference in `metric` lies above 0 *and* the paired test rejects
+equality at `confidence`: McNemar's exact test for accuracy, a permutation test for other metrics. The interval accounts
+for groups of similar images; the test covers few disagreements, where an interval is too narrow. Not worse and cheaper:
+the low end is at least -`margin`, and the model costs less.
 """
 
 from dataclasses import dataclass
 
+from vit.config.fields import ChoosingMetric
 from vit.config.schema import RegisterParams
 from vit.inference.complexity import Cost
 
@@ -15,18 +17,23 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 @dataclass(frozen=True)
 class Figures:
-    """A candidate's accuracy and calibration error on its whole val split, and its split's leakage, all in [0, 1]."""
+    """A candidate on its whole val split, accuracy and calibration error in [0, 1], and the leakage of test and val.
+
+    `val_leakage` is None where the split was made by a release that did not measure it.
+    """
 
     val_accuracy: float
     val_ece: float
     leakage: float
+    val_leakage: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate and champion on the same `images`, which neither was trained on; `difference` is candidate - champion.
+    """Candidate and champion on the same `images`, which neither was trained on; `difference` is how much better the
+    candidate is by `metric`. `score` and `champion_score` are its values where it is not accuracy.
 
-    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of McNemar's test.
+    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of the paired test.
     """
 
     images: int
@@ -38,6 +45,9 @@ class Comparison:
     p: float
     cost: Cost
     champion_cost: Cost
+    metric: ChoosingMetric = "accuracy"
+    score: float | None = None
+    champion_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +73,9 @@ def missed_floors(figures: Figures, rules: RegisterParams) -> list[str]:
         missed.append(f"val accuracy {figures.val_accuracy:.4f} is below register.min_accuracy {rules.min_accuracy}")
     if rules.max_ece is not None and not figures.val_ece <= rules.max_ece:
         missed.append(f"calibration error {figures.val_ece:.4f} on val is above register.max_ece {rules.max_ece}")
-    if rules.max_leakage is not None and not figures.leakage <= rules.max_leakage:
-        missed.append(f"leakage {figures.leakage:.4f} of its split is above register.max_leakage {rules.max_leakage}")
+    for split, leakage in (("test", figures.leakage), ("val", figures.val_leakage)):
+        if rules.max_leakage is not None and leakage is not None and not leakage <= rules.max_leakage:
+            missed.append(f"leakage {leakage:.4f} of {split} is above register.max_leakage {rules.max_leakage}")
     return missed
 
 
@@ -75,7 +86,7 @@ def decide(figures: Figures, comparison: Comparison | None, rules: RegisterParam
         return Verdict(False, "a floor is not met", "; ".join(missed))
     if comparison is None:
         return Verdict(True, "first champion", f"val accuracy {figures.val_accuracy:.4f}, all floors met")
-    numbers = f"{_accuracies(comparison, rules)}; {_costs(comparison)}"
+    numbers = f"{_scores(comparison, rules)}; {_costs(comparison)}"
     if comparison.low > 0 and comparison.p < 1 - rules.confidence:
         return Verdict(True, "better", numbers)
     not_worse = comparison.low >= -rules.margin
@@ -95,10 +106,18 @@ def too_few(images: int, rules: RegisterParams) -> Verdict | None:
     return Verdict(False, "too few images", found)
 
 
-def _accuracies(comparison: Comparison, rules: RegisterParams) -> str:
+def _scores(comparison: Comparison, rules: RegisterParams) -> str:
+    accuracies = f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f}"
+    scores = (
+        accuracies
+        if comparison.metric == "accuracy"
+        else f"{comparison.metric.replace('_', ' ')} {comparison.score:.4f} against {comparison.champion_score:.4f} "
+        f"(accuracy {accuracies})"
+    )
+    change = "lower by" if comparison.metric == "log_loss" else "difference"
     return (
-        f"{comparison.accuracy:.4f} against {comparison.champion_accuracy:.4f} on {comparison.images} val images, "
-        f"difference {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
+        f"{scores} on {comparison.images} val images, "
+        f"{change} {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
         f"{rules.confidence:.4g}, p {comparison.p:.4f}, margin {rules.margin})"
     )
 

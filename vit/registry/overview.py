@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 from vit.registry.champions import ROLLED_BACK
+from vit.registry.looks import LOOKS
 from vit.registry.versions import find_version, registry, run_of
 
 DATA = ("train_sha256", "val_sha256", "md5/data/raw", "md5/data/splits")
@@ -11,7 +12,7 @@ CODE = ("mlflow.source.git.commit", "git_dirty", "dvc_exp_name")
 
 
 def versions_of(name: str, confidence_level: float) -> list[dict]:
-    """`version`, `aliases`, `val_accuracy`, `test_accuracy` and `verdict` of every version, newest first.
+    """`version`, `aliases`, `val_accuracy`, `test_accuracy`, `test_looks` and `verdict` of every version, newest first.
 
     An accuracy has `value`, `low` and `high`; the ends, or the whole accuracy, are None if unknown.
     """
@@ -26,6 +27,7 @@ def versions_of(name: str, confidence_level: float) -> list[dict]:
             "aliases": sorted(aliases.get(str(version.version), [])),
             "val_accuracy": _val_accuracy(version.tags, confidence_level),
             "test_accuracy": _test_accuracy(version.tags),
+            "test_looks": int(version.tags[LOOKS]) if LOOKS in version.tags else None,
             "verdict": _verdict(version.tags),
         }
         for version in sorted(versions, key=lambda version: -int(version.version))

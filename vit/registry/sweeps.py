@@ -16,7 +16,14 @@ BLOCKS = ("data", "split", "pack", "model", "train")
 OF_THE_MACHINE = {"pack.workers", "train.attention", "train.device", "train.precision", "train.threads"}
 DEALS = ("split.seed", "split.fold")  # parameters that change the test split
 REPEATS = (*DEALS, "train.seed")
-SHOWN = ("test_accuracy", "best_val_accuracy", "majority_accuracy", "nearest_neighbour_accuracy", "leakage")
+SHOWN = (
+    "test_accuracy",
+    "best_val_accuracy",
+    "majority_accuracy",
+    "nearest_neighbour_accuracy",
+    "leakage",
+    "val_leakage",
+)
 
 
 def folds_of_params() -> list[dict]:

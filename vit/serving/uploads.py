@@ -2,17 +2,22 @@
 
 import base64
 import binascii
+import logging
 from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
 
-from vit.data.images import SETTINGS, load_image, pixel_count
+from vit.data.formats import NAMES
+from vit.data.images import load_image, pixel_count, settings_of
+from vit.data.remarks import Remarks
 from vit.errors import UserError
 from vit.serving.refusal import Refusal
 from vit.serving.settings import Limits
 
-WAY_OUT = "send the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file"
+log = logging.getLogger("vit.serving")
+
+WAY_OUT = f"send the bytes of an image file ({NAMES})"
 
 
 def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
@@ -31,8 +36,13 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
         if pixels > limits.max_pixels:
             sentence = f"row {row}: more than {limits.max_pixels} pixels in total; scale the images down or send fewer"
             raise Refusal(sentence, status=413)
-    settings = {name: config[name] for name in SETTINGS}
-    return np.stack([_readable(row, load_image, file, **settings) for row, file in enumerate(files)])
+    settings = settings_of(config)
+    remarks = Remarks()
+    images = [
+        _readable(row, load_image, file, **settings, notice=remarks.of(f"row {row}")) for row, file in enumerate(files)
+    ]
+    remarks.tell(log)
+    return np.stack(images)
 
 
 def _decode(row: int, text: str) -> BytesIO:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from vit.errors import UserError
 from vit.files import project_root, replacing
 from vit.redaction import redacted
+from vit.tracking.page import VIEW_TAG, view
 
 log = logging.getLogger("vit")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -158,6 +160,8 @@ def _experiment(client: MlflowClient, name: str, location: str | None) -> Experi
             raise MlflowException(f"the experiment '{name}' was created but is not found")
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    if VIEW_TAG not in experiment.tags:  # one that a person changed in the UI stays
+        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, view(now=time.time_ns() // 1_000_000))
     return experiment
 
 

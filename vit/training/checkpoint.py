@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import math
 import os
 import pickle
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from vit.files import replacing
+from vit.inference.scores import COLUMNS, SIGNS
 from vit.training.step import TrainingStep
 
 log = logging.getLogger("vit")
@@ -24,41 +24,40 @@ UNREADABLE = (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError)
 
 @dataclass
 class Progress:
-    """The progress of a training: optimizer steps, and one entry per epoch in `history`, evaluated on `val_images`, and
-    in `clock`.
+    """The progress of a training: optimizer steps, and one entry per epoch in `history`, `errors` and `clock`.
 
-    `clock` holds measured times in seconds, which go to MLflow but not to the outputs. `unfinished` holds the current
-    epoch's sums of loss and correct predictions per process, (processes, 2).
+    `errors` holds the standard errors of the val scores by the metric `select_by`. `clock` holds measured times in
+    seconds, which go to MLflow but not to the outputs. `unfinished` holds the current epoch's sums of loss and correct
+    predictions per process, (processes, 2).
     """
 
     steps: int = 0
-    val_images: int = 0
+    select_by: str = "accuracy"
     history: list[dict] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
     clock: list[dict] = field(default_factory=list)
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     unfinished: torch.Tensor | None = None
 
     @property
-    def most_accurate(self) -> dict:
-        """The row of the epoch with the highest val accuracy; ties go to the lowest val loss, then the earliest."""
-        return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    def leader(self) -> dict:
+        """The row of the epoch with the best val score; ties go to the lowest val loss, then the earliest."""
+        return max(self.history, key=lambda row: (self._score(row), -row["val_loss"]))
 
     @property
     def best(self) -> dict:
-        """The row of the latest epoch whose val accuracy is within one standard error of the highest.
+        """The row of the latest epoch whose val score is within one standard error of the best.
 
-        A higher accuracy may be luck, especially with few images, while later epochs have a lower learning rate.
+        A better score may be luck, especially with few images, while later epochs have a lower learning rate.
         Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.
         """
-        highest = self.most_accurate["val_accuracy"]
-        enough = highest - standard_error(highest, self.val_images)
-        return next(row for row in reversed(self.history) if row["val_accuracy"] >= enough)
+        leader = self.leader
+        enough = self._score(leader) - self.errors[leader["epoch"] - 1]
+        return next(row for row in reversed(self.history) if self._score(row) >= enough)
 
-
-def standard_error(share: float, count: int) -> float:
-    """Standard error of a share of `count`, never 0; Agresti & Coull 1998, with two more successes and failures."""
-    adjusted = (share * count + 2) / (count + 4)
-    return math.sqrt(adjusted * (1 - adjusted) / (count + 4))
+    def _score(self, row: dict) -> float:
+        """Of an epoch on val, the higher the better."""
+        return SIGNS[self.select_by] * row[COLUMNS[self.select_by]]
 
 
 @dataclass(frozen=True)

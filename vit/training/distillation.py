@@ -104,7 +104,9 @@ def _some(names: list[str], without: list[str]) -> str:
     return (", ".join(f"'{name}'" for name in missing[:NAMED]) + more) or "none"
 
 
-def training_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, train: TrainParams) -> Tensor:
+def training_loss(
+    logits: Tensor, targets: Tensor, taught: Tensor | None, train: TrainParams, class_weights: Tensor | None = None
+) -> Tensor:
     """The sum over images of the loss of `logits`, (B, K) or (2, B, K) of the labels' and the teacher's head.
 
     `targets` are labels (B,) or probabilities (B, K), `taught` the teacher's logits (B, K) for the same images, or None
@@ -112,18 +114,31 @@ def training_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, train:
     hard: (1 - alpha) CE(labels) + alpha CE(the teacher's predicted class, never smoothed);
     soft: (1 - alpha) CE(labels) + alpha T^2 KL(softmax(teacher / T), softmax(student / T)).
     DeiT's published code also divides its KL by K; here it is the paper's.
+    With `class_weights` (K,) the whole loss of an image counts by the weight of its class, of mixed images by the mean
+    of their weights; smoothing and teacher are weighted with it, so that no rare class is smoothed into all others.
     """
+    reduction = "sum" if class_weights is None else "none"
     by_label, by_teacher = logits if logits.ndim == 3 else (logits, logits)
-    of_labels = F.cross_entropy(by_label, targets, label_smoothing=train.label_smoothing, reduction="sum")
+    of_labels = F.cross_entropy(by_label, targets, label_smoothing=train.label_smoothing, reduction=reduction)
     if taught is None:
-        return of_labels
+        return _weighted(of_labels, targets, class_weights)
     if train.distillation == "hard":
-        of_teacher = F.cross_entropy(by_teacher, taught.argmax(dim=1), reduction="sum")
+        of_teacher = F.cross_entropy(by_teacher, taught.argmax(dim=1), reduction=reduction)
     else:
         T = train.distillation_temperature
         said, meant = ((one / T).log_softmax(dim=1) for one in (by_teacher, taught))
-        of_teacher = T**2 * F.kl_div(said, meant, reduction="sum", log_target=True)
-    return (1 - train.distillation_alpha) * of_labels + train.distillation_alpha * of_teacher
+        of_teacher = T**2 * F.kl_div(said, meant, reduction=reduction, log_target=True)
+        of_teacher = of_teacher if class_weights is None else of_teacher.sum(dim=1)
+    both = (1 - train.distillation_alpha) * of_labels + train.distillation_alpha * of_teacher
+    return _weighted(both, targets, class_weights)
+
+
+def _weighted(losses: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:
+    """The sum of losses (B,), each by the weight of its target; without weights they are summed already."""
+    if class_weights is None:
+        return losses
+    weights = class_weights[targets] if targets.ndim == 1 else targets @ class_weights
+    return (weights * losses).sum()
 
 
 def combined_logits(logits: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from vit.data.batches import to_device
 from vit.data.decoded import Part
 from vit.data.seeds import seed_of, seeded
 from vit.inference.classifier import Classifier
+from vit.training.balance import balanced_order
 from vit.training.distributed import World
 
 SHOWN = 32  # images of the first batch
@@ -44,8 +45,7 @@ class Feed:
         A micro-batch is normalized images (b, C, H, W) with labels (b,) or, if images are mixed, probabilities (b, K);
         the next one reuses its memory.
         """
-        order = torch.randperm(len(self.part), generator=seeded(self.train.seed, "order", epoch))
-        batches = order.split(self.train.batch_size)[done:]
+        batches = self._order(epoch).split(self.train.batch_size)[done:]
         micro_batches = [micro_batch for batch in batches for micro_batch in self._micro_batches(batch)]
         loaded = self.part.batches(micro_batches)
         on_cpu = self.classifier.device.type == "cpu"
@@ -55,6 +55,12 @@ class Feed:
             seed_all(seed_of(self.train.seed, "dropout", epoch, step, self.world.rank))
             of_this_batch = islice(loaded, self.train.grad_accum_steps)
             yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
+
+    def _order(self, epoch: int) -> Tensor:
+        generator = seeded(self.train.seed, "order", epoch)
+        if self.train.sampler == "balanced":
+            return balanced_order(self.part.labels, generator)
+        return torch.randperm(len(self.part), generator=generator)
 
     def _micro_batches(self, batch: Tensor) -> tuple[Tensor, ...]:
         return self.world.share(batch).tensor_split(self.train.grad_accum_steps)

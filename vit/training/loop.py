@@ -3,8 +3,9 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from vit.config.schema import TrainParams
 from vit.data.decoded import Part
 from vit.errors import Interrupted, UserError
 from vit.inference.classifier import Classifier
+from vit.inference.scores import COLUMNS, score
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.distributed import World
 from vit.training.feed import Feed
@@ -36,8 +38,8 @@ def fit(
     Raises UserError on a NaN or infinite loss, Interrupted on a signal.
     """
     train = feed.train
-    progress.val_images = len(val_part)
-    judged = replace(feed.classifier, model=step.evaluated)
+    progress.select_by = train.select_by
+    judged, column = replace(feed.classifier, model=step.evaluated), COLUMNS[train.select_by]
     bar = new_bar(len(feed.part), train, progress, feed.world)
     ended = time.perf_counter()
     with Interruption() as interruption:
@@ -47,17 +49,20 @@ def fit(
             sums = train_one_epoch(step, feed, progress, checkpoints, interruption, bar)
             step.share_statistics()
             stepped = time.perf_counter() - began
-            val_loss, val_accuracy = evaluate(judged, val_part, 4 * train.batch_size, feed.world)
+            val = evaluate(judged, val_part, 4 * train.batch_size, feed.world)
             row = {
                 "epoch": len(progress.history) + 1,
                 "train_loss": sums[0] / len(feed.part),
                 "train_accuracy": sums[1] / len(feed.part),
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
+                "val_loss": val.loss,
+                "val_accuracy": val.accuracy,
             }
-            if not math.isfinite(val_loss):
-                raise diverged(f"the val loss of epoch {row['epoch']} is {val_loss}", progress, feed, checkpoints)
+            if not math.isfinite(val.loss):
+                raise diverged(f"the val loss of epoch {row['epoch']} is {val.loss}", progress, feed, checkpoints)
+            chosen_by, error = val.score(train.select_by)
+            row.setdefault(column, chosen_by)
             progress.history.append(row)
+            progress.errors.append(error)
             progress.unfinished = None
             if progress.best is row:
                 progress.best_weights = step.weights()
@@ -73,7 +78,7 @@ def fit(
                 }
             )
             ended = now  # the checkpoint's time counts for the next epoch, because it already holds this one's
-            bar.set_postfix(val_accuracy=f"{val_accuracy:.4f}", best=f"{progress.best['val_accuracy']:.4f}")
+            bar.set_postfix({column: f"{row[column]:.4f}", "best": f"{progress.best[column]:.4f}"})
             checkpoints.save(progress, step)
             show(progress)
     bar.close()
@@ -132,18 +137,44 @@ def diverged(what: str, progress: Progress, feed: Feed, checkpoints: Checkpoints
     )
 
 
-def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) -> tuple[float, float]:
-    """Cross-entropy and accuracy on a split, computed like the served model; each process takes a share."""
-    sums = torch.zeros(2, dtype=torch.float64)
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy and accuracy; per image the label, the prediction and the cross-entropy, each (N,)."""
+
+    loss: float
+    accuracy: float
+    labels: np.ndarray
+    predictions: np.ndarray
+    losses: np.ndarray
+    classes: int
+
+    def score(self, metric: str) -> tuple[float, float]:
+        """`metric` and its standard error."""
+        return score(metric, self.labels, self.predictions, self.losses, self.classes)
+
+
+def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) -> Evaluation:
+    """The model on a split, computed like the served model; each process takes a share."""
+    sums, per_image = torch.zeros(2, dtype=torch.float64), torch.zeros(2, len(part), dtype=torch.float64)
     shares = [world.share(batch) for batch in torch.arange(len(part)).split(batch_size)]
-    for images, labels in part.batches(shares):
+    for chosen, (images, labels) in zip(shares, part.batches(shares), strict=True):
         logits = classifier.logits(images)
+        predictions, losses = logits.argmax(dim=1), F.cross_entropy(logits, labels, reduction="none")
         sums[0] += F.cross_entropy(logits, labels, reduction="sum")
-        sums[1] += (logits.argmax(dim=1) == labels).sum()
+        sums[1] += (predictions == labels).sum()
+        per_image[:, chosen] = torch.stack([predictions.double(), losses.double()])
     if world.is_group:
-        sums = world.sum(sums.to(classifier.device))
+        sums, per_image = (world.sum(values.to(classifier.device)).cpu() for values in (sums, per_image))
     loss, correct = sums.tolist()
-    return loss / len(part), correct / len(part)
+    predictions, losses = per_image.numpy()
+    return Evaluation(
+        loss=loss / len(part),
+        accuracy=correct / len(part),
+        labels=part.labels.numpy(),
+        predictions=predictions.astype(np.int64),
+        losses=losses,
+        classes=len(classifier.classes),
+    )
 
 
 def rates_of(progress: Progress, feed: Feed) -> list[float]:
@@ -155,9 +186,7 @@ def rates_of(progress: Progress, feed: Feed) -> list[float]:
 def is_over(progress: Progress, train: TrainParams) -> bool:
     """Whether all epochs are done, or early stopping applies (`patience` epochs without a higher val accuracy)."""
     done = len(progress.history)
-    has_lost_patience = (
-        train.patience is not None and done > 0 and done - progress.most_accurate["epoch"] >= train.patience
-    )
+    has_lost_patience = train.patience is not None and done > 0 and done - progress.leader["epoch"] >= train.patience
     return done >= train.epochs or has_lost_patience
 
 

@@ -36,8 +36,10 @@ class TrainingStep:
         compute: Compute,
         world: World,
         teacher: Teacher | None = None,
+        class_weights: Tensor | None = None,
     ):
         self.model, self.train, self.world, self.teacher = model, train, world, teacher
+        self.class_weights = class_weights
         self.device_type, self.dtype = compute.device_type, AUTOCAST[compute.precision]
         self.is_sharded = world.is_group and train.parallel == "fsdp"
         if can_recompute(model):
@@ -92,7 +94,7 @@ class TrainingStep:
                 ):
                     logits = self._logits(x)
                     taught = None if self.teacher is None else self.teacher(x)
-                loss = training_loss(logits, targets, taught, self.train)
+                loss = training_loss(logits, targets, taught, self.train, self.class_weights)
                 self.scaler.scale(loss * (self.world.size / images)).backward()  # gradients are averaged over processes
             labels = targets.argmax(dim=1) if targets.ndim == 2 else targets
             sums += torch.stack([loss.detach(), (combined_logits(logits).argmax(dim=1) == labels).sum()])

@@ -57,6 +57,9 @@ def numbered(paths: list[str]) -> dict[str, tuple[str, int]]:
         ("été/Überblick №5.webp", ("Überblick №#", 5)),
         ("猫/画像٤٢.png", ("画像#", 42)),  # Arabic-Indic digits are digits too
         ("cat/first.jpg", ("", -1)),
+        ("cat/frame12", ("frame#", 12)),  # without an ending
+        ("cat/take.1/frame12", ("take.1/frame#", 12)),
+        ("cat/IMG.0012", ("IMG.#", 12)),  # a number is no ending
         ("cat/v2.tar.jpg", ("v#.tar", 2)),
         ("cat/20240131235959123456.jpg", ("", -1)),  # 20 digits are more than int64 holds
         ("cat/12_20240131235959123456.jpg", ("", -1)),

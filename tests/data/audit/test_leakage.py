@@ -8,27 +8,31 @@ from PIL import Image
 
 from tests.data.findings import draw_video, findings_of, look_of, row_of, settings
 from tests.drawn import draw_classes
+from vit.data.audit.doubts import find_difference, find_lost_classes, find_warnings
 from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings, audit
 from vit.data.audit.leakage import Leakage, measure, nearest_number
-from vit.data.audit.report import find_lost_classes, find_warnings
 from vit.data.manifest import Row, list_images
-from vit.data.split import assign, choose_strategy
+from vit.data.split import assign
+from vit.data.strategy import choose_strategy
 
 NO_TABLES = Path("no tables")
+HAND_MADE = {"train": (0, 3, 5), "val": (6, 7), "test": (1, 2, 4)}
 
 
 def hand_made() -> tuple[Findings, dict[str, list[Row]]]:
-    """Six frames of one video; of train a, a, b and of test a, b, b."""
-    rows = [row_of(path) for path in ("a/f0.png", "a/f1.png", "b/f2.png", "a/f3.png", "b/f4.png", "b/f5.png")]
-    looks = [look_of(grey) for grey in (0, 10, 190, 100, 140, 200)]
-    frames = Frames(["f#"] * 6, np.arange(6), {"f#"})
-    findings = findings_of(rows, [0, 0, 1, 2, 3, 3], looks, frames)
-    return findings, {"train": [rows[0], rows[3], rows[5]], "val": [], "test": [rows[1], rows[2], rows[4]]}
+    """Eight frames of one video; of train a, a, b, of test a, b, b and of val b, a."""
+    labels = "aababbba"
+    rows = [row_of(f"{label}/f{number}.png") for number, label in enumerate(labels)]
+    looks = [look_of(grey) for grey in (0, 10, 190, 100, 140, 200, 205, 60)]
+    frames = Frames(["f#"] * 8, np.arange(8), {"f#"})
+    findings = findings_of(rows, [0, 0, 1, 2, 3, 3, 3, 4], looks, frames)
+    return findings, {part: [rows[index] for index in chosen] for part, chosen in HAND_MADE.items()}
 
 
-def test_every_figure_of_six_frames_is_what_a_person_counts():
-    found = measure(*hand_made())
+def test_every_figure_of_eight_frames_is_what_a_person_counts():
+    measured = measure(*hand_made())
+    found, of_val = measured["test"], measured["val"]
     assert found.majority_accuracy == pytest.approx(1 / 3)  # train has a twice and b once; test a once
     assert found.near_duplicate_share == pytest.approx(2 / 3)  # f1 is like f0, f4 like f5
     # Greys: 10 is nearest to 0 (a, right), 190 to 200 (b, right), 140 to 100 and not to 200 (a, wrong).
@@ -36,6 +40,12 @@ def test_every_figure_of_six_frames_is_what_a_person_counts():
     # Numbers: 1 is nearest to 0 (right), 2 to 3 (wrong), 4 as near to 3 as to 5, and 3 is taken (wrong).
     assert found.nearest_frame_accuracy == pytest.approx(1 / 3)
     assert found.leakage == pytest.approx(2 / 3)  # the near duplicates; numbers say no more than the majority
+    assert of_val.majority_accuracy == pytest.approx(1 / 2)
+    assert of_val.near_duplicate_share == pytest.approx(1 / 2)  # f6 is like f5
+    assert of_val.nearest_neighbour_accuracy == 1.0  # 205 is nearest to 200 (b, right), 60 to 100 (a, right)
+    assert of_val.nearest_frame_accuracy == pytest.approx(1 / 2)  # 6 and 7 are both nearest to 5, a b
+    assert of_val.leakage == pytest.approx(1 / 2)
+    assert of_val.figures("val_") == {f"val_{name}": value for name, value in of_val.figures().items()}
     assert list(found.figures()) == [
         "leakage", "majority_accuracy", "near_duplicate_share", "nearest_neighbour_accuracy", "nearest_frame_accuracy",
     ]  # fmt: skip
@@ -43,8 +53,8 @@ def test_every_figure_of_six_frames_is_what_a_person_counts():
 
 def test_without_a_video_no_frame_number_is_judged():
     findings, parts = hand_made()
-    apart = findings_of(findings.rows, None, findings.scan.looks, Frames(["f#"] * 6, np.arange(6), set()))
-    found = measure(apart, parts)
+    apart = findings_of(findings.rows, None, findings.scan.looks, Frames(["f#"] * 8, np.arange(8), set()))
+    found = measure(apart, parts)["test"]
     assert found.nearest_frame_accuracy is None and "nearest_frame_accuracy" not in found.figures()
     assert found.leakage == 0.0
 
@@ -99,18 +109,20 @@ def test_near_duplicates_are_the_shots_of_a_video_with_precision_and_recall_of_9
 def test_a_random_split_of_a_video_leaks_and_blocks_do_not(video):
     findings, _ = video
     chosen = settings(block_size=20, gap=11)
-    leak = measure(findings, assign("random", findings, chosen, NO_TABLES))
+    both = measure(findings, assign("random", findings, chosen, NO_TABLES))
+    leak = both["test"]
+    assert both["val"].near_duplicate_share > 0.9  # by the same rule as test, val leaks as test does
     assert leak.near_duplicate_share > 0.9
     assert leak.nearest_frame_accuracy > 0.85 > leak.majority_accuracy + 0.2
     assert leak.leakage == leak.near_duplicate_share
     # No shot has more than 11 frames, so with a gap of 11 numbers none has frames in two parts.
-    apart = measure(findings, assign("blocks", findings, chosen, NO_TABLES))
-    assert apart.near_duplicate_share <= 0.02
-    assert apart.nearest_frame_accuracy <= apart.majority_accuracy + 0.1
+    for apart in measure(findings, assign("blocks", findings, chosen, NO_TABLES)).values():
+        assert apart.near_duplicate_share <= 0.02
+        assert apart.nearest_frame_accuracy <= apart.majority_accuracy + 0.1
 
 
 def test_auto_takes_blocks_for_a_video_and_says_what_random_would_give_away(video):
-    strategy, reason = choose_strategy(video[0], settings(), NO_TABLES)
+    strategy, reason = choose_strategy(video[0], settings())
     assert strategy == "blocks"
     assert reason == "a random split would give away 100.0%, and names carry the frames' numbers"
 
@@ -119,7 +131,7 @@ def test_auto_takes_random_for_unrelated_images(tmp_path):
     raw = draw_classes(tmp_path, {"cat": 30, "dog": 20})
     findings = audit(raw, list_images(raw), 0.0)
     assert len(set(findings.groups.tolist())) == 50  # unlike pictures are in no group
-    assert choose_strategy(findings, settings(), NO_TABLES) == (
+    assert choose_strategy(findings, settings()) == (
         "random",
         "a random split gives away 0.0%, no more than 10.0%",
     )
@@ -136,9 +148,10 @@ def test_auto_takes_groups_where_near_duplicates_have_no_numbers(tmp_path):
                 Image.fromarray(pixels + np.uint8(2 * light)).save(tmp_path / label / f"{scene}{name}.png")
     findings = audit(tmp_path, list_images(tmp_path), 0.0)
     assert len(set(findings.groups.tolist())) == 24  # two classes of twelve scenes
-    strategy, reason = choose_strategy(findings, settings(), NO_TABLES)
+    strategy, reason = choose_strategy(findings, settings())
     assert strategy == "groups" and reason.endswith("by near duplicates")
-    assert measure(findings, assign("groups", findings, settings(), NO_TABLES)).near_duplicate_share == 0.0
+    measured = measure(findings, assign("groups", findings, settings(), NO_TABLES))
+    assert [measured[part].near_duplicate_share for part in ("val", "test")] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -152,41 +165,69 @@ def test_auto_takes_groups_where_near_duplicates_have_no_numbers(tmp_path):
 )
 def test_auto_takes_folders_only_if_train_and_test_were_given(parts, strategy):
     rows = [row_of(f"{label}/{part}/{name}.png") for label in "ab" for part in parts for name in "stuvwxyz"]
-    assert choose_strategy(findings_of(rows), settings(), NO_TABLES)[0] == strategy
+    assert choose_strategy(findings_of(rows), settings())[0] == strategy
 
 
 def test_auto_takes_groups_where_they_are_named():
     rows = [row_of(f"{label}/{name}.png") for label in "ab" for name in "stuvwxyz"]
-    assert choose_strategy(findings_of(rows), settings(group_regex="(.)[.]png"), NO_TABLES) == (
+    assert choose_strategy(findings_of(rows), settings(group_regex="(.)[.]png")) == (
         "groups",
         "groups are named by (.)[.]png",
     )
 
 
 def test_a_strategy_that_is_asked_for_is_not_questioned(video):
-    assert choose_strategy(video[0], settings(strategy="random"), NO_TABLES) == (
+    assert choose_strategy(video[0], settings(strategy="random")) == (
         "random",
         "asked for by split.strategy",
     )
 
 
+NO_LEAK = Leakage(0.5, 0.0, 0.6, None)
+
+
 def test_the_warning_of_a_leak_names_its_figures_and_the_way_out():
     _, parts = hand_made()
-    (warning, absent) = find_warnings(parts | {"val": parts["train"][:1]}, Leakage(0.5, 0.25, 0.9, 0.75), 0.1)
+    leaking = {"test": Leakage(0.5, 0.25, 0.9, 0.75), "val": Leakage(0.5, 0.2, 0.8, None)}
+    warning, of_val, absent = find_warnings(parts | {"val": parts["train"][:1]}, leaking, 0.1)
     assert warning == (
         "this split leaks: 25.0% of the test images have a near duplicate in train, the label of the nearest frame "
         "number is right for 75.0%, the most frequent class for 50.0%; its scores are an upper bound. "
         "Try split.strategy=auto, blocks or groups"
     )
+    assert of_val == (
+        "its val leaks: 20.0% of the val images have a near duplicate in train, the most frequent class for 50.0%; "
+        "epoch, temperature and champion are chosen on images that train shows already. "
+        "Try split.strategy=auto, blocks or groups"
+    )
     assert absent == "no image of class b is in val, so it says nothing about them"
 
 
-def test_there_is_no_warning_at_the_margin_and_one_above():
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_there_is_no_warning_at_the_margin_and_one_above(part):
     _, parts = hand_made()
     parts["val"] = parts["test"]
-    assert find_warnings(parts, Leakage(0.5, 0.1, 0.9, None), 0.1) == []
-    (warning,) = find_warnings(parts, Leakage(0.5, 0.11, 0.9, None), 0.1)
-    assert "frame number" not in warning and "11.0%" in warning
+    assert find_warnings(parts, {"val": NO_LEAK, "test": NO_LEAK, part: Leakage(0.5, 0.1, 0.9, None)}, 0.1) == []
+    (warning,) = find_warnings(parts, {"val": NO_LEAK, "test": NO_LEAK, part: Leakage(0.5, 0.11, 0.9, None)}, 0.1)
+    assert "frame number" not in warning and f"11.0% of the {part} images" in warning
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "told"),
+    [
+        # Three standard errors of a difference of two shares of 400 groups each are 0.106.
+        ((0.5, 0.5, 0.6, None), (0.5, 0.0, 0.6, None), "nearer to train than test is: leakage is 50.0% of val and 0.0"),
+        ((0.5, 0.0, 0.6, None), (0.5, 0.0, 0.6, 0.9), "farther from train than test is: leakage is 0.0% of val and 40"),
+        ((0.5, 0.0, 0.9, None), (0.4, 0.0, 0.4, None), "nearer to train than test is: the nearest thumbnail in train"),
+        ((0.5, 0.105, 0.6, None), (0.5, 0.0, 0.5, None), ""),  # 10.5 and 10 points are no more than chance
+        ((0.3, 0.0, 0.9, None), (0.4, 0.0, 0.9, None), ""),  # easy data, whose classes are rarer in val
+    ],
+)
+def test_val_and_test_that_are_not_equally_far_from_train_are_warned_of(val, test, told):
+    sure = find_difference(Leakage(*val, groups=400), Leakage(*test, groups=400), 0.1)
+    assert [told in warning for warning in sure] == ([True] if told else [])
+    assert find_difference(Leakage(*val, groups=8), Leakage(*test, groups=8), 0.1) == []  # too few groups to tell
+    assert find_difference(Leakage(*val, groups=400), Leakage(*test, groups=400), 0.6) == []  # within the margin
 
 
 def test_a_class_that_is_lost_whole_is_warned_of_and_one_that_lost_images_is_not():

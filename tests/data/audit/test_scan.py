@@ -40,6 +40,7 @@ def test_more_unreadable_files_than_allowed_stop_the_audit_with_a_list(tmp_path)
         audit(tmp_path, list_images(tmp_path), max_broken_fraction=0.49)
     message = str(caught.value)
     assert message.startswith("5 of 10 images cannot be read, more than split.max_broken_fraction 0.49: dog/empty.png:")
+    assert "By class: 5 of 5 in 'dog'. " in message
     assert "dog/text.jpg" in message and "more (all" not in message and "logs/vit.log" in message
 
 

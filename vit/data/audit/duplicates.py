@@ -69,8 +69,9 @@ class Frames:
 def frame_numbers(rows: list[Row]) -> Frames:
     """Read series and frame number from the names: `frame12.jpg` is number 12 of `frame#`.
 
-    A series goes through all classes where its numbers are unique there, else it stays within a class. It counts as
-    a video only if its label changes back and forth; numbers that were given class by class tell nothing.
+    A series goes through all classes where its numbers are unique there, or through those of one given split where they
+    start anew in each, else it stays within a class. It counts as a video only if its label changes back and forth;
+    numbers that were given class by class tell nothing.
     """
     numbered = [(index, match) for index, row in enumerate(rows) if (match := FRAME_NUMBER.search(_name(row)))]
     members: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -79,21 +80,40 @@ def frame_numbers(rows: list[Row]) -> Frames:
         members[f"{name[: match.start()]}#{name[match.end() :]}"].append((int(match.group()), index))
     series, numbers, across = [""] * len(rows), np.full(len(rows), -1), set()
     for name, found in members.items():
-        unique = len({number for number, _ in found}) == len(found)
-        for number, index in found:
-            series[index] = name if unique else f"{rows[index].label}/{name}"
-            numbers[index] = number
-        labels = [rows[index].label for _, index in sorted(found)]
-        changes = sum(one != other for one, other in itertools.pairwise(labels))
-        if unique and changes >= 3 * len(set(labels)) > 3:
-            across.add(name)
+        for narrowed, inside in _unique_numbers(name, found, rows):
+            for number, index in inside:
+                series[index] = narrowed or f"{rows[index].label}/{name}"
+                numbers[index] = number
+            labels = [rows[index].label for _, index in sorted(inside)]
+            changes = sum(one != other for one, other in itertools.pairwise(labels))
+            if narrowed and changes >= 3 * len(set(labels)) > 3:
+                across.add(narrowed)
     return Frames(series, numbers, across)
 
 
+def _unique_numbers(
+    name: str, found: list[tuple[int, int]], rows: list[Row]
+) -> list[tuple[str, list[tuple[int, int]]]]:
+    """The (number, index) pairs of a series, whole if no number is there twice, else by given split, else nameless."""
+    if _are_unique(found):
+        return [(name, found)]
+    by_split: dict[str | None, list[tuple[int, int]]] = defaultdict(list)
+    for number, index in found:
+        by_split[given_part(rows[index].path)].append((number, index))
+    if None not in by_split and all(map(_are_unique, by_split.values())):
+        return [(f"{split}/{name}", inside) for split, inside in by_split.items()]
+    return [("", found)]
+
+
+def _are_unique(found: list[tuple[int, int]]) -> bool:
+    return len({number for number, _ in found}) == len(found)
+
+
 def _name(row: Row) -> str:
-    """The path without class, given part and ending."""
-    directories = row.path.split("/")[2 if given_part(row.path) else 1 :]
-    return "/".join(directories).rpartition(".")[0]
+    """The path without class, given part and ending; what follows a dot is no ending if it is a number."""
+    *folders, name = row.path.split("/")[2 if given_part(row.path) else 1 :]
+    stem, _, ending = name.rpartition(".")
+    return "/".join([*folders, stem if stem and not ending.isdigit() else name])
 
 
 def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:

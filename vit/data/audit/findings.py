@@ -1,13 +1,14 @@
 """The audit of a folder of images: what cannot be read, what is there twice, what is nearly the same."""
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from vit.data.audit.duplicates import Frames, exact_duplicates, frame_numbers, near_duplicate_groups
-from vit.data.audit.scan import Scan, scan
+from vit.data.audit.duplicates import Duplicates, Frames, exact_duplicates, frame_numbers, near_duplicate_groups
+from vit.data.audit.scan import AS_THEY_ARE, Drawn, Scan, scan
 from vit.data.manifest import Row
 from vit.errors import UserError
 
@@ -22,6 +23,8 @@ class Findings:
 
     `scan`, `frames` and `groups` (a number per image, equal for near duplicates) stand side by side. `copies` pairs an
     image that was left out with the equal one that was kept; `contradictory` images have equal pixels under two labels.
+    `vanished` counts the images, left out or not, that are one colour on the background they lie on, by the background
+    on which they would show.
     """
 
     scan: Scan
@@ -30,17 +33,30 @@ class Findings:
     broken: list[tuple[Row, str]]
     copies: list[tuple[Row, Row]]
     contradictory: list[Row]
+    vanished: Counter[str] = field(default_factory=Counter)
 
     @property
     def rows(self) -> list[Row]:
         return self.scan.rows
 
+    def only(self, keep: list[int]) -> "Findings":
+        """What was found of the usable images at these positions."""
+        frames = replace(
+            self.frames, series=[self.frames.series[index] for index in keep], numbers=self.frames.numbers[keep]
+        )
+        return replace(self, scan=self.scan.only(keep), frames=frames, groups=self.groups[keep])
 
-def audit(raw: Path, rows: list[Row], max_broken_fraction: float) -> Findings:
-    """Look at every image below `raw`. Raises UserError listing what is unreadable, if that is too much of it."""
-    seen = scan(raw, rows)
+
+def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn = AS_THEY_ARE) -> Findings:
+    """Look at every image below `raw`, `drawn` as they will be packed.
+
+    Raises UserError listing what is unreadable, if that is too much of it, and if no image is left.
+    """
+    seen = scan(raw, rows, drawn=drawn)
     _refuse_broken(seen, max_broken_fraction)
+    vanished = Counter(look.shows_on for look in seen.looks if look.shows_on)
     duplicates = exact_duplicates(seen)
+    _refuse_nothing(seen, duplicates, vanished)
     kept = seen.only(duplicates.keep)
     frames = frame_numbers(kept.rows)
     return Findings(
@@ -50,6 +66,7 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float) -> Findings:
         broken=seen.broken,
         copies=[(seen.rows[copy], seen.rows[first]) for copy, first in duplicates.copies],
         contradictory=[seen.rows[index] for index in duplicates.contradictory],
+        vanished=vanished,
     )
 
 
@@ -62,7 +79,31 @@ def _refuse_broken(seen: Scan, most: float) -> None:
         more = f"; and {len(seen.broken) - SHOWN} more" if len(seen.broken) > SHOWN else ""
         raise UserError(
             f"{len(seen.broken)} of {images} images cannot be read, more than split.max_broken_fraction {most}: "
-            f"{listed}{more} (all in logs/vit.log). Repair or remove them at their source, or allow for them"
+            f"{listed}{more} (all in logs/vit.log). By class: {_broken_by_class(seen)}. Repair or remove them at their "
+            "source, or allow for them"
         )
     if not seen.rows:
         raise UserError(f"none of {images} images in data/raw can be read; get them again")
+
+
+def _broken_by_class(seen: Scan) -> str:
+    broken = Counter(row.label for row, _ in seen.broken)
+    images = broken + Counter(row.label for row in seen.rows)
+    listed = [f"{count} of {images[label]} in '{label}'" for label, count in broken.most_common(SHOWN)]
+    return ", ".join(listed) + (f" and {len(broken) - SHOWN} more classes" if len(broken) > SHOWN else "")
+
+
+def _refuse_nothing(seen: Scan, duplicates: Duplicates, vanished: Counter[str]) -> None:
+    if not duplicates.keep:
+        one, *_ = duplicates.contradictory
+        other = next(index for index in duplicates.contradictory if seen.rows[index].label != seen.rows[one].label)
+        why = (
+            f"{vanished.total()} are of one colour because what is transparent lies on {seen.drawn.background}; "
+            f"set pack.background={vanished.most_common(1)[0][0]}"
+            if vanished
+            else "look at the files, and at their labels"
+        )
+        raise UserError(
+            f"no image is left: all {len(seen.rows)} have pixels that occur under two labels, as "
+            f"{seen.rows[one].path} and {seen.rows[other].path}; {why}"
+        )

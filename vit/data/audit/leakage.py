@@ -1,4 +1,4 @@
-"""What a split gives away: how well a program does on test that only recognizes what it saw in train."""
+"""What a split gives away: how well a program does on val and test that only recognizes what it saw in train."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,21 @@ from vit.data.majority import majority_accuracy
 from vit.data.manifest import Row
 
 ROWS_AT_ONCE = 256
+HELD_OUT = ("val", "test")
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """Shares in [0, 1] of the test images; `nearest_frame_accuracy` is None where names carry no frame numbers."""
+    """Shares in [0, 1] of the images of one split; `nearest_frame_accuracy` is None where names carry no frame numbers.
+
+    `groups` is the number of groups of images that stay together, on which the doubt about these shares depends.
+    """
 
     majority_accuracy: float
     near_duplicate_share: float
     nearest_neighbour_accuracy: float
     nearest_frame_accuracy: float | None
+    groups: int = 1
 
     @property
     def leakage(self) -> float:
@@ -27,11 +32,10 @@ class Leakage:
 
         The nearest neighbour is no part of it: on easy data it is right without any leak.
         """
-        by_number = (self.nearest_frame_accuracy or 0.0) - self.majority_accuracy
-        return max(self.near_duplicate_share, by_number, 0.0)
+        return _given_away(self.majority_accuracy, self.near_duplicate_share, self.nearest_frame_accuracy)
 
-    def figures(self) -> dict[str, float]:
-        """All of it for metrics/split.json, without what is not known."""
+    def figures(self, prefix: str = "") -> dict[str, float]:
+        """All of it for metrics/split.json, without what is not known; the names begin with `prefix`."""
         known = {
             "leakage": self.leakage,
             "majority_accuracy": self.majority_accuracy,
@@ -39,21 +43,48 @@ class Leakage:
             "nearest_neighbour_accuracy": self.nearest_neighbour_accuracy,
             "nearest_frame_accuracy": self.nearest_frame_accuracy,
         }
-        return {name: value for name, value in known.items() if value is not None}
+        return {f"{prefix}{name}": value for name, value in known.items() if value is not None}
 
 
-def measure(findings: Findings, parts: dict[str, list[Row]]) -> Leakage:
-    """Judge a split of the images in `findings`."""
-    position = {row.path: index for index, row in enumerate(findings.rows)}
-    train, test = (np.array([position[row.path] for row in parts[part]]) for part in ("train", "test"))
+def measure(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, Leakage]:
+    """Judge val and test of a split of the images in `findings`, each against train."""
+    places = _places(findings, parts)
     labels = np.array([row.label for row in findings.rows])
-    nearest = nearest_neighbours(findings.scan.thumbnails, train, test)
-    return Leakage(
-        majority_accuracy=majority_accuracy(labels[train], labels[test]),
-        near_duplicate_share=float(np.isin(findings.groups[test], findings.groups[train]).mean()),
-        nearest_neighbour_accuracy=float((labels[nearest] == labels[test]).mean()),
-        nearest_frame_accuracy=_nearest_frame(findings.frames, labels, train, test),
-    )
+    held_out = np.concatenate([places[part] for part in HELD_OUT])
+    hits = labels[nearest_neighbours(findings.scan.thumbnails, places["train"], held_out)] == labels[held_out]
+    hits_of = dict(zip(HELD_OUT, np.split(hits, [len(places["val"])]), strict=True))
+    found = {}
+    for part in HELD_OUT:
+        majority, near, by_number = _told_without_pixels(findings, labels, places["train"], places[part])
+        groups = len({row.group for row in parts[part]})
+        found[part] = Leakage(majority, near, float(hits_of[part].mean()), by_number, groups)
+    return found
+
+
+def leakage_between(findings: Findings, train: list[Row], held_out: list[Row]) -> float:
+    """The `leakage` of one split alone, without the nearest neighbours, which take long."""
+    places = _places(findings, {"train": train, "held out": held_out})
+    labels = np.array([row.label for row in findings.rows])
+    return _given_away(*_told_without_pixels(findings, labels, places["train"], places["held out"]))
+
+
+def _given_away(majority: float, near_duplicates: float, by_number: float | None) -> float:
+    return max(near_duplicates, (by_number or 0.0) - majority, 0.0)
+
+
+def _places(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, np.ndarray]:
+    """The positions in `findings` of the rows of each split."""
+    position = {row.path: index for index, row in enumerate(findings.rows)}
+    return {part: np.array([position[row.path] for row in rows], dtype=int) for part, rows in parts.items()}
+
+
+def _told_without_pixels(
+    findings: Findings, labels: np.ndarray, train: np.ndarray, asked: np.ndarray
+) -> tuple[float, float, float | None]:
+    """Accuracy of the majority class, share with a near duplicate in train, accuracy of the nearest frame number."""
+    near = float(np.isin(findings.groups[asked], findings.groups[train]).mean())
+    by_number = _nearest_frame(findings.frames, labels, train, asked)
+    return majority_accuracy(labels[train], labels[asked]), near, by_number
 
 
 def nearest_neighbours(thumbnails: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vit.data.audit.findings import Findings
+from vit.data.audit.scan import Drawn
 from vit.data.images import decode
 from vit.data.manifest import Row
 from vit.files import replacing
@@ -18,32 +19,30 @@ FONT_SIZE = 11
 ROWS_AT_ONCE = 256
 
 
-def sample_sheet(path: Path, raw: Path, rows: list[Row]) -> None:
+def sample_sheet(path: Path, raw: Path, rows: list[Row], drawn: Drawn) -> None:
     """One line per class (of the first 40): up to 8 images, evenly spaced in the order of their paths."""
     lines = []
     for label in sorted({row.label for row in rows})[:CLASSES]:
         members = [row for row in rows if row.label == label]
         chosen = np.linspace(0, len(members) - 1, min(SAMPLES, len(members))).round().astype(int)
         lines.append([(members[index].path, members[index].path) for index in chosen])
-    _save(path, raw, lines)
+    _save(path, raw, lines, drawn)
 
 
-def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]]) -> None:
-    """Two pairs a line: the image in train, then the one in test."""
+def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]], part: str, drawn: Drawn) -> None:
+    """Two pairs a line: the image in train, then the one in `part`."""
     tiles = [
-        (path, f"{part} {Path(path).name}")
-        for pair in pairs
-        for part, path in zip(("train", "test"), pair, strict=True)
+        (path, f"{of} {Path(path).name}") for pair in pairs for of, path in zip(("train", part), pair, strict=True)
     ]
-    _save(path, raw, [tiles[start : start + 4] for start in range(0, len(tiles), 4)])
+    _save(path, raw, [tiles[start : start + 4] for start in range(0, len(tiles), 4)], drawn)
 
 
-def torn_pairs(findings: Findings, parts: dict[str, list[Row]]) -> list[tuple[str, str]]:
-    """Paths of near duplicates in train and test, at most 12, the most alike first, each image in one pair."""
+def torn_pairs(findings: Findings, parts: dict[str, list[Row]], part: str) -> list[tuple[str, str]]:
+    """Paths of near duplicates in train and in `part`, at most 12, the most alike first, each image in one pair."""
     position = {row.path: index for index, row in enumerate(findings.rows)}
     groups: dict[int, tuple[list[int], list[int]]] = {}
-    for side, part in enumerate(("train", "test")):
-        for index in (position[row.path] for row in parts[part]):
+    for side, of in enumerate(("train", part)):
+        for index in (position[row.path] for row in parts[of]):
             groups.setdefault(int(findings.groups[index]), ([], []))[side].append(index)
     thumbnails = findings.scan.thumbnails.reshape(len(findings.rows), -1)
     candidates = [found for ones, others in groups.values() if ones for found in _nearest(thumbnails, ones, others)]
@@ -70,7 +69,7 @@ def _nearest(thumbnails: np.ndarray, ones: list[int], others: list[int]) -> Iter
                 yield float(row[index]), ones[index], other
 
 
-def _save(path: Path, raw: Path, lines: list[list[tuple[str, str]]]) -> None:
+def _save(path: Path, raw: Path, lines: list[list[tuple[str, str]]], drawn: Drawn) -> None:
     """Lines of (image, caption) as one PNG."""
     columns = max(len(line) for line in lines)
     sheet = Image.new("RGB", (columns * TILE, len(lines) * (TILE + CAPTION)), "white")
@@ -79,8 +78,7 @@ def _save(path: Path, raw: Path, lines: list[list[tuple[str, str]]]) -> None:
     for row, line in enumerate(lines):
         for column, (image, caption) in enumerate(line):
             corner = (column * TILE, row * (TILE + CAPTION))
-            tile, _ = decode(raw / image, "RGB", enough=TILE)
-            tile = _within(tile)
+            tile = _within(decode(raw / image, "RGB", TILE, **drawn._asdict()).image)
             sheet.paste(tile, (corner[0] + (TILE - tile.width) // 2, corner[1] + (TILE - tile.height) // 2))
             draw.text((corner[0] + 2, corner[1] + TILE), _shortened(caption, font), fill="black", font=font)
     with replacing(path) as temporary:

@@ -9,12 +9,14 @@ import numpy as np
 
 from vit.config.files import AUDITED_IMAGES
 from vit.data.audit.findings import Findings
-from vit.data.audit.leakage import Leakage
+from vit.data.audit.leakage import HELD_OUT, Leakage
 from vit.data.audit.pictures import pair_sheet, sample_sheet, torn_pairs
-from vit.data.audit.scan import misnamed
+from vit.data.audit.scan import FLAT, misnamed
+from vit.data.audit.values import describe_values, value_rows
 from vit.data.manifest import PARTS, Row
 from vit.files import replacing, write_json, write_table
 
+TORN = {"test": "torn_near_duplicates.png", "val": "torn_near_duplicates_val.png"}
 BARS_SEEN = 0.02  # of the area: less is noise at the border
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
@@ -24,7 +26,12 @@ STYLE = (
 
 
 def summarize(
-    findings: Findings, parts: dict[str, list[Row]], leakage: Leakage, strategy: str, reason: str, warnings: list[str]
+    findings: Findings,
+    parts: dict[str, list[Row]],
+    leakage: dict[str, Leakage],
+    strategy: str,
+    reason: str,
+    warnings: list[str],
 ) -> dict:
     """All findings as one JSON value; shares are of 1, sizes in pixels."""
     looks = findings.scan.looks
@@ -48,34 +55,13 @@ def summarize(
         "smallest_side": min(min(look.width, look.height) for look in looks),
         "largest_side": max(max(look.width, look.height) for look in looks),
         "black_bars": {"share_of_area": round(float(bars.mean()), 4), "images": int((bars > BARS_SEEN).sum())},
+        "values": describe_values(findings.scan),
+        "flat_images": sum(look.contrast < FLAT for look in looks),
+        "vanished_on_their_background": findings.vanished.total(),
         "classes": {part: dict(sorted(Counter(row.label for row in parts[part]).items())) for part in PARTS},
-        "leakage": leakage.figures(),
+        "leakage": leakage["test"].figures(),
+        "val_leakage": leakage["val"].figures(),
     }
-
-
-def find_warnings(parts: dict[str, list[Row]], leakage: Leakage, margin: float) -> list[str]:
-    """One sentence for each thing that makes the scores of this split doubtful."""
-    warnings = []
-    if leakage.leakage > margin:
-        number = leakage.nearest_frame_accuracy
-        by_number = f", the label of the nearest frame number is right for {number:.1%}" if number is not None else ""
-        warnings.append(
-            f"this split leaks: {leakage.near_duplicate_share:.1%} of the test images have a near duplicate in train"
-            f"{by_number}, the most frequent class for {leakage.majority_accuracy:.1%}; its scores are an upper bound. "
-            "Try split.strategy=auto, blocks or groups"
-        )
-    labels = {row.label for rows in parts.values() for row in rows}
-    for part in ("val", "test"):
-        if absent := sorted(labels - {row.label for row in parts[part]}):
-            warnings.append(f"no image of class {', '.join(absent[:5])} is in {part}, so it says nothing about them")
-    return warnings
-
-
-def find_lost_classes(findings: Findings) -> list[str]:
-    """A sentence about each class of which no image can be used."""
-    left_out = [row for row, _ in findings.broken] + findings.contradictory
-    lost = sorted({row.label for row in left_out} - {row.label for row in findings.rows})
-    return [f"class '{label}' is gone: none of its images can be used" for label in lost]
 
 
 def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, list[Row]], summary: dict) -> None:
@@ -99,9 +85,10 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
         ["group", "path"],
     )
     write_table(folder / AUDITED_IMAGES, _image_rows(findings, parts))
-    sample_sheet(folder / "samples.png", raw, findings.rows)
-    if pairs := torn_pairs(findings, parts):
-        pair_sheet(folder / "torn_near_duplicates.png", raw, pairs)
+    sample_sheet(folder / "samples.png", raw, findings.rows, findings.scan.drawn)
+    for part, name in TORN.items():
+        if pairs := torn_pairs(findings, parts, part):
+            pair_sheet(folder / name, raw, pairs, part, findings.scan.drawn)
     with replacing(folder / "report.html") as temporary:
         temporary.write_text(_page(folder, summary), encoding="utf-8")
 
@@ -118,7 +105,7 @@ def _image_rows(findings: Findings, parts: dict[str, list[Row]]) -> list[dict]:
 
 
 def _page(folder: Path, summary: dict) -> str:
-    leakage = summary["leakage"]
+    of_test, of_val = summary["leakage"], summary["val_leakage"]
     classes = summary["classes"]
     rows = [[name, *(f"{classes[part].get(name, 0):,}" for part in PARTS)] for name in classes["train"]]
     total = ["all", *(f"{sum(classes[part].values()):,}" for part in PARTS)]
@@ -132,12 +119,14 @@ def _page(folder: Path, summary: dict) -> str:
     bars = summary["black_bars"]
     found.append(["images with black bars", f"{bars['images']:,}"])
     found.append(["area that is black bars", f"{bars['share_of_area']:.1%}"])
+    found.append(["images of one colour, or nearly so", f"{summary['flat_images']:,}"])
     found.append(["files whose ending is of another format", f"{len(summary['misnamed']):,}"])
-    figures = [[name.replace("_", " "), f"{value:.1%}"] for name, value in leakage.items()]
-    sheets = [
-        ("samples.png", "Samples of each class"),
-        ("torn_near_duplicates.png", "Near duplicates in train and test"),
+    figures = [
+        [name.replace("_", " "), *(f"{of[name]:.1%}" if name in of else "" for of in (of_val, of_test))]
+        for name in {**of_test, **of_val}
     ]
+    sheets = [("samples.png", "Samples of each class")]
+    sheets += [(name, f"Near duplicates in train and {part}") for part, name in TORN.items()]
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Audit</title><style>{STYLE}</style>',
@@ -145,13 +134,14 @@ def _page(folder: Path, summary: dict) -> str:
             *(f'<p class="warning">{escape(warning)}</p>' for warning in summary["warnings"]),
             f"<p>Split by <b>{escape(summary['strategy'])}</b>: {escape(summary['reason'])}.</p>",
             "<h2>Leakage</h2>",
-            "<p>What a program reaches on test that only knows train again: by near duplicates, by the nearest of "
-            "small thumbnails, or by the nearest frame number, without a look at any pixel.</p>",
-            _table(["of the test images", "share"], figures),
+            "<p>What a program reaches on val and test that only knows train again: by near duplicates, by the nearest "
+            "of small thumbnails, or by the nearest frame number, without a look at any pixel.</p>",
+            _table(["share of the images", *HELD_OUT], figures),
             "<h2>Images per part</h2>",
             _table(["class", *PARTS], [*rows, total]),
             "<h2>Found</h2>",
             _table(["", ""], found),
+            _table(["values", ""], value_rows(summary["values"])),
             _table(["format", "images"], [[name, f"{count:,}"] for name, count in summary["formats"].items()]),
             _table(["width x height", "images"], [[name, f"{count:,}"] for name, count in summary["sizes"].items()]),
             *(_picture(folder / name, title) for name, title in sheets if (folder / name).exists()),

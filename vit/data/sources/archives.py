@@ -14,6 +14,12 @@ from vit.errors import UserError
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
+def name_without_ending(path: Path) -> str:
+    """The name of a folder, or of an archive as the folder that it is unpacked to is mostly called."""
+    ending = next((ending for ending in reversed(ENDINGS) if path.name.lower().endswith(ending)), "")
+    return path.name[: len(path.name) - len(ending)]
+
+
 def unpack(archive: Path, target: Path) -> None:
     """Unpack a zip or tar archive into the folder `target`.
 

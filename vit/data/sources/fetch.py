@@ -10,6 +10,7 @@ from vit.config.schema import DataParams
 from vit.data.manifest import PARTS, given_part, list_images
 from vit.data.sources.digits import fetch_digits
 from vit.data.sources.folder import fetch_folder
+from vit.data.sources.huggingface import fetch_huggingface
 from vit.data.sources.kaggle import fetch_kaggle
 from vit.data.sources.shapes import fetch_shapes
 from vit.data.sources.torchvision_sets import fetch_torchvision
@@ -35,6 +36,7 @@ SOURCES = {
     "folder": Source(fetch_folder, watched=("${data.path}",)),
     "kaggle": Source(fetch_kaggle),
     "torchvision": Source(fetch_torchvision),
+    "huggingface": Source(fetch_huggingface),
 }
 
 

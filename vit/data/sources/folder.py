@@ -1,38 +1,29 @@
 """Images and tables of a folder or archive, copied: the source is only read, and nothing is linked to it."""
 
 import logging
-import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import NamedTuple
 
 from vit.config.schema import DataParams
-from vit.data.images import SUFFIXES
-from vit.data.sources.archives import ENDINGS, require_space, unpack
+from vit.data.formats import NAMES
+from vit.data.source_paths import write_source_paths
+from vit.data.sources.archives import ENDINGS, name_without_ending, require_space, unpack
+from vit.data.sources.class_names import with_class_names_as_read
+from vit.data.sources.labels import LabelTable, arrange_by_table, label_table
 from vit.data.sources.layout import Placed, arrange
+from vit.data.sources.listing import Found, list_files
 from vit.errors import UserError
 from vit.files import project_root, temporary_folder
 
 log = logging.getLogger("vit")
 
-# What file browsers leave behind; hidden files and folders are ignored too.
-IGNORED_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
-
-
-class Found(NamedTuple):
-    """Files and folders below a source, relative to it and sorted. `links`: those not followed."""
-
-    images: list[Path]
-    tables: list[Path]
-    others: list[Path]
-    folders: list[Path]
-    links: list[Path]
+TOLD = 0.1  # of the files of a class: if more are no images, it is said
 
 
 def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
     """Copy the folder or archive `data.path`, as `copy_source` does."""
-    return copy_source(_absolute(data.path), raw, tables)
+    return copy_source(_absolute(data.path), raw, tables, data.class_level, label_table(data))
 
 
 def _absolute(path: str) -> Path:
@@ -47,7 +38,9 @@ def _absolute(path: str) -> Path:
     return absolute
 
 
-def copy_source(source: Path, raw: Path, tables: Path) -> dict:
+def copy_source(
+    source: Path, raw: Path, tables: Path, class_level: int | str = "auto", labels: LabelTable | None = None
+) -> dict:
     """Copy the images of a folder or archive to `raw` and its CSV files outside of the classes to `tables`.
 
     Returns version, ignored and skipped_links as `fetch` does. Raises UserError if the source is missing, broken,
@@ -56,17 +49,30 @@ def copy_source(source: Path, raw: Path, tables: Path) -> dict:
     if not source.exists():
         raise UserError(f"data.path {source}: no such folder or archive")
     if source.is_dir():
-        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source)}
+        return {"version": f"folder {source.name}", **copy_folder(source, raw, tables, source, class_level, labels)}
     if not source.name.lower().endswith(ENDINGS):
         raise UserError(f"data.path {source}: neither a folder nor an archive ({', '.join(ENDINGS)})")
     with temporary_folder(raw.parent / "unpacked") as unpacked:
         unpack(source, unpacked)
-        return {"version": f"archive {source.name}", **copy_folder(unpacked, raw, tables, source, may_move=True)}
+        return {
+            "version": f"archive {source.name}",
+            **copy_folder(unpacked, raw, tables, source, class_level, labels, may_move=True),
+        }
 
 
-def copy_folder(root: Path, raw: Path, tables: Path, called: Path, may_move: bool = False) -> dict:
+def copy_folder(
+    root: Path,
+    raw: Path,
+    tables: Path,
+    called: Path,
+    class_level: int | str = "auto",
+    labels: LabelTable | None = None,
+    may_move: bool = False,
+) -> dict:
     """Copy, or move, images and tables of a folder that errors call `called`; return ignored and skipped_links.
 
+    `class_level` says which folders are the classes, as `arrange` reads it; with `labels` that table says the class of
+    each image instead, and its counts are returned, too. The paths at the source are kept with the tables.
     Raises UserError as `copy_source` does.
     """
     root = root.resolve()
@@ -75,19 +81,26 @@ def copy_folder(root: Path, raw: Path, tables: Path, called: Path, may_move: boo
     found = list_files(root, called)
     _report_links(found.links, called)
     _refuse_without_images(found, called)
-    placed = arrange(found.images, called)
-    _warn_of_empty_folders(found, placed, called)
+    known: dict[str, object] = {}
+    root_name = name_without_ending(called)
+    if labels is None:
+        placed = with_class_names_as_read(arrange(found.images, called, class_level), called)
+        _warn_of_empty_folders(found, placed, called)
+    else:
+        placed, known["labels"] = arrange_by_table(root, found.images, labels, called, root_name)
     class_folders = {one.class_folder for one in placed}
     beside = [path for path in found.tables if class_folders.isdisjoint(path.parents)]
     moves = {root / one.image: raw / one.destination for one in placed}
     moves |= {root / path: tables / name for path, name in _names_of_tables(beside, called).items()}
     _transfer(moves, root, raw.parent, called, may_move)
+    write_source_paths(tables, root_name, {one.destination.as_posix(): one.image.as_posix() for one in placed})
     ignored = sorted([*found.others, *set(found.tables).difference(beside)])
     if ignored:
         files = "file that is no image" if len(ignored) == 1 else "files that are no images"
         log.info(f"ignored: {len(ignored)} {files}: {_by_ending(ignored)}")
+        _warn_of_ignored(ignored, placed, called)
     counts = Counter(path.suffix.lower() or "no ending" for path in ignored)
-    return {"ignored": dict(counts.most_common()), "skipped_links": len(found.links)}
+    return {"ignored": dict(counts.most_common()), "skipped_links": len(found.links), **known}
 
 
 def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, may_move: bool) -> None:
@@ -108,49 +121,10 @@ def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, m
 def _refuse_without_images(found: Found, called: Path) -> None:
     if not found.images:
         raise UserError(
-            f"{called}: no images found ({', '.join(sorted(SUFFIXES))}), one directory per class is expected"
+            f"{called}: no images found ({NAMES}), one directory per class is expected"
             + (f"; it holds {_by_ending(found.others)}" if found.others else "")
             + (f"; {len(found.links)} links out of it are not followed" if found.links else "")
         )
-
-
-def list_files(root: Path, called: Path) -> Found:
-    """Everything below `root` but what is hidden; links are followed inside of `root` only, and never in a circle."""
-    found = Found([], [], [], [], [])
-    _list(root, root, [root], found, called)
-    for paths in found:
-        paths.sort()
-    return found
-
-
-def _list(folder: Path, root: Path, real_parents: list[Path], found: Found, called: Path) -> None:
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise UserError(f"{called}: '{folder}' cannot be read ({error.strerror}); change its rights") from error
-    for entry in entries:
-        path = folder / entry.name
-        name = path.relative_to(root)
-        if entry.name.startswith(".") or entry.name.lower() in IGNORED_NAMES:
-            continue
-        try:
-            entry.name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{called}: the name {os.fsencode(name)!r} is no UTF-8; rename it") from None
-        real = Path(os.path.realpath(path)) if entry.is_symlink() else real_parents[-1] / entry.name
-        if entry.is_symlink() and (not real.exists() or not real.is_relative_to(root) or real in real_parents):
-            found.links.append(name)
-        elif entry.is_dir():
-            found.folders.append(name)
-            _list(path, root, [*real_parents, real], found, called)
-        elif entry.is_file():
-            _kind(path.suffix.lower(), found).append(name)
-
-
-def _kind(suffix: str, found: Found) -> list[Path]:
-    if suffix in SUFFIXES:
-        return found.images
-    return found.tables if suffix == ".csv" else found.others
 
 
 def _names_of_tables(tables: list[Path], called: Path) -> dict[Path, str]:
@@ -181,6 +155,23 @@ def _warn_of_empty_folders(found: Found, placed: list[Placed], called: Path) -> 
     for folder in found.folders:
         if folder not in holding and folder.parent in levels:
             log.warning(f"{called}: directory '{folder}' holds no image and becomes no class")
+
+
+def _warn_of_ignored(ignored: list[Path], placed: list[Placed], called: Path) -> None:
+    """Classes in whose folders more than a tenth of the files are no images."""
+    images = Counter(one.class_folder for one in placed)
+    inside: dict[Path, list[Path]] = defaultdict(list)
+    for path in ignored:
+        for folder in images.keys() & set(path.parents):
+            inside[folder].append(path)
+    told = [
+        f"'{folder}' {len(files)} of {len(files) + images[folder]} ({_by_ending(files)})"
+        for folder, files in sorted(inside.items())
+        if len(files) > TOLD * (len(files) + images[folder])
+    ]
+    if told:
+        more = f" and {len(told) - 5} more classes" if len(told) > 5 else ""
+        log.warning(f"{called}: files that are no images, and are ignored, in class {', '.join(told[:5])}{more}")
 
 
 def _by_ending(paths: list[Path]) -> str:

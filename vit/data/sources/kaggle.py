@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vit.config.schema import DataParams
 from vit.data.sources.folder import copy_folder
+from vit.data.sources.labels import label_table
 from vit.errors import UserError
 
 log = logging.getLogger("vit")
@@ -42,7 +43,11 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
             about = {}
     about.pop("version", None)
     called = Path(f"{data.kaggle_handle}, version {version}")
-    return {"version": str(version), **_cited(about, version), **copy_folder(folder, raw, tables, called)}
+    return {
+        "version": str(version),
+        **_cited(about, version),
+        **copy_folder(folder, raw, tables, called, data.class_level, label_table(data)),
+    }
 
 
 def _download(data: DataParams, version: int) -> Path:

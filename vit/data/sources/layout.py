@@ -1,19 +1,12 @@
-"""Which folders of a source are classes and which are parts: by names alone, without looking into a file."""
+"""Which folders of a source are classes and which are splits: by names and nesting, without looking into a file."""
 
 from pathlib import Path
 from typing import NamedTuple
 
+from vit.data.sources.levels import class_levels, first_fork, name_at, next_fork, one_class_only
+from vit.data.sources.readings import refuse_other_readings
+from vit.data.sources.split_folders import all_splits, all_splits_below, refuse_incomplete, splits_above, splits_below
 from vit.errors import UserError
-
-SPELLINGS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 class Placed(NamedTuple):
@@ -24,96 +17,63 @@ class Placed(NamedTuple):
     destination: Path
 
 
-def arrange(images: list[Path], called: Path) -> list[Placed]:
-    """Say where each image goes: `<class>/<file>`, or `<class>/<part>/<file>` with the part spelled train, val or test.
+def arrange(images: list[Path], called: Path, class_level: int | str = "auto") -> list[Placed]:
+    """Say where each image goes: `<class>/<file>`, or `<class>/<split>/<file>` the split being train, val or test.
 
-    The classes are the first level, at whatever depth, at which images lie in several folders. `<part>/<class>` and
-    `<class>/<part>` are recognised by the names of `SPELLINGS`, in any case. `images` are relative to the source, which
-    errors call `called`. Raises UserError for images without class folders, one class only, folders that are parts
-    only in part, parts without train or test, and two images that would get one name.
+    With "auto" the classes are the first level, at whatever depth, at which images lie in several folders, or the next
+    such level if those are splits; else the folders of level `class_level`, 1 being those directly in the source.
+    Splits are recognised above and inside the classes. `images` are relative to the source, which errors call `called`.
+    Raises UserError for images without a class, one class only, and two images that would get one name; with "auto"
+    also for folders that can be read in two ways, and a source that is split without train or test.
     """
-    depth = _first_fork(images, 0, called)
-    parts = _parts([image.parts[depth] for image in images], called)
-    if parts:
-        for image in images:
-            if len(image.parts) == depth + 2:
-                raise UserError(
-                    f"{called}: '{image}' lies in no class; every part needs class directories, move away what has none"
-                )
-        level = _first_fork(images, depth + 1, called)
-        placed = [_placed(image, level, parts[image.parts[depth]], level + 1) for image in images]
-    else:
-        parts = _parts_of_classes(images, depth, called)
-        placed = [
-            _placed(image, depth, parts[image.parts[depth + 1]], depth + 2)
-            if parts
-            else _placed(image, depth, None, depth + 1)
-            for image in images
-        ]
-    _refuse_collisions(placed, called)
+    placed = _recognised(images, called) if class_level == "auto" else _at_level(images, int(class_level), called)
+    classes = {one.destination.parts[0] for one in placed}
+    if len(classes) == 1:
+        raise one_class_only(classes.pop(), called)
+    refuse_collisions(placed, called)
     return placed
 
 
-def _placed(image: Path, level: int, part: str | None, rest: int) -> Placed:
-    """`level` is the depth of the class folder, `rest` the depth from which on the names are kept."""
-    folders = [image.parts[level], part] if part else [image.parts[level]]
-    return Placed(image, Path(*image.parts[: level + 1]), Path(*folders, *image.parts[rest:]))
+def _recognised(images: list[Path], called: Path) -> list[Placed]:
+    fork = first_fork(images, called)
+    split_level, splits = fork, splits_above(images, fork, called)
+    if splits:
+        levels = class_levels(images, fork, called)
+        level_of = {image: levels[name_at(image, fork)] for image in images}
+    else:
+        split_level, splits = splits_below(images, fork, called)
+        level_of = dict.fromkeys(images, fork)
+    refuse_incomplete(splits, set(level_of.values()), called)
+    refuse_other_readings(level_of, split_level, called)
+    return [_placed(image, level_of[image], level_of[image], split_level, splits) for image in images]
 
 
-def _first_fork(images: list[Path], depth: int, called: Path) -> int:
-    """The first level from `depth` on at which images lie in several folders."""
-    start = depth
-    while True:
-        loose = [image for image in images if len(image.parts) == depth + 1]
-        folders = {image.parts[depth] for image in images if len(image.parts) > depth + 1}
-        if loose and (len(folders) > 1 or (folders and depth == start)):
-            raise UserError(f"{called}: '{loose[0].name}' lies beside the class directories, in none of them")
-        if loose and depth == start:
-            raise UserError(f"{called}: '{loose[0].name}' lies in no class; one directory per class is expected")
-        if loose:
-            name = loose[0].parts[depth - 1]
-            raise UserError(f"{called}: one class only ('{name}'); a classifier needs one directory per class")
-        if len(folders) > 1:
-            return depth
-        depth += 1
-
-
-def _parts(names: list[str], called: Path) -> dict[str, str]:
-    """The part that each name of one level of folders means; empty if none is the name of a part."""
-    parts = {name: SPELLINGS[name.lower()] for name in sorted(set(names)) if name.lower() in SPELLINGS}
-    others = sorted(set(names) - parts.keys())
-    if parts and others:
+def _at_level(images: list[Path], level: int, called: Path) -> list[Placed]:
+    loose = [image for image in images if len(image.parts) <= level]
+    if loose:
         raise UserError(
-            f"{called}: {_listed(parts)} would be a part of a split data set, but {_listed(others)} beside it is none; "
-            "put all images into parts (train, val, test), or rename it if it is no part"
+            f"{called}: data.class_level is {level}, but '{loose[0]}' lies in no folder of that level, as do "
+            f"{len(loose)} of {len(images)} images; move them away or set another level"
         )
-    if missing := [part for part in ("train", "test") if parts and part not in parts.values()]:
-        raise UserError(
-            f"{called}: already split into {_listed(parts)}, without {' and '.join(missing)}; name the parts "
-            "train, val (may be absent) and test, or put all images into one directory per class"
-        )
-    return parts
+    common = next_fork(images, 1) - 1
+    above = [upper for upper in range(common + 1, level) if all_splits(images, upper)]
+    if above:
+        split_level, splits = above[0], all_splits(images, above[0])
+    else:
+        split_level, splits = all_splits_below(images, level)
+    return [_placed(image, level, common, split_level, splits) for image in images]
 
 
-def _parts_of_classes(images: list[Path], depth: int, called: Path) -> dict[str, str]:
-    """The same for the folders inside the classes, which lie at `depth`; there may be images beside them."""
-    inner = [image.parts[depth + 1] for image in images if len(image.parts) > depth + 2]
-    parts = {name for name in inner if name.lower() in SPELLINGS}
-    loose = [image for image in images if len(image.parts) == depth + 2]
-    if parts and loose:
-        raise UserError(
-            f"{called}: '{loose[0]}' lies in no part, while other images lie in {_listed(parts)}; "
-            "put all images into parts (train, val, test), or rename what is no part"
-        )
-    return _parts(inner, called)
+def _placed(image: Path, level: int, dropped: int, split_level: int, splits: dict[str, str]) -> Placed:
+    """`level` is that of the class; folders down to the level `dropped` leave no trace in the name."""
+    folders = enumerate(image.parts[:-1], 1)
+    kept = [name for at, name in folders if at > dropped and at not in (level, split_level)]
+    split = [splits[name_at(image, split_level)]] if splits else []
+    return Placed(image, Path(*image.parts[:level]), Path(name_at(image, level), *split, *kept, image.name))
 
 
-def _listed(names) -> str:
-    shown = sorted(names)
-    return ", ".join(f"'{name}'" for name in shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
-
-
-def _refuse_collisions(placed: list[Placed], called: Path) -> None:
+def refuse_collisions(placed: list[Placed], called: Path) -> None:
+    """Raise UserError if two images would get one name."""
     taken: dict[Path, Path] = {}
     for image, _, destination in placed:
         if destination in taken:

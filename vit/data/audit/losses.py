@@ -1,0 +1,72 @@
+"""What each class loses before anything is trained on it: unreadable files, copies, pixels under two labels."""
+
+from collections import Counter, defaultdict
+
+from vit.data.audit.findings import SHOWN, Findings
+from vit.data.audit.scan import FLAT
+from vit.errors import UserError
+
+TOLD = 0.1  # of a class: a loss above it is said
+UNREADABLE, COPIES, CONTRADICTORY = "unreadable", "copies of another", "equal to one of another class"
+
+
+def find_losses(findings: Findings, allowed: float) -> list[str]:
+    """A sentence about each class that loses more than TOLD of its images.
+
+    Raises UserError with those sentences where a class loses more than the share `allowed`, too.
+    """
+    kept = Counter(row.label for row in findings.rows)
+    lost: dict[str, Counter[str]] = defaultdict(Counter)
+    for reason, rows in (
+        (UNREADABLE, [row for row, _ in findings.broken]),
+        (COPIES, [copy for copy, _ in findings.copies]),
+        (CONTRADICTORY, findings.contradictory),
+    ):
+        for row in rows:
+            lost[row.label][reason] += 1
+    told, refused = [], []
+    for label, reasons in sorted(lost.items()):
+        images = kept[label] + reasons.total()
+        share = reasons.total() / images
+        if share > TOLD:
+            listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            told.append(f"class '{label}' keeps {kept[label]} of {images} images: {listed}")
+            refused += [told[-1]] if share > allowed else []
+    if refused:
+        more = f"; and {len(refused) - SHOWN} more classes" if len(refused) > SHOWN else ""
+        raise UserError(
+            f"{'; '.join(refused[:SHOWN])}{more}. That is more than a tenth of a class and than "
+            f"split.max_broken_fraction {allowed}. {advice(findings)}Mend the source, remove the class, or allow for "
+            "it by split.max_broken_fraction"
+        )
+    return told
+
+
+def find_flat(findings: Findings) -> list[str]:
+    """A sentence if there are images that are one colour, or nearly, and one if transparency is the reason."""
+    rows = zip(findings.rows, findings.scan.looks, strict=True)
+    flat = Counter(row.label for row, look in rows if look.contrast < FLAT)
+    sentences = []
+    if flat:
+        sentences.append(f"{_images(flat.total())} of one colour, or nearly so: {_by_class(findings, flat)}")
+    return sentences + ([advice(findings).strip()] if advice(findings) else [])
+
+
+def advice(findings: Findings) -> str:
+    """What to do about images that vanish on their background, left out or not; empty if there are none."""
+    grounds = findings.vanished
+    if not grounds:
+        return ""
+    (best, _), *_ = grounds.most_common(1)
+    count, on = grounds.total(), findings.scan.drawn.background
+    return f"{_images(count)} of one colour because what is transparent lies on {on}; set pack.background={best}. "
+
+
+def _images(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
+
+
+def _by_class(findings: Findings, counts: Counter[str]) -> str:
+    kept = Counter(row.label for row in findings.rows)
+    listed = [f"{count} of {kept[label]} in class '{label}'" for label, count in counts.most_common(SHOWN)]
+    return ", ".join(listed) + (f" and {len(counts) - SHOWN} more classes" if len(counts) > SHOWN else "")

@@ -1,0 +1,76 @@
+"""What the audit says of pixel values: their kinds, the range that they share, and what is doubtful about it."""
+
+from collections import Counter
+
+import numpy as np
+
+from vit.data.audit.findings import SHOWN
+from vit.data.audit.scan import Drawn, Scan
+from vit.data.images import CLIPPED_ANYWAY, is_range
+from vit.data.values import EIGHT_BITS
+
+
+def describe_values(scan: Scan) -> dict:
+    """For audit.json: images by kind; where some have more than 8 bits, the range, its rule, and what it leaves out."""
+    kinds = dict(Counter(look.kind for look in scan.looks).most_common())
+    scale = scan.scale
+    if scale is None:
+        return {"kinds": kinds, "range": None}
+    return {
+        "kinds": kinds,
+        "range": scale.value_range,
+        "rule": scale.rule,
+        "found": list(scale.found),
+        "clipped": round(_clipped(scan), 6),
+        "missing": round(scale.missing, 6),
+    }
+
+
+def value_rows(values: dict) -> list[list[str]]:
+    """The same as rows of a table that a person reads."""
+    rows = [[f"images of {kind}", f"{count:,}"] for kind, count in values["kinds"].items()]
+    if values["range"] is not None:
+        low, high = values["range"]
+        rows.append([f"values that become 0 and 255 ({values['rule']})", f"{low:g}, {high:g}"])
+        rows.append(["smallest and largest value", ", ".join(f"{value:g}" for value in values["found"])])
+        rows.append(["values outside the range, clipped", f"{values['clipped']:.2%}"])
+        rows.append(["pixels without a value (NaN, nodata)", f"{values['missing']:.2%}"])
+    return rows
+
+
+def find_doubtful_values(scan: Scan, asked: Drawn) -> list[str]:
+    """One sentence for each thing that a person should know of the range; `asked` holds the parameters."""
+    if scan.scale is None:
+        unused = f"pack.value_range {asked.value_range} changes nothing: all images have 8 bits a channel"
+        return [unused] if is_range(asked.value_range) else []
+    low, high = scan.scale.value_range
+    found = []
+    plain = sum(look.kind == EIGHT_BITS for look in scan.looks)
+    if plain:
+        found.append(
+            f"{plain} of {len(scan.looks)} images have 8 bits a channel and stay as they are, the others are scaled "
+            f"from {low:g}..{high:g}; see that both show the same brightness{_by_class(scan)}"
+        )
+    if len(scan.scale.kinds) > 1:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in scan.scale.kinds.items())
+        found.append(f"images with values of several kinds share the range {low:g}..{high:g}: {kinds}")
+    if (clipped := _clipped(scan)) > CLIPPED_ANYWAY:
+        found.append(
+            f"{clipped:.1%} of the values lie outside the range {low:g}..{high:g} and are clipped; set pack.value_range"
+        )
+    return found
+
+
+def _by_class(scan: Scan) -> str:
+    """Named only where all images of some classes have 8 bits and all of others more, so that bits tell the class."""
+    kinds: dict[str, set[bool]] = {}
+    for row, look in zip(scan.rows, scan.looks, strict=True):
+        kinds.setdefault(row.label, set()).add(look.kind == EIGHT_BITS)
+    plain, deep = (sorted(label for label, found in kinds.items() if found == {kind}) for kind in (True, False))
+    if not plain or not deep:
+        return ""
+    return f". Bits alone tell classes apart: {', '.join(plain[:SHOWN])} have 8, {', '.join(deep[:SHOWN])} have more"
+
+
+def _clipped(scan: Scan) -> float:
+    return float(np.mean([look.clipped for look in scan.looks if look.kind != EIGHT_BITS] or [0.0]))

@@ -1,0 +1,27 @@
+"""What a person should know of many images, said once with a count."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+
+class Remarks:
+    """Collects what `load_image` notices, and tells each remark once, with the first image that it concerns."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def of(self, name: str) -> Callable[[str], None]:
+        """What notes a remark about the image that is called so."""
+
+        def note(remark: str) -> None:
+            self.counts[remark] += 1
+            self.first.setdefault(remark, name)
+
+        return note
+
+    def tell(self, log: logging.Logger) -> None:
+        for remark, count in self.counts.items():
+            images = "1 image" if count == 1 else f"{count} images"
+            log.warning(f"{images}: {remark} (the first: {self.first[remark]})")
