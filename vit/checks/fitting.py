@@ -71,7 +71,7 @@ def weight_decay_leaves_the_fit(subject: Subject) -> Answer:
 def fit(subject: Subject, weight_decay: float, constant: int | None = None) -> Fit:
     """Train on the subset at train.lr until all is right, then half as long again while the rate falls to 0.
 
-    With `constant` it takes as many steps at train.lr, so that two trainings are alike. What is never right ends at MOST.
+    With `constant` it takes as many steps at train.lr, so that two trainings are alike; otherwise at most MOST.
     """
     images = subject.cropped(subset(subject))
     train = subject.plain(weight_decay=weight_decay)
