@@ -20,7 +20,7 @@ LOW = 1 / 20
 
 @dataclass(frozen=True)
 class Range:
-    """Smoothed losses by rate, and the rates from and to which a training learns; `best` has the lowest loss."""
+    """Smoothed losses by rate, and the range of rates in which a training learns; `best` has the lowest loss."""
 
     rates: list[float]
     losses: list[float]
@@ -30,11 +30,11 @@ class Range:
 
 
 def the_rate_is_in_range(subject: Subject) -> Answer:
-    """A step at each of ever higher rates on the images of overfit, and where train.lr lies among them."""
+    """One step at each of a rising series of rates, on the images of overfit, and where train.lr lies in it."""
     lr, found = subject.params.train.lr, range_test(subject)
     path = subject.out / "learning_rate.png"
     draw(path, found, lr)
-    evidence = f"train.lr is {lr:g}; the loss falls from about {found.low:.1g} on, diverges from {found.high:.1g} on"
+    evidence = f"train.lr is {lr:g}; the loss falls from about {found.low:.1g} and diverges from {found.high:.1g}"
     if found.low <= lr < found.high:
         return Answer(Verdict.GOOD, evidence, files=[path])
     proposed = min(max(found.best / 10, found.low), found.high / 3)
