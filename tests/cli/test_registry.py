@@ -114,7 +114,8 @@ def test_list_shows_aliases_accuracies_with_intervals_and_verdicts(three, regist
     assert [text.split()[0] for text in lines] == ["version", "4", "3", "2", "1"]
     low, high = wilson(0.91, 100, 0.95)
     assert (
-        f"challenger  0.9100 ({low:.4f} to {high:.4f})  0.5000 (0.4000 to 0.6000)  refused against 3: not" in lines[1]
+        f"challenger  0.9100 ({low:.4f} to {high:.4f})  0.5000 (0.4000 to 0.6000)  -      refused against 3: not"
+        in lines[1]
     )
     assert "promoted against 2: better; rolled back" in lines[2] and lines[2].endswith("night")
     assert lines[3].split()[1] == "champion" and lines[4].endswith("promoted: first champion")
@@ -123,7 +124,7 @@ def test_list_shows_aliases_accuracies_with_intervals_and_verdicts(three, regist
     assert [one["aliases"] for one in listed] == [["challenger"], [], ["champion"], []]
     assert listed[0]["val_accuracy"] == {"value": 0.91, "low": pytest.approx(low), "high": pytest.approx(high)}
     assert listed[0]["test_accuracy"] == {"value": 0.5, "low": 0.4, "high": 0.6}
-    assert listed[3] == listed[3] | {"verdict": "promoted: first champion"} and len(listed[3]) == 5
+    assert listed[3] == listed[3] | {"verdict": "promoted: first champion"} and len(listed[3]) == 6
 
 
 def test_diff_shows_what_differs_and_nothing_else(publisher, registry):

@@ -12,8 +12,9 @@ from vit.inference.classifier import Classifier
 IMAGES = 100
 ENOUGH = 0.99
 # The presets need 30 to 80 steps; a model that has not fitted 100 images after 300 has a fault.
-MOST, EXPECTED = 300, 120
+MOST, EXPECTED = 300, 100
 WARM_UP = 10  # steps
+LOOK = 3  # epochs between two looks at the accuracy
 
 
 def subset(subject: Subject) -> Packed:
@@ -57,7 +58,7 @@ def weight_decay_leaves_the_fit(subject: Subject) -> Answer:
     without, decay = overfitted(subject), subject.params.train.weight_decay
     if decay == 0:
         return Answer(Verdict.GOOD, "train.weight_decay is 0")
-    decayed = fit(subject, decay, without.steps)
+    decayed = fit(subject, decay, without.constant)
     evidence = (
         f"with decay {decay:g} {decayed.accuracy:.0%} of the images are learned (without {without.accuracy:.0%}), the "
         f"norm of the weights is {decayed.norm:.3g} (without {without.norm:.3g})"
@@ -67,33 +68,30 @@ def weight_decay_leaves_the_fit(subject: Subject) -> Answer:
     return Answer(Verdict.BAD, evidence, f"train.weight_decay from {decay:g} to {decay / 10:g}")
 
 
-def fit(subject: Subject, weight_decay: float, steps: int | None = None) -> Fit:
-    """Train on the subset at train.lr until all predictions are correct, then as long again while the rate falls to 0.
+def fit(subject: Subject, weight_decay: float, constant: int | None = None) -> Fit:
+    """Train on the subset at train.lr until all predictions are correct, then half as long again while the rate falls to 0.
 
-    With `steps` it takes that many in all, so that two trainings are alike. A run that does not get there ends at MOST.
+    With `constant` it takes as many steps at train.lr, so that two trainings are alike; otherwise at most MOST.
     """
     images = subject.cropped(subset(subject))
     train = subject.plain(weight_decay=weight_decay)
     classifier = subject.new_classifier(train)
     step = subject.new_step(classifier, train)
-    per_epoch = math.ceil(len(images) / train.batch_size)
-    constant = MOST if steps is None else steps // 2
-    rates = (train.lr * min(1.0, (number + 1) / WARM_UP) for number in range(constant))
+    look_every = LOOK * math.ceil(len(images) / train.batch_size)
+    most = MOST if constant is None else constant
+    rising = (train.lr * min(1.0, (number + 1) / WARM_UP) for number in range(most))
+    losses = subject.losses(classifier, step, images, rising)
     done = 0
-    for _, _ in zip(
-        subject.clock.steps(constant, min(EXPECTED, constant)),
-        subject.losses(classifier, step, images, rates),
-        strict=False,
-    ):
-        done += 1
-        if steps is None and done % per_epoch == 0 and done >= WARM_UP and accuracy(classifier, images) == 1:
+    for number, _ in zip(subject.clock.steps(most, min(EXPECTED, most)), losses, strict=False):
+        done = number + 1
+        may_stop = constant is None and done >= WARM_UP and done % look_every == 0
+        if may_stop and accuracy(classifier, images) == 1:
             break
-    if steps is not None or accuracy(classifier, images) > 0.5:
-        falling = (train.lr * (1 - (number + 1) / done) for number in range(done))
-        for _, _ in zip(subject.clock.steps(done), subject.losses(classifier, step, images, falling), strict=False):
-            pass
-        done *= 2
-    return Fit(classifier, done, accuracy(classifier, images), _norm(classifier.model))
+    last = done // 2
+    falling = (train.lr * (1 - (number + 1) / last) for number in range(last))
+    for _, _ in zip(subject.clock.steps(last), subject.losses(classifier, step, images, falling), strict=False):
+        pass
+    return Fit(classifier, done, done + last, accuracy(classifier, images), _norm(classifier.model))
 
 
 def accuracy(classifier: Classifier, images: Packed) -> float:

@@ -12,7 +12,7 @@ from vit.checks.subject import Subject, balanced, chosen
 from vit.data.seeds import seeded
 from vit.files import write_table
 
-STEPS = 60  # of each half
+STEPS = 50  # of each half
 SHEET = 32
 CHANCE = 3.0  # standard errors above the most frequent class: reached by chance once in a thousand times
 COLUMNS = ["path", "label", "prediction", "confidence", "confidence_in_label"]

@@ -28,9 +28,11 @@ NO_AUGMENTATION = AugmentParams()
 
 @dataclass(frozen=True)
 class Fit:
-    """A model after `steps` on the subset: its accuracy there, and the norm of the weights that decay."""
+    """A model after `steps` on the subset, of which `constant` were at the full rate: its accuracy there, and the norm
+    of the weights that decay."""
 
     classifier: Classifier
+    constant: int
     steps: int
     accuracy: float
     norm: float

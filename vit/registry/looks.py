@@ -32,6 +32,4 @@ def looks_line(looks: int) -> str:
     """A line of the model card."""
     if looks == 1:
         return "- This is the first run of this store that was scored on these test images"
-    return (
-        f"- {looks} runs of this store were scored on these test images; the best of several scores is too optimistic"
-    )
+    return f"- {looks} runs of this store were scored on these test images; the best of several scores is too high"
