@@ -69,7 +69,7 @@ def weight_decay_leaves_the_fit(subject: Subject) -> Answer:
 
 
 def fit(subject: Subject, weight_decay: float, constant: int | None = None) -> Fit:
-    """Train on the subset at train.lr until all predictions are correct, then half as long again while the rate falls to 0.
+    """Train on the subset at train.lr until all predictions are correct, then half as long while the rate falls to 0.
 
     With `constant` it takes as many steps at train.lr, so that two trainings are alike; otherwise at most MOST.
     """
