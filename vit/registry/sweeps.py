@@ -31,17 +31,27 @@ def folds_of_params() -> list[dict]:
 
     The latest run of a fold counts; `std` is None for a single run. Raises UserError if there is no run of any fold.
     """
-    found: dict[int, dict[int, dict[str, float]]] = {}
-    for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
-        ours = run.data.params
-        if ours["split.folds"] != "None":
-            found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run.data.metrics)
+    found = runs_by_fold()
+    found.pop(None, None)
     if not found:
         raise UserError(
             "no finished k-fold run matches the other parameters of params.yaml; start some with "
             "`dvc exp run --queue -S split.folds=5 -S 'split.fold=range(5)'` and `dvc queue start`"
         )
-    return [_summary(folds, metrics) for folds, metrics in sorted(found.items())]
+    return [
+        _summary(folds, {fold: run.data.metrics for fold, run in runs.items()}) for folds, runs in sorted(found.items())
+    ]
+
+
+def runs_by_fold() -> dict[int | None, dict[int | None, Run]]:
+    """The latest finished run per number of folds and fold that matches params.yaml otherwise; None: without folds."""
+    found: dict[int | None, dict[int | None, Run]] = {}
+    for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
+        ours = run.data.params
+        folds, fold = ours["split.folds"], ours["split.fold"]
+        where = (None, None) if folds == "None" else (int(folds), int(fold))
+        found.setdefault(where[0], {}).setdefault(where[1], run)
+    return found
 
 
 def _summary(folds: int, metrics: dict[int, dict[str, float]]) -> dict:
