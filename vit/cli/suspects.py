@@ -37,8 +37,8 @@ PRINTED = 10
     help="List the N images with the lowest scores, suspected or not.",
 )
 @json_option(
-    "one object: runs, images (with predictions by a model that was not trained on them), total, suspected (number) and "
-    f"suspects, a list of objects with {', '.join(COLUMNS)}"
+    "one object: runs, images (with predictions by a model that was not trained on them), total, suspected (number) "
+    f"and suspects, a list of objects with {', '.join(COLUMNS)}"
 )
 def suspects(out: Path, table: Path, top: int | None, as_json: bool) -> None:
     """List images whose label is probably wrong, most suspicious first.
