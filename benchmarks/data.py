@@ -162,11 +162,12 @@ def one_by_one(part: Packed, load: Workload) -> Callable[[], float]:
 
 def audited(files: list[Path], load: Workload) -> Callable[[], float]:
     """Images per second that the audit looks at, with what it then compares."""
-    rows = [Row(file.name, "frame", file.name) for file in files]
+    folder = files[0].parent
+    rows = [Row(f"{folder.name}/{file.name}", folder.name, file.name) for file in files]
 
     def work() -> float:
         began = time.perf_counter()
-        seen = scan(files[0].parent, rows, load.processes)
+        seen = scan(folder.parent, rows, load.processes)
         near_duplicate_groups(seen, frame_numbers(seen.rows))
         return len(rows) / (time.perf_counter() - began)
 

@@ -1,21 +1,33 @@
-"""download: fetch the images of `data.source` to data/raw/<class>/[<part>/]<file>, described in data/raw.json."""
+"""download: fetch the images of `data.source` to data/raw/<class>/[<split>/]<file>, described in data/raw.json."""
+
+import logging
+import re
 
 from vit.config.files import RAW, RAW_RECORD, TABLES
 from vit.config.params_file import load_params
 from vit.data.sources.fetch import describe, fetch
 from vit.data.sources.readings import counted
 from vit.errors import run_program
-from vit.files import replacing_folder, write_json
+from vit.files import project_root, replacing_folder, write_json
 
 CLASSES_SHOWN = 20
+# MLflow 3.17 takes the path of a model in a local store for a URI when it serves it.
+READ_AS_URI = re.compile(r"[?#]|%[0-9A-Fa-f]{2}")
+
+log = logging.getLogger("vit")
 
 
 def main() -> None:
-    """Run the stage; the old images stay whole until the new ones are."""
+    """Run the stage; the old images stay until the new ones are complete."""
     params = load_params()
+    if found := READ_AS_URI.search(str(project_root())):
+        log.warning(
+            f"warning: the path of this folder contains '{found[0]}': the pipeline and `vit predict` work here, but "
+            "`mlflow models serve` will not find its model; rename the folder if you want to serve from it"
+        )
     with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
         known = fetch(params.data, raw, tables)
-        # DVC warns of an empty folder at every turn.
+        # DVC warns about an empty folder in every command.
         (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
     names = sorted(path.name for path in TABLES.glob("*.csv"))
     described = describe(RAW)

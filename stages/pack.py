@@ -1,4 +1,4 @@
-"""pack: decode every image once, to uint8 arrays of the training size, and measure the train part's colours."""
+"""pack: decode every image once, to uint8 arrays of the training size, and measure the train split's colours."""
 
 from vit.config.files import CLASSES, PACK_MODE, PACKED, PREPROCESSING, RAW, SPLITS, VALUE_RANGE
 from vit.config.params_file import load_params
@@ -20,7 +20,7 @@ from vit.files import read_json, replacing_folder, write_json
 
 
 def main() -> None:
-    """Write labels and settings, and the images unless `pack.mode` is none; the old folder stays until all is there."""
+    """Write labels, settings and, unless `pack.mode` is none, images; the old folder stays until all are complete."""
     params = load_params()
     pack = with_value_range(params.pack, SPLITS / VALUE_RANGE)
     classes = read_json(SPLITS / CLASSES)
@@ -44,7 +44,7 @@ def main() -> None:
             mode = {"mode": "none", "workers": pack.workers}
         settings = pack.model_dump(include=set(SETTINGS))
         write_json(folder / PREPROCESSING, {"classes": classes, **settings, **statistics})
-        write_json(folder / PACK_MODE, mode)  # apart from what travels with the model, which both modes share
+        write_json(folder / PACK_MODE, mode)  # kept out of the preprocessing, which is equal in both modes
 
 
 if __name__ == "__main__":

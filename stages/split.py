@@ -1,4 +1,4 @@
-"""split: audit the images, say which belongs to train, val and test, and measure what that split gives away."""
+"""split: audit the images, assign them to train, val and test, and measure the split's leakage."""
 
 import logging
 
@@ -21,7 +21,7 @@ log = logging.getLogger("vit")
 
 
 def main() -> None:
-    """Run the stage; the old outputs stay whole until the new ones are."""
+    """Run the stage; the old outputs stay until the new ones are complete."""
     params = load_params()
     split, pack = params.split, params.pack
     drawn = Drawn(pack.value_range, pack.background)

@@ -15,7 +15,6 @@ DOCS = REPO / "docs"
 UNTESTED = {
     "make test": "runs this test",
     "source .venv/bin/activate": "the environment of the tests is active",
-    "vit check": "tests/checks run it on images and recipes of their own; its options are in the reference",
     "dvc exp run -S train.class_weights=balanced": "tests/training/test_balance.py trains with these weights",
     "dvc exp run -S train.sampler=balanced": "tests/training/test_balance.py trains with this order",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what a person, a log or a store gets to read."""
+"""Keeps secrets out of terminals, logs and stores."""
 
 import os
 import re
@@ -8,7 +8,7 @@ HIDDEN = "***"
 SECRET_NAME = re.compile(
     r"password|passwd|secret|token|credential|api_?key|access_?key|account_?key|_key$", re.IGNORECASE
 )
-SHORTEST = 6  # characters: a shorter value would also hide words that are no secret
+SHORTEST = 6  # characters: a shorter value would also hide words that are not secret
 
 _SCHEME = r"\b[A-Za-z][A-Za-z0-9+.-]*://"
 # Up to the last @: a password may hold unquoted slashes and at signs. Without a colon, or with a port after it, there
@@ -29,7 +29,7 @@ def redacted(text: str) -> str:
 
 
 def _secrets() -> list[str]:
-    """Values of variables whose name says that they are secret, and the passwords in URIs; the longest first."""
+    """Values of variables whose names mark them as secret, and passwords in URIs; longest first."""
     values = set()
     for name, value in os.environ.items():
         if SECRET_NAME.search(name):

@@ -47,7 +47,7 @@ def test_a_wrongly_scaled_head_is_seen_by_the_first_loss(tmp_path, monkeypatch):
 def test_a_first_loss_below_a_guess_is_seen(tmp_path, monkeypatch):
     broken(monkeypatch, lambda model: (model.head.weight.data.zero_(), model.head.bias.data[0].fill_(20)))
     answer = answer_to("loss", subject(tmp_path, relabel=torch.zeros_like))
-    assert answer.verdict is Verdict.BAD and "know the answer" in answer.evidence
+    assert answer.verdict is Verdict.BAD and "already predict the labels" in answer.evidence
 
 
 def freeze_first_block(model: nn.Module) -> None:
@@ -76,7 +76,7 @@ def enlarge_the_stem(model: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("break_it", "evidence"),
     [
-        (freeze_first_block, "frozen, though not by train.frozen_layers"),
+        (freeze_first_block, "frozen, but not by train.frozen_layers"),
         (disconnect_first_block, "without a gradient"),
         (enlarge_the_stem, "with a gradient above 1000"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import documented
 from tests.presets import write_preset
 from tests.shapes import CLASSES, shapes
 from vit.config.params_file import load_params
@@ -38,7 +39,7 @@ def packed(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_line_per_question_a_report_and_status_0_if_all_is_good(packed, vit):
-    status, out, err = vit("check", "--budget", "600")
+    status, out, err = vit(*documented("vit check").split()[1:], "--budget", "600")
     assert (status, err) == (0, "")
     *lines, conclusion = out.splitlines()
     assert len(lines) == 8 and all(line.startswith("GOOD  ") for line in lines)

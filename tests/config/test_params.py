@@ -55,7 +55,7 @@ BAD_VALUES = {
     ),
     "labels outside of the source": ({"data.labels": "../train.csv"}, ["'../train.csv'", "inside data.path"]),
     "labels that are no CSV": ({"data.labels": "train.xlsx"}, ["'train.xlsx'", "a .csv inside data.path"]),
-    "names of classes without labels": ({"data.class_names": "names.csv"}, ["'names.csv'", "set labels, too"]),
+    "names of classes without labels": ({"data.class_names": "names.csv"}, ["'names.csv'", "also set labels"]),
     "two meanings of a class": ({"data.labels": "a.csv", "data.class_level": 2}, ["'a.csv'", "class_level 2"]),
     "unknown block": ({"extra": 1}, ["unknown key 'extra'", "did you mean '"]),
     "unknown key": ({"model.depht": 4}, ["unknown key 'model.depht'", "did you mean 'model.depth'?"]),

@@ -32,5 +32,5 @@ def test_a_temp_run_refuses_a_relative_path_and_names_the_absolute_one(cloned):
     draw_classes(cloned.folder / "images", {"cat": 2, "dog": 2})
     write_preset(cloned.folder / "params.yaml", "shapes", {"data.source": "folder"})
     refused = cloned.run("dvc exp run --temp download", succeeds=False).stderr
-    assert "error: data.path 'images' is relative, which a queue or temp run cannot follow; " in refused
+    assert "error: data.path 'images' is relative, which queued and --temp runs cannot use; " in refused
     assert f"set data.path={cloned.folder}/images" in refused

@@ -102,7 +102,7 @@ def test_links_out_of_the_folder_are_skipped_and_counted(tmp_path, caplog):
     found = copied(root, tmp_path)
     assert set(found) == {"cat/000.png", "dog/000.png"}
     assert found.known["skipped_links"] == 3
-    assert f"{root}: 3 links that lead out of it, to nothing or in a circle are not followed" in caplog.text
+    assert f"{root}: 3 links that lead outside, to nothing or in a circle are not followed" in caplog.text
     assert "the first is 'bird'" in caplog.text
 
 
@@ -141,7 +141,7 @@ def test_files_that_are_no_images_are_counted_by_their_ending(tmp_path, caplog):
     with caplog.at_level("INFO", "vit"):
         found = copied(root, tmp_path)
     assert found.known["ignored"] == {".txt": 2, "no ending": 1, ".csv": 1}
-    assert "ignored: 4 files that are no images: .txt (2), no ending (1), .csv (1)" in caplog.text
+    assert "ignored: 4 files that are not images: .txt (2), no ending (1), .csv (1)" in caplog.text
 
 
 def test_a_split_folder_keeps_its_parts(tmp_path):
@@ -261,7 +261,7 @@ def name_that_is_no_text(root):
         (links_alone, "one directory per class is expected; 1 links out of it are not followed"),
         (two_tables_of_one_name, "2 tables would become 'a_b_c.csv'; rename all but one"),
         (larger_than_the_disk, "needs 8,796.1 GB, "),
-        (name_that_is_no_text, r"the name b'cat/\xff.png' is no UTF-8; rename it"),
+        (name_that_is_no_text, r"the name b'cat/\xff.png' is not UTF-8; rename it"),
         (one_class, "one class only"),
         (images_without_classes, "'1.png' lies in no class; one directory per class is expected"),
         (one_image_alone, "'1.png' lies in no class"),

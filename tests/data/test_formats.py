@@ -58,7 +58,7 @@ def test_unusual_images_are_known_too(tmp_path, name):
 def test_images_that_are_not_read_are_known_and_refused_by_the_name_of_their_format(tmp_path, kind):
     path = write(tmp_path / "file", UNREAD[kind])
     assert is_image(path) and format_of(path) == kind
-    with pytest.raises(UserError, match=f"a {kind} file, which is not read here; convert it to PNG or TIFF"):
+    with pytest.raises(UserError, match=f"{kind} files are not supported; convert it to PNG or TIFF"):
         load_image(path, (8, 8), 3, "crop")
 
 
@@ -83,7 +83,7 @@ def test_several_pictures_in_one_file_give_the_first(tmp_path):
 
 def test_the_preview_within_a_raw_photo_is_not_taken_for_the_photo(tmp_path):
     raw_photo = write(tmp_path / "photo.dng", tiff(noise(8, 8), preview=True))
-    with pytest.raises(UserError, match="raw photo, of which only a preview could be read; convert it to PNG"):
+    with pytest.raises(UserError, match="raw photo, and only its preview could be read; convert it to PNG"):
         load_image(raw_photo, (8, 8), 3, "crop")
 
 
@@ -122,7 +122,7 @@ def test_a_folder_gives_all_images_whatever_they_are_called_and_counts_the_rest(
     found = copied(tmp_path / "pets", tmp_path)
     assert set(found) == names and set(found.tables) == {"labels.csv"}
     assert found.known["ignored"] == {".txt": 1}
-    assert "no images, and are ignored" not in caplog.text
+    assert "files that are not images, in class" not in caplog.text
 
 
 def test_a_class_with_many_files_that_are_no_images_is_named(tmp_path, caplog):
@@ -131,7 +131,7 @@ def test_a_class_with_many_files_that_are_no_images_is_named(tmp_path, caplog):
         write(root / "cat" / f"{index}.npy", b"\x93NUMPY")
     write(root / "dog" / "notes.txt", b"woof")
     copied(root, tmp_path)
-    assert "files that are no images, and are ignored, in class 'cat' 5 of 15 (.npy (5))" in caplog.text
+    assert "ignored files that are not images, in class 'cat' 5 of 15 (.npy (5))" in caplog.text
     assert "'dog'" not in caplog.text
 
 

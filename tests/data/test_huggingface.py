@@ -77,7 +77,7 @@ def address(root):
         yield address
 
 
-# A data set, further parameters, and, if it is refused, the message; `HEAD` stands for the present commit.
+# A data set, further parameters, and, if it is refused, the message; `HEAD` stands for the current commit.
 FETCHED = {
     "cups": ("me/cups", {}),
     "pooled": ("me/cups", {"hub_splits": {"train": "pool", "test": "pool"}}),
@@ -95,7 +95,11 @@ REFUSED = {
     "other commit": ("me/cups", {"hub_revision": "1" * 40}, f"'me/cups' has no revision '{'1' * 40}'"),
     "missing": ("me/nobody", {}, "the hub has no data set 'me/nobody', or it is private; check data.hub_name"),
     "gated": ("me/gated", {}, "'me/gated' is gated: accept its terms at huggingface.co/datasets/me/gated, and log in"),
-    "broken": ("me/broken", {}, "the hub answered 500 for 'me/broken'; run again later, or get the data set by hand"),
+    "broken": (
+        "me/broken",
+        {},
+        "the hub responded with 500 for 'me/broken'; run again later, or download the data set by hand",
+    ),
     "config": ("me/cups", {"hub_config": "tiny"}, "data.hub_config tiny of 'me/cups': BuilderConfig 'tiny' not found"),
     "two labels": ("me/several", {}, "the labels of 'me/several' could be in ['label', 'breed']; it has image (Image)"),
     "no column": (
@@ -107,7 +111,7 @@ REFUSED = {
     "no split": (
         "me/cups",
         {"hub_splits": {"all": "pool"}},
-        "data.hub_splits names 'all', which is none of the splits",
+        "data.hub_splits names 'all', which is not one of the splits",
     ),
     "hidden": (
         "me/hidden",

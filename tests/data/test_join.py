@@ -91,7 +91,7 @@ def test_a_table_that_matches_nothing_is_refused_with_an_example_of_each_side(tm
     rows = moved(tmp_path, "image,camera\ntrain/b/1.png,x\ntrain/b/2.png,y\n")
     reason = (
         r"evaluate\.slices 'camera': none of its 2 lines names one of the 3 images; they hold such as "
-        r"'train/b/1\.png', the images are such as 'a/train/1\.png' \(at the source 'train/a/1\.png'\)"
+        r"'train/b/1\.png', and the images have paths such as 'a/train/1\.png' \(at the source 'train/a/1\.png'\)"
     )
     with pytest.raises(UserError, match=reason):
         column_values(rows, tmp_path, "camera", "evaluate.slices")
@@ -131,7 +131,7 @@ def test_a_file_name_that_two_splits_share_is_ambiguous_and_an_index_column_is_p
     ("text", "reason"),
     [
         ("image,camera,camera \ntrain/a/1.png,x,y\n", "2 columns are called 'camera'"),
-        ("image,camera\ntrain/a/1.png,x\ntrain/a/2.png,Smith, John\n", "its line 2 has more cells than the header"),
+        ("image,camera\ntrain/a/1.png,x\ntrain/a/2.png,Smith, John\n", "line 2 has more cells than the header"),
     ],
 )
 def test_a_table_whose_cells_are_unclear_is_refused(tmp_path, text, reason):

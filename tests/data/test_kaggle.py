@@ -47,13 +47,13 @@ CASES = {
 JSON = {"Content-Type": "application/json"}
 STATUS = {"gone": [404], "private": [403], "failing": [500], "overloaded": [500, 429, 200]}
 BAD = {
-    "gone": "Kaggle answered 404 for 'owner/gone'; check data.kaggle_handle and data.kaggle_version",
-    "private": "Kaggle answered 403 for 'owner/private'; check data.kaggle_handle and data.kaggle_version",
-    "failing": "Kaggle answered 500 for 'owner/failing', 2 tries; check data.kaggle_handle",
+    "gone": "Kaggle responded with 404 for 'owner/gone'; check data.kaggle_handle and data.kaggle_version",
+    "private": "Kaggle responded with 403 for 'owner/private'; check data.kaggle_handle and data.kaggle_version",
+    "failing": "Kaggle responded with 500 for 'owner/failing', 2 tries; check data.kaggle_handle",
     "corrupted": "the download of 'owner/corrupted/versions/5' arrived corrupted and was deleted; run again",
     "no-zip": "the download of 'owner/no-zip/versions/5' is not a readable archive",
     "silent": "Kaggle cannot be reached for 'owner/silent' (no byte for 1 s), 2 tries; check the network",
-    "garbled": "Kaggle's answer about 'owner/garbled' cannot be read",
+    "garbled": "Kaggle's response about 'owner/garbled' cannot be read",
     "unversioned": "Kaggle names no version of 'owner/unversioned'; set data.kaggle_version to a number",
     "unreachable": "Kaggle cannot be reached for 'owner/unreachable' (ConnectionError); check the network",
 }
@@ -258,7 +258,7 @@ def test_a_failed_download_ends_in_one_line_with_the_way_out(downloads, name, fr
     assert len(lines) == 1 and process.stderr.endswith(lines[0] + "\n")
     assert "Traceback" not in process.stderr + process.stdout
     assert fragment in lines[0]
-    assert "or get the data set by hand and set data.source=folder, data.path=" in lines[0]
+    assert "or download the data set by hand and set data.source=folder, data.path=" in lines[0]
 
 
 @pytest.mark.parametrize("name", [*BAD, "one-class"])

@@ -93,7 +93,10 @@ def test_numbers_are_labels_and_a_second_table_names_them(tmp_path):
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ("target,name\n0,dog\n", r"1 of 2 labels have no line, such as '1'; its column 'target' holds such as '0'"),
+        (
+            "target,name\n0,dog\n",
+            r"1 of 2 labels have no line, such as '1', but its column 'target' holds values such as '0'",
+        ),
         ("target,name\n0,dog\n1,cat\n1,lion\n", r"label '1' has two names, 'cat' and 'lion'"),
         ("target,name\n0,dog\n1,\n", r"label '1' has no name"),
         ("target,a,b\n0,dog,x\n1,cat,y\n", r"it needs two columns, label and name"),
@@ -133,10 +136,10 @@ def test_what_table_and_images_lack_is_left_out_counted_and_told_with_an_example
     told = [text.removeprefix("data.labels 'train.csv': ") for text in caplog.messages]
     assert told == [
         "1 lines name no image here, such as '9999'",
-        "1 lines have no label, and their images are left out, such as '0003'",
-        "1 images have no line, and are left out, such as 'train/0005.png'",
-        "1 images have two labels that contradict each other, and are left out, such as 'train/0001.png'",
-        "1 images have several lines of one label, and are taken once, such as 'train/0000.png'",
+        "1 lines have no label; their images are left out, such as '0003'",
+        "1 images have no line and are left out, such as 'train/0005.png'",
+        "1 images have contradictory labels and are left out, such as 'train/0001.png'",
+        "1 images have several lines with the same label and are used once, such as 'train/0000.png'",
     ]
 
 

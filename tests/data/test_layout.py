@@ -255,7 +255,7 @@ def test_folders_of_unlike_names_inside_classes_leave_no_doubt():
 
 
 def test_a_level_below_which_images_lie_is_refused_with_one_of_them():
-    with pytest.raises(UserError, match=r"class_level is 2, but 'A/1.png' lies in no folder of that level, as do 1 of"):
+    with pytest.raises(UserError, match=r"class_level is 2, but 'A/1.png' lies in no folder of that level, like 1 of"):
         arranged("A/1.png", "A/x/1.png", "A/y/1.png", class_level=2)
     with pytest.raises(UserError, match="one class only \\('D'\\)"):
         arranged("D/x/1.png", "D/y/1.png", class_level=1)

@@ -94,7 +94,9 @@ def test_in_a_throw_away_copy_a_relative_path_is_refused_and_an_absolute_one_wor
 
 def test_a_tilde_is_refused_with_the_path_that_it_means(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/jerry")
-    with pytest.raises(UserError, match=r"data.path '~/pets': DVC does not know '~'; set data.path=/home/jerry/pets$"):
+    with pytest.raises(
+        UserError, match=r"data.path '~/pets': DVC does not expand '~'; set data.path=/home/jerry/pets$"
+    ):
         fetched(tmp_path, source="folder", path="~/pets")
 
 
@@ -225,7 +227,7 @@ def test_a_torchvision_data_set_that_cannot_be_had_is_refused_by_name(tmp_path, 
 
 @pytest.mark.parametrize("name", ["CIFAR11", "FakeData", "ImageFolder", "vision"])
 def test_a_name_that_torchvision_cannot_download_is_refused(tmp_path, name):
-    with pytest.raises(UserError, match=f"'{name}' is no downloadable data set"):
+    with pytest.raises(UserError, match=f"'{name}' is not a downloadable data set"):
         fetched(tmp_path, source="torchvision", torchvision_name=name)
 
 
@@ -246,5 +248,5 @@ def test_a_torchvision_data_set_of_captions_is_refused(tmp_path, monkeypatch):
         archive["bytes"] = packed.getvalue()
         monkeypatch.setattr(torchvision.datasets.SBU, "url", f"{address}/photos.tar.gz")
         monkeypatch.setattr(torchvision.datasets.SBU, "md5_checksum", hashlib.md5(archive["bytes"]).hexdigest())
-        with pytest.raises(UserError, match="SBU is no classification data set: its targets are str"):
+        with pytest.raises(UserError, match="SBU is not a classification data set: its targets are str"):
             fetched(tmp_path, source="torchvision", torchvision_name="SBU")

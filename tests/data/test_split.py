@@ -287,14 +287,14 @@ def test_the_rule_for_val_is_the_same_for_every_fold_and_is_named():
     assert {choose_strategy(findings, settings(strategy="auto", folds=5, fold=fold)) for fold in range(5)} == {
         (
             "folders",
-            "the source came divided into train and test; val is taken from train by groups, as a random split gives "
-            "away 0.0%, no more than 10.0%",
+            "the source is already split into train and test; val is taken from train by groups, as leakage of a "
+            "random split is 0.0%, within the margin of 10.0%",
         )
     }
 
 
 def test_auto_comes_to_the_same_strategy_for_every_fold():
-    # One image in seven has a near duplicate: what random folds give away is about the margin, more or less.
+    # One image in seven has a near duplicate: leakage of random folds is about the margin, more or less.
     rows = [row_of(f"{label}/{name}") for label in "ab" for name in letters(80)]
     findings = findings_of(rows, [index // 2 * 2 if index % 14 < 2 else index for index in range(len(rows))])
     leaks = [
@@ -309,7 +309,7 @@ def test_a_given_val_is_kept_and_no_rule_is_named():
     rows = [row_of(f"{label}/{part}/{name}") for label in "ab" for part in PARTS for name in letters(9)]
     assert choose_strategy(findings_of(rows), settings(strategy="folders")) == (
         "folders",
-        "asked for by split.strategy",
+        "set by split.strategy",
     )
 
 
@@ -495,7 +495,7 @@ def test_without_a_number_all_are_trained_on():
 
 def test_a_huge_gap_is_judged_without_counting_through_it():
     rows = [row_of(f"{'ab'[number // 10 % 2]}/f{number}.png") for number in range(400)]
-    with pytest.raises(UserError, match=r"leaves the (val|train) part empty"):
+    with pytest.raises(UserError, match=r"leaves the (val|train) split empty"):
         assign("blocks", findings_of(rows), settings(block_size=10, gap=10**12), NO_TABLES)
 
 

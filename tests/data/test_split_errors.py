@@ -79,12 +79,14 @@ BAD_DATA = {
     "blocks without numbers": (NAMED, "blocks", {}, ["split.strategy is blocks", "no file name carries", "groups or"]),
     "folders without parts": (NAMED, "folders", {}, ["split.strategy is folders", "'cat/s.png'", "neither train, val"]),
     "folders without some part": (
-        ["a/train/x.png", "a/test/y.png", "a/z.png"], "folders", {}, ["'a/z.png' came in neither"],
+        ["a/train/x.png", "a/test/y.png", "a/z.png"], "folders", {}, ["but the source has 'a/z.png' in none of train"],
     ),
     "folders without test": (
-        ["a/train/x.png", "a/train/y.png", "a/val/z.png"], "folders", {}, ["folders leaves the test part empty"],
+        ["a/train/x.png", "a/train/y.png", "a/val/z.png"], "folders", {}, ["folders leaves the test split empty"],
     ),
-    "folders without train": (["a/test/x.png", "a/test/y.png"], "folders", {}, ["folders leaves the train part empty"]),
+    "folders without train": (
+        ["a/test/x.png", "a/test/y.png"], "folders", {}, ["folders leaves the train split empty"],
+    ),
     "folds of folders without train": (["a/test/x.png"], "folders", {"folds": 2}, ["0 groups", "split.folds 2"]),
     "folders with a class that is only tested": (
         ["a/train/w.png", "a/train/x.png", "a/test/y.png", "b/test/z.png"],
@@ -101,11 +103,11 @@ BAD_DATA = {
     "a class in each group": (
         NAMED, "groups", {"group_regex": "(cat|dog)"}, ["2 group(s) ('cat' ...)", "each class to train on", "smaller"],
     ),
-    "huge gap": (VIDEO, "blocks", {"block_size": 10, "gap": 10**15}, ["blocks leaves the", "part empty", "gap"]),
+    "huge gap": (VIDEO, "blocks", {"block_size": 10, "gap": 10**15}, ["blocks leaves the", "split empty", "gap"]),
     "one image of each class": (
-        ["a/x.png", "b/y.png", "c/z.png"], "random", {}, ["random leaves the val part empty", "split.val_fraction"],
+        ["a/x.png", "b/y.png", "c/z.png"], "random", {}, ["random leaves the val split empty", "split.val_fraction"],
     ),
-    "fold of lone images": (["a/x.png", "b/y.png"], "random", {"folds": 2}, ["leaves the val part empty"]),
+    "fold of lone images": (["a/x.png", "b/y.png"], "random", {"folds": 2}, ["leaves the val split empty"]),
 }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def done(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("split")
     with_faults(folder / "data" / "raw")
     output, errors = split(folder, strategy="random", max_broken_fraction=0.02)
-    assert "by random: asked for by split.strategy\nleakage: " in output and "Traceback" not in errors
+    assert "by random: set by split.strategy\nleakage: " in output and "Traceback" not in errors
     return folder
 
 
@@ -214,8 +214,8 @@ def test_a_leak_is_warned_of_and_shown_or_ends_the_stage_if_asked_to(tmp_path):
     output, errors = split(tmp_path, strategy="random")
     assert output.endswith("\nleakage: 100.0% of val, 100.0% of test\n")
     line, of_val = errors.splitlines()
-    assert of_val.startswith("warning: its val leaks: 100.0% of the val images have a near duplicate in train")
-    assert line.startswith("warning: this split leaks: 100.0% of the test images have a near duplicate in train")
+    assert of_val.startswith("warning: val leaks: 100.0% of the val images have a near duplicate in train")
+    assert line.startswith("warning: test leaks: 100.0% of the test images have a near duplicate in train")
     assert "Try split.strategy=auto" in line
     page = (tmp_path / "data" / "audit" / "report.html").read_text(encoding="utf-8")
     assert line.removeprefix("warning: ") in page and "Near duplicates in train and test" in page
@@ -227,10 +227,10 @@ def test_a_leak_is_warned_of_and_shown_or_ends_the_stage_if_asked_to(tmp_path):
     before = {name: digests(tmp_path / name) for name in ("data/audit", "data/splits", "metrics")}
     _, errors = split(tmp_path, 1, strategy="random", fail_on_leakage=True)
     (line,) = errors.splitlines()
-    assert line.startswith("error: split.fail_on_leakage: this split leaks: 100.0%")
+    assert line.startswith("error: split.fail_on_leakage: test leaks: 100.0%")
     assert {name: digests(tmp_path / name) for name in before} == before
     output, errors = split(tmp_path, strategy="auto", block_size=20, gap=11, fail_on_leakage=True)
-    assert "by blocks: a random split would give away 100.0%" in output and "leaks" not in errors
+    assert "by blocks: leakage of a random split would be 100.0%" in output and "leaks" not in errors
 
 
 def test_val_that_leaks_alone_is_warned_of_and_ends_the_stage_if_asked_to(tmp_path):
@@ -246,17 +246,19 @@ def test_val_that_leaks_alone_is_warned_of_and_ends_the_stage_if_asked_to(tmp_pa
         (tmp_path / "drawn" / path).rename(target)
     output, errors = split(tmp_path, strategy="folders")
     leak, differs = errors.splitlines()
-    assert leak.startswith("warning: its val leaks: ") and "this split leaks" not in errors
+    assert leak.startswith("warning: val leaks: ") and "test leaks" not in errors
     assert differs.startswith("warning: val is nearer to train than test is: leakage is ")
     figures = read_json(tmp_path / "metrics" / "split.json")
     assert figures["val_leakage"] > 0.9 and figures["leakage"] < 0.1
     _, errors = split(tmp_path, 1, strategy="folders", fail_on_leakage=True)
-    assert errors.startswith("error: split.fail_on_leakage: its val leaks: ") and len(errors.splitlines()) == 1
+    assert errors.startswith("error: split.fail_on_leakage: val leaks: ") and len(errors.splitlines()) == 1
     # Without that val, one is taken from train that is as far from it as test.
     for path in (tmp_path / "data" / "raw").glob("*/val/*"):
         path.rename(path.parents[1] / "train" / path.name)
     output, errors = split(tmp_path, strategy="auto", block_size=20, gap=11, fail_on_leakage=True)
-    assert "; val is taken from train by blocks, as a random split would give away" in output and "leaks" not in errors
+    assert (
+        "; val is taken from train by blocks, as leakage of a random split would be" in output and "leaks" not in errors
+    )
 
 
 def orphans(folder: Path) -> list[int]:

@@ -247,11 +247,11 @@ def test_what_the_range_does_not_suit_is_noticed():
     bright = np.full((16, 16), 5000, dtype=np.uint16)
     loaded(png16(bright), [0, 4095], notice=notices.append)
     loaded(png16(bright // 2), [0, 4095], notice=notices.append)
-    assert notices == ["values beyond the range 0 to 4095 are clipped"]
+    assert notices == ["values outside the range 0 to 4095 are clipped"]
     file = BytesIO()
     Image.new("L", (16, 16)).save(file, "PNG")
     loaded(file.getvalue(), [0, 4095], notice=notices.append)
-    assert notices[1].startswith("8 bits a channel, taken as they are")
+    assert notices[1].startswith("8 bits per channel, left unchanged")
     loaded(file.getvalue(), None, notice=notices.append)
     assert len(notices) == 2
 
@@ -268,5 +268,5 @@ def test_a_truncated_deep_image_is_refused(encode, share, bands):
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_a_tiff_of_pixels_that_are_not_read_is_refused_with_those_that_are(dtype):
-    with pytest.raises(UserError, match="other pixels than are read here: 1 or 3 bands of 8 or 16 bits"):
+    with pytest.raises(UserError, match="unsupported pixels; supported are 1 or 3 bands of 8 or 16 bits"):
         loaded(tiff(random(dtype, 16, 16)), [0, 1])

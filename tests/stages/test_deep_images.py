@@ -121,5 +121,6 @@ def test_an_8_bit_export_of_an_image_gets_nearly_its_prediction_and_values_out_o
     with caplog.at_level(logging.WARNING, "vit"):
         found = by_class(classifier, classifier.classify([file, exported, too_bright]))
     np.testing.assert_allclose(found[1], found[0], atol=0.02)
-    assert "1 image: 8 bits a channel, taken as they are; the range 0 to 4095 is for images of more bits" in caplog.text
-    assert "1 image: values beyond the range 0 to 4095 are clipped (the first: image)" in caplog.text
+    unscaled = "1 image: 8 bits per channel, left unchanged; the range 0 to 4095 applies to images of more bits"
+    assert unscaled in caplog.text
+    assert "1 image: values outside the range 0 to 4095 are clipped (the first: image)" in caplog.text

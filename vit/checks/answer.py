@@ -1,4 +1,4 @@
-"""What a question comes to, and the clock that may leave it open."""
+"""The answer to a question, and the time budget that may leave it open."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-FIRST = 2  # steps that also allocate and warm up, and say nothing about the pace
+FIRST = 2  # steps that also allocate and warm up, so they do not show the pace
 
 
 class Verdict(StrEnum):
@@ -17,7 +17,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A verdict with its evidence, the way out unless it is good, and the files in which a person can look."""
+    """A verdict with its evidence, the way out unless it is good, and the files that show more."""
 
     verdict: Verdict
     evidence: str
@@ -26,7 +26,7 @@ class Answer:
 
 
 class LeftOpen(Exception):
-    """Why a question has no answer, and what would bring one."""
+    """Why a question has no answer, and how to get one."""
 
     def __init__(self, evidence: str, way_out: str):
         super().__init__(evidence)
@@ -34,7 +34,7 @@ class LeftOpen(Exception):
 
 
 class Clock:
-    """Leaves questions open that do not fit into what is left of `budget` seconds."""
+    """Leaves questions open that do not fit into the rest of `budget` seconds."""
 
     def __init__(self, budget: float):
         self.budget, self.began = budget, time.monotonic()
@@ -51,7 +51,7 @@ class Clock:
             )
 
     def steps(self, most: int, expected: int | None = None) -> Iterator[int]:
-        """Count to `most`. Raises LeftOpen once the budget is spent, or by the pace so far too short for `expected`
+        """Count to `most`. Raises LeftOpen once the budget is spent or, at the pace so far, too short for `expected`
         steps (None: for all)."""
         expected, since = most if expected is None else expected, self.spent
         for number in range(most):

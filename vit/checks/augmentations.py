@@ -1,4 +1,4 @@
-"""Do augmentations leave the signal? What the overfitted model says of images before and after."""
+"""Do augmentations leave the signal? Compares the overfitted model's predictions before and after them."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from vit.training.feed import Feed
 DRAWS = 4  # of every image
 SHOWN = 16
 MIXING = {"mixup": 0.0, "cutmix": 0.0}  # they change the label with the image, by the same share
-# A model that has never seen an augmentation knows fewer of the images; what is left above chance is the signal.
-KEPT = 0.4  # of what it knows above chance
+# A model that never saw an augmentation predicts fewer images correctly; its accuracy above chance is the signal.
+KEPT = 0.4  # share of its accuracy above chance
 
 
 def augmentations_leave_the_signal(subject: Subject) -> Answer:
@@ -33,17 +33,17 @@ def augmentations_leave_the_signal(subject: Subject) -> Answer:
     floor = chance + KEPT * (before - chance)
     after = accuracy_on(subject, fit, images, settings)
     evidence = (
-        f"the overfitted model knows {before:.0%} of the images, {after:.0%} of them augmented (chance "
-        f"{chance:.0%}, at least {floor:.0%} asked)"
+        f"the overfitted model predicts {before:.0%} of the images correctly, {after:.0%} with augmentation (chance "
+        f"{chance:.0%}, at least {floor:.0%} needed)"
     )
     if after >= floor:
         return Answer(Verdict.GOOD, evidence, files=[path])
     if not varied:
-        return Answer(Verdict.BAD, f"{evidence}, by random crops alone", "lower pack.margin", [path])
+        return Answer(Verdict.BAD, f"{evidence}, from random crops alone", "lower pack.margin", [path])
     without = {name: accuracy_on(subject, fit, images, settings.model_copy(update={name: 0.0})) for name in varied}
     worst = max(without, key=lambda name: without[name])
     value = milder(subject, fit, images, worst, floor)
-    also = "" if value or without[worst] >= floor else ", then ask again: it is not the only one"
+    also = "" if value or without[worst] >= floor else ", then run again: it is not the only one"
     return Answer(
         Verdict.BAD,
         f"{evidence}; without {worst} it would be {without[worst]:.0%}",
@@ -53,7 +53,7 @@ def augmentations_leave_the_signal(subject: Subject) -> Answer:
 
 
 def milder(subject: Subject, fit: Fit, images: Packed, name: str, floor: float) -> float:
-    """The value of an augmentation, halved as often as it takes until all together leave `floor`, else 0."""
+    """The value of an augmentation, halved until all together leave `floor`, else 0."""
     settings = subject.params.train.augment
     value = getattr(settings, name)
     for _ in range(5):
@@ -64,7 +64,7 @@ def milder(subject: Subject, fit: Fit, images: Packed, name: str, floor: float) 
 
 
 def accuracy_on(subject: Subject, fit: Fit, images: Packed, settings: AugmentParams) -> float:
-    """Of the overfitted model on DRAWS of every image, as the feed of the training varies them, unmixed."""
+    """Accuracy of the overfitted model on DRAWS of every image, augmented as in training but not mixed."""
     train = subject.plain(augment=settings.model_copy(update=MIXING))
     feed = Feed(fit.classifier, images.on_device(fit.classifier.device), train, World())
     model = fit.classifier.model.eval()
@@ -77,7 +77,7 @@ def accuracy_on(subject: Subject, fit: Fit, images: Packed, settings: AugmentPar
 
 
 def draw(subject: Subject, fit: Fit, images: Packed, path: Path) -> None:
-    """The first batch of a training, each image before and after all that params.yaml does to it."""
+    """The first batch of a training, each image before and after all augmentations of params.yaml."""
     from vit.evaluation.plots import contact_sheet  # late: matplotlib costs a second
 
     classifier = fit.classifier

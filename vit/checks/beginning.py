@@ -9,13 +9,13 @@ from vit.checks.subject import Subject
 from vit.training.optim import freeze
 
 # Xavier's head on normed tokens gives logits of variance 2D / (D + K), at most 2, which add about half of it to the
-# loss: honest models begin up to 1 above ln(classes). Twice that is a scale that nobody chose.
+# loss: sound models begin up to 1 above ln(classes). Twice that is a scale that nobody chose.
 ABOVE = 2.0
-BELOW = 0.5  # as a share of ln(classes): a new head that knows half of the answer has seen it
+BELOW = 0.5  # as a share of ln(classes): a new head that is this good has seen the labels
 BATCHES = 4  # a ReLU may be silent for one batch
-# A loss of a few units that changes by its whole height over a step of a thousandth: the update is noise.
+# A loss of a few units that changes by its own size over a step of 0.001: the update is noise.
 HUGE = 1000.0
-# Float32 leaves 1e-10 of gradients of ordinary size, so a matrix below this has had nothing but rounding.
+# Rounding leaves 1e-10 of ordinary float32 gradients, so a matrix below this has received only rounding errors.
 ZERO = 1e-12
 
 
@@ -37,20 +37,20 @@ def the_first_loss_is_a_guess(subject: Subject) -> Answer:
         return Answer(
             Verdict.BAD,
             f"{evidence}: more than {ABOVE:g} above",
-            "the logits are too large: look at how the head is initialized, at the scale of model.name "
-            f"{subject.params.model.name}'s last layer, and at the weights of train.init_from if there are any",
+            "the logits are too large: check how the head is initialized, the scale of model.name "
+            f"{subject.params.model.name}'s last layer, and the weights of train.init_from if there are any",
         )
     if subject.init is None and loss < BELOW * guess:
         return Answer(
             Verdict.BAD,
-            f"{evidence}: new weights know the answer",
-            "look for the label in the pixels, and for a data.path whose classes are one and the same",
+            f"{evidence}: new weights already predict the labels",
+            "look for the label in the pixels, and for classes of data.path that are the same",
         )
     return Answer(Verdict.GOOD, evidence)
 
 
 def every_layer_gets_a_gradient(subject: Subject) -> Answer:
-    """Norms before clipping, the largest of a few batches; what train.frozen_layers freezes is left out."""
+    """Norms before clipping, the largest of a few batches, without the layers that train.frozen_layers freezes."""
     train = subject.train(clip_grad=None)
     classifier = subject.new_classifier(train)
     frozen = _frozen_on_purpose(subject)
@@ -66,7 +66,7 @@ def every_layer_gets_a_gradient(subject: Subject) -> Answer:
 
 
 def _frozen_on_purpose(subject: Subject) -> set[str]:
-    """The parameters that train.frozen_layers keeps as they are, asked of a model of its own."""
+    """The parameters that train.frozen_layers freezes, read from a new model."""
     model = subject.new_classifier(subject.train()).model.requires_grad_(True)
     freeze(model, subject.params.train.frozen_layers)
     return {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
@@ -84,11 +84,11 @@ def _judged(subject: Subject, model: nn.Module, largest: dict[str, float], froze
     faults = [
         (
             unmoved,
-            "frozen, though not by train.frozen_layers",
+            "frozen, but not by train.frozen_layers",
             "set requires_grad in the model's code, or train.frozen_layers",
         ),
-        (silent, "without a gradient", "look at forward in the model's code: is the layer used, are its ReLUs alive?"),
-        (huge, f"with a gradient above {HUGE:g}", "look at the layer's initialization and norms in the model's code"),
+        (silent, "without a gradient", "check forward in the model's code: is the layer used, are its ReLUs alive?"),
+        (huge, f"with a gradient above {HUGE:g}", "check the layer's initialization and norms in the model's code"),
     ]
     found = [(f"{_some(names)} {what}", way_out) for names, what, way_out in faults if names]
     if found:
@@ -98,13 +98,13 @@ def _judged(subject: Subject, model: nn.Module, largest: dict[str, float], froze
     also = f"; {frozen} parameters are frozen by train.frozen_layers" if frozen else ""
     return Answer(
         Verdict.GOOD,
-        f"all {len(largest)} parameters in {len(layers)} layers get one, norms {low:.2g} to {high:.2g} a layer{also}",
+        f"all {len(largest)} parameters in {len(layers)} layers get one, norms {low:.2g} to {high:.2g} per layer{also}",
         files=[path],
     )
 
 
 def _is_zero(parameter: nn.Parameter, norm: float) -> bool:
-    """Of a matrix, below rounding; a bias in front of a norm has no other gradient than rounding, and no effect."""
+    """For a matrix, below rounding; a bias before a norm gets only rounding errors as a gradient, and has no effect."""
     return norm == 0 or (parameter.ndim > 1 and norm < ZERO * parameter.numel() ** 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Are the labels right? What a model says of images that it was not trained on, against their labels."""
+"""Are the labels right? Compares a model's predictions on images it was not trained on with their labels."""
 
 import math
 
@@ -12,16 +12,16 @@ from vit.checks.subject import Subject, balanced, chosen
 from vit.data.seeds import seeded
 from vit.files import write_table
 
-STEPS = 60  # of each half
+STEPS = 50  # of each half
 SHEET = 32
-CHANCE = 3.0  # standard errors above the most frequent class: one in a thousand is as good by chance
+CHANCE = 3.0  # standard errors above the most frequent class: reached by chance once in a thousand times
 COLUMNS = ["path", "label", "prediction", "confidence", "confidence_in_label"]
 
 
 def the_labels_fit_the_images(subject: Subject) -> Answer:
     """Two models, each trained on half of the sample, judge the other half: better than chance, or labels are wrong.
 
-    Writes a sheet of images with their labels, and one of those that the models most surely contradict, with a table.
+    Writes a sheet of images with their labels, and a sheet and a table of those the models contradict most confidently.
     """
     overfitted(subject)  # a model that does not learn can judge no label
     probabilities = out_of_half(subject)
@@ -36,8 +36,8 @@ def the_labels_fit_the_images(subject: Subject) -> Answer:
     least = majority + CHANCE * math.sqrt(majority * (1 - majority) / len(labels))
     surely = (doubt > 0.9).double().mean().item()
     evidence = (
-        f"models that did not see them label {share:.0%} of {len(labels)} images as they are (the most frequent class "
-        f"is {majority:.0%}), and surely contradict {surely:.1%}"
+        f"models that did not see them predict the label of {share:.0%} of {len(labels)} images (the most frequent "
+        f"class is {majority:.0%}), and confidently contradict {surely:.1%}"
     )
     if share <= least:
         return Answer(
@@ -51,7 +51,7 @@ def the_labels_fit_the_images(subject: Subject) -> Answer:
 
 
 def out_of_half(subject: Subject) -> Tensor:
-    """Probabilities (N, K) of the sample's images, each by the model that was trained on the other half."""
+    """Probabilities (N, K) for the sample's images, each from the model trained on the other half."""
     images = subject.cropped(subject.sample)
     halves = torch.randperm(len(images), generator=seeded(subject.params.train.seed, "halves")).tensor_split(2)
     found = torch.empty(len(images), len(subject.classes))

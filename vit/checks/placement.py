@@ -1,4 +1,4 @@
-"""Is everything on the device that was asked for?"""
+"""Is everything on the requested device?"""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -21,7 +21,7 @@ def everything_is_on_the_device(subject: Subject) -> Answer:
     classifier = subject.new_classifier(train)
     step = subject.new_step(classifier, train)
     astray = _astray(_weights(step), classifier.device)
-    if not astray:  # else a step would fail, with a message that names no tensor
+    if not astray:  # else a step would fail with a message that does not name the tensor
         feed = Feed(classifier, subject.sample.on_device(classifier.device), train, World())
         size, pieces = next(feed.epoch(0))
         batch = list(pieces)
@@ -37,8 +37,8 @@ def everything_is_on_the_device(subject: Subject) -> Answer:
         more = f" and {len(astray) - NAMED} more" if len(astray) > NAMED else ""
         return Answer(
             Verdict.BAD,
-            f"train.device is {came_to}, but elsewhere lie {', '.join(astray[:NAMED])}{more}",
-            "move them in the model's code (register_buffer or Parameter, and no device of its own in forward)",
+            f"train.device is {came_to}, but these are elsewhere: {', '.join(astray[:NAMED])}{more}",
+            "move them in the model's code (register_buffer or Parameter, and no fixed device in forward)",
         )
     return Answer(Verdict.GOOD, f"weights, batch and optimizer are on {classifier.device} (train.device {came_to})")
 
@@ -60,6 +60,6 @@ def _optimizer_state(step: TrainingStep) -> Iterator[tuple[str, Tensor]]:
 
 
 def _astray(tensors: Iterator[tuple[str, Tensor]], device: torch.device) -> list[str]:
-    """Which are elsewhere; `cuda` and `cuda:0` are one place where cuda:0 is the current device."""
+    """Tensors on another device; `cuda` and `cuda:0` are the same if cuda:0 is the current device."""
     here = torch.empty(0, device=device).device
     return list(dict.fromkeys(f"{name} on {one.device}" for name, one in tensors if one.device != here))

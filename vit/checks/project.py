@@ -1,4 +1,4 @@
-"""The subject from the files of a project: what the stages pack and weights left, if that is still of params.yaml."""
+"""The subject from a project's files: the outputs of pack and weights, if they still match params.yaml."""
 
 from pathlib import Path
 
@@ -27,14 +27,14 @@ SECTIONS = {"download": "data", "split": "split", "pack": "pack"}
 
 
 def subject_of_project(budget: float) -> Subject:
-    """What is in this folder. Raises UserError if images or weights are missing, or of other parameters."""
+    """The subject in this folder. Raises UserError if images or weights are missing or made with other parameters."""
     clock = Clock(budget)
     params = load_params()
     require_current(params)
     paths = [row.path for row in read_rows(SPLITS / "train.csv")]
     part = load_part(PACKED, "train", RAW, SPLITS)
     if len(paths) != len(part):
-        raise _stale(f"{PACKED} holds {len(part)} train images and {SPLITS}/train.csv lists {len(paths)}")
+        raise _stale(f"{PACKED} holds {len(part)} train images, but {SPLITS}/train.csv lists {len(paths)}")
     out = CHECKED
     out.mkdir(parents=True, exist_ok=True)
     for old in out.iterdir():
@@ -44,7 +44,7 @@ def subject_of_project(budget: float) -> Subject:
 
 
 def require_current(params: Params) -> None:
-    """Raises UserError unless what lies in data/packed was made from `params`, as far as dvc.lock and it can tell."""
+    """Raises UserError unless data/packed was made from `params`, as far as it and dvc.lock can tell."""
     for path in (PACKED / PREPROCESSING, PACKED / PACK_MODE, SPLITS / "train.csv"):
         if not path.is_file():
             raise UserError(f"{path} is missing: the images are not packed yet; run `dvc repro pack`")
@@ -58,7 +58,7 @@ def require_current(params: Params) -> None:
 
 
 def _require_locked(values: dict, stages: dict) -> None:
-    """The parameters that each stage was last run with, that each took what the one before had made, and its size."""
+    """Compares the parameters of each stage's last run, that each read the output of the one before, and the size."""
     made: dict[str, str] = {}
     for stage, section in SECTIONS.items():
         locked = stages.get(stage)
@@ -79,14 +79,14 @@ def _require_locked(values: dict, stages: dict) -> None:
 
 
 def _weights(params: Params, role: str) -> Path | None:
-    """The folder of what train.init_from or train.teacher names; None if nothing is named."""
+    """The folder of the weights that train.init_from or train.teacher names; None if neither does."""
     key = {"init": "init_from", "teacher": "teacher"}[role]
     named = getattr(params.train, key)
     if named is None:
         return None
     known = read_json(WEIGHTS_RECORD).get(role) if WEIGHTS_RECORD.is_file() else None
     if known is None or known["source"] != named:
-        raise UserError(f"train.{key} is {named}, which was not fetched yet; run `dvc repro weights`")
+        raise UserError(f"train.{key} is {named}, which is not fetched yet; run `dvc repro weights`")
     return WEIGHTS_BROUGHT / role
 
 

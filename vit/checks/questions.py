@@ -1,4 +1,4 @@
-"""All questions in their order, the cheap ones first, and how they are asked."""
+"""All questions in order, cheap ones first, and how they are asked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from vit.errors import UserError, one_line
 
 @dataclass(frozen=True)
 class Question:
-    """Its short name, the question as a person asks it, what answers it, and what must not be bad for that."""
+    """Its short name, its text, the function that answers it, and the questions whose answers must not be bad."""
 
     name: str
     text: str
@@ -27,14 +27,14 @@ class Question:
 
 LEARNED = ("device", "overfit")
 QUESTIONS = (
-    Question("device", "is everything on the device that was asked for?", everything_is_on_the_device, ()),
+    Question("device", "is everything on the requested device?", everything_is_on_the_device, ()),
     Question("loss", "is the loss at the start ln(classes)?", the_first_loss_is_a_guess),
     Question("gradients", "does every layer get a gradient, neither zero nor huge?", every_layer_gets_a_gradient),
     Question("rate", "is the learning rate in range?", the_rate_is_in_range),
-    Question("overfit", "can the model learn 100 images by heart?", the_model_overfits_a_few_images),
-    Question("decay", "does weight decay leave it able to?", weight_decay_leaves_the_fit, LEARNED),
+    Question("overfit", "can the model memorize 100 images?", the_model_overfits_a_few_images),
+    Question("decay", "can it still do so with weight decay?", weight_decay_leaves_the_fit, LEARNED),
     Question("labels", "are the labels right?", the_labels_fit_the_images, LEARNED),
-    # What a model learns by heart of wrong labels does not survive an augmentation, whichever it is.
+    # Memorized wrong labels do not survive any augmentation.
     Question(
         "augmentations", "do augmentations leave the signal?", augmentations_leave_the_signal, (*LEARNED, "labels")
     ),
@@ -42,12 +42,12 @@ QUESTIONS = (
 
 
 def ask_all(subject: Subject) -> Iterator[tuple[Question, Answer, float]]:
-    """Each question with its answer and the seconds it took; what a bad answer spoils is left open."""
+    """Each question with its answer and the seconds it took; questions that depend on a bad answer stay open."""
     bad: set[str] = set()
     for question in QUESTIONS:
         began = time.monotonic()
         if spoiled := [name for name in question.needs if name in bad]:
-            answer = Answer(Verdict.OPEN, f"not asked, as the answer to {spoiled[0]} is bad", "mend that first")
+            answer = Answer(Verdict.OPEN, f"not asked, because the answer to {spoiled[0]} is bad", "fix that first")
         else:
             answer = ask(question, subject)
         if answer.verdict is Verdict.BAD:
@@ -56,11 +56,11 @@ def ask_all(subject: Subject) -> Iterator[tuple[Question, Answer, float]]:
 
 
 def ask(question: Question, subject: Subject) -> Answer:
-    """Its answer; open if there is no time, bad with its message if a training as asked for is refused."""
+    """Its answer; open if there is no time, bad with the error message if the training is refused."""
     try:
         subject.clock.require_time()
         return question.ask(subject)
     except LeftOpen as left:
         return left.answer
     except UserError as error:
-        return Answer(Verdict.BAD, one_line(error), "change what the message names")
+        return Answer(Verdict.BAD, one_line(error), "fix what the message names")

@@ -9,18 +9,18 @@ from vit.checks.fitting import subset
 from vit.checks.subject import Subject
 from vit.training.loop import steps_per_epoch
 
-FIRST, DECADES, PER_DECADE = 1e-6, 7, 12
-MEMORY = 0.7  # of the smoothed loss: a rate counts for about three steps
+FIRST, DECADES, PER_DECADE = 1e-6, 7, 8
+MEMORY = 0.6  # of the smoothed loss: a rate counts for two or three steps
 DIVERGED = 2.0  # times the loss at the start, from where on a higher rate tells nothing
 LEARNING = 0.25  # of the fall from a guess to the lowest loss: there it learns
-# The test spends 12 steps on a decade, and by a rate r has moved weights as far as 5.7 steps at r would. So a twentieth
-# of r takes 115 steps to get where learning begins: a small training is over by then.
+# The test spends 8 steps on a decade, and by a rate r has moved weights as far as 4 steps at r would. So at a twentieth
+# of r it takes 80 steps to get where learning begins: a small training is half over by then.
 LOW = 1 / 20
 
 
 @dataclass(frozen=True)
 class Range:
-    """Smoothed losses by rate, and the rates from and to which a training learns; `best` has the lowest loss."""
+    """Smoothed losses by rate, and the range of rates in which a training learns; `best` has the lowest loss."""
 
     rates: list[float]
     losses: list[float]
@@ -30,11 +30,11 @@ class Range:
 
 
 def the_rate_is_in_range(subject: Subject) -> Answer:
-    """A step at each of ever higher rates on the images of overfit, and where train.lr lies among them."""
+    """One step at each of a rising series of rates, on the images of overfit, and where train.lr lies in it."""
     lr, found = subject.params.train.lr, range_test(subject)
     path = subject.out / "learning_rate.png"
     draw(path, found, lr)
-    evidence = f"train.lr is {lr:g}; the loss falls from about {found.low:.1g} on, diverges from {found.high:.1g} on"
+    evidence = f"train.lr is {lr:g}; the loss falls from about {found.low:.1g} and diverges from {found.high:.1g}"
     if found.low <= lr < found.high:
         return Answer(Verdict.GOOD, evidence, files=[path])
     proposed = min(max(found.best / 10, found.low), found.high / 3)

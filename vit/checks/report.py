@@ -1,4 +1,4 @@
-"""The answers as a page and as data, beside their plots and sheets."""
+"""The answers as a page and as data, next to their plots and sheets."""
 
 from pathlib import Path
 

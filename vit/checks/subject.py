@@ -1,4 +1,4 @@
-"""What is checked: the model, optimizer and images that params.yaml describes, as the stage train would put them up."""
+"""What is checked: the model, optimizer and images that params.yaml describes, set up as the stage train does."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,15 +22,17 @@ from vit.training.feed import Feed
 from vit.training.initial import initialize
 from vit.training.step import TrainingStep
 
-SAMPLED = 1000  # train images that the questions are asked of; 150 MB at 224x224 pixels
+SAMPLED = 1000  # train images that the questions use; 150 MB at 224x224 pixels
 NO_AUGMENTATION = AugmentParams()
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A model after `steps` on the subset: its accuracy there, and the norm of the weights that decay."""
+    """A model after `steps` on the subset, of which `constant` were at the full rate: its accuracy there, and the norm
+    of the weights that decay."""
 
     classifier: Classifier
+    constant: int
     steps: int
     accuracy: float
     norm: float
@@ -38,7 +40,7 @@ class Fit:
 
 @dataclass
 class Subject:
-    """Everything that a question may look at; models and trainings are made anew for each, from the same seed.
+    """Everything that a question may use; each gets new models and trainings, from the same seed.
 
     `sample` are some of the `images` train images, as packed, `paths` their files; `init` and `teacher` the folders of
     weights that training starts or learns from, None without; pictures go to `out`.
@@ -54,7 +56,7 @@ class Subject:
     clock: Clock
     init: Path | None = None
     teacher: Path | None = None
-    fit: Fit | None = field(default=None, init=False)  # by the question that trains it, for those that use it
+    fit: Fit | None = field(default=None, init=False)  # set by the question that trains it, for those that use it
 
     @property
     def classes(self) -> list[str]:
@@ -65,11 +67,11 @@ class Subject:
         return find_device(self.params.train.device)
 
     def train(self, **changes: object) -> TrainParams:
-        """The section `train`, with changes; compiled, a minute of each training would go by without a step."""
+        """The section `train`, with changes; not compiled, which would cost a minute per training."""
         return self.params.train.model_copy(update={"compile": False, **changes})
 
     def plain(self, **changes: object) -> TrainParams:
-        """Likewise, but without what keeps a model from fitting its images: augmentation, decay, a teacher."""
+        """The same without anything that keeps a model from fitting its images: augmentation, decay, a teacher."""
         alone = {"augment": NO_AUGMENTATION, "weight_decay": 0.0, "ema_decay": None}
         return self.train(**alone | {"distillation": "none", "teacher": None} | changes)
 
@@ -101,7 +103,7 @@ class Subject:
                 yield step(pieces, size, rate)[0].item() / size
 
     def cropped(self, images: Packed) -> Packed:
-        """Without the margin from which training crops at random: as the model sees images when it is judged."""
+        """Images without the margin for random crops, as the model sees them in evaluation."""
         return Packed(centre_crop(images.images, self.config["image_size"]).contiguous(), images.labels)
 
 
@@ -110,7 +112,7 @@ def new_subject(
 ) -> Subject:
     """The subject that `params` describe over the train images `part`, on this machine, set up as training sets it up.
 
-    Raises UserError if the device that was asked for is not there, or an image is not readable.
+    Raises UserError if the requested device is not available, or an image is not readable.
     """
     compute, _ = choose(params.train, params.model, preprocessing["image_size"], World())
     apply(compute)
@@ -123,7 +125,7 @@ def new_subject(
 
 
 def balanced(images: Packed, most: int) -> list[int]:
-    """Indices of at most `most` images, in turn from every class as long as it has any."""
+    """Indices of at most `most` images, taken in turn from every class that has any left."""
     seen: dict[int, int] = {}
     turns = []
     for index, label in enumerate(images.labels.tolist()):

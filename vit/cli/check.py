@@ -1,4 +1,4 @@
-"""`vit check`: the debugging checklist, asked of params.yaml before a training."""
+"""`vit check`: the debugging checklist for params.yaml, before training."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -26,10 +26,10 @@ BUDGET = 120.0
     "files, seconds"
 )
 def check(budget: float, as_json: bool) -> None:
-    """Ask what goes wrong most often, before a training.
+    """Check for the most common faults before training.
 
-    Of the images that `dvc repro pack` left and the model, optimizer and augmentations of params.yaml: one line per
-    question, with plots and contact sheets in .vit/check. The exit status is 1 unless all answers are good.
+    Uses the images that `dvc repro pack` wrote and the model, optimizer and augmentations of params.yaml. Prints one
+    line per question; plots and contact sheets are in .vit/check. The exit status is 1 unless all answers are good.
     """
     from vit.checks.project import subject_of_project
     from vit.checks.questions import QUESTIONS, ask_all
@@ -52,12 +52,12 @@ def check(budget: float, as_json: bool) -> None:
 
 
 def as_text(answer: "Answer") -> str:
-    """Evidence, then the way out where there is need of one."""
+    """Evidence, then the way out if there is one."""
     return answer.evidence if answer.way_out is None else f"{answer.evidence} -> {answer.way_out}"
 
 
 def conclusion(entries: list[dict], seconds: float, folder: str) -> str:
-    """How many are good, which are not, and where to look."""
+    """How many are good, which are not, and where to find the plots."""
     named = {
         verdict: [one["question"] for one in entries if one["verdict"] == verdict]
         for verdict in ("good", "bad", "open")

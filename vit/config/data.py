@@ -61,8 +61,8 @@ class DataParams(Section):
     hub_config: Named | None = parameter(None, "huggingface: configuration (subset); null: the only or default one")
     hub_splits: dict[str, Literal["train", "val", "test", "pool"]] | None = parameter(
         None,
-        "huggingface: what each of its splits is used as; pool: merged, and split by section split; those not named "
-        "are left out; null: by name",
+        "huggingface: use of each of its splits; pool: merged, and split by the section split; splits that are not "
+        "named are left out; null: by name",
     )
     shapes_per_class: Count = parameter(100, "shapes: number per class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise; pixel values lie in [0, 1]")
@@ -74,7 +74,7 @@ class DataParams(Section):
             raise ValueError("source huggingface needs hub_name, such as owner/name")
         uses = set((self.hub_splits or {}).values())
         if uses and uses != {"pool"} and not {"train", "test"} <= uses - {"pool"}:
-            raise ValueError(f"hub_splits {self.hub_splits} should name a train and a test split, or pool them all")
+            raise ValueError(f"hub_splits {self.hub_splits} must name a train and a test split, or pool them all")
         if "pool" in uses and len(uses) > 1:
             raise ValueError(f"hub_splits {self.hub_splits} mixes pool with other uses; pool all, or none")
         return self
@@ -86,12 +86,12 @@ class DataParams(Section):
             if path is not None and (
                 path.startswith(("/", "~")) or ".." in path.split("/") or not path.endswith(".csv")
             ):
-                raise ValueError(f"{key} '{path}' should be the path of a .csv inside data.path, such as train.csv")
+                raise ValueError(f"{key} '{path}' must be the path of a .csv inside data.path, such as train.csv")
         if self.class_names is not None and self.labels is None:
-            raise ValueError(f"class_names '{self.class_names}' names the labels of a table; set labels, too")
+            raise ValueError(f"class_names '{self.class_names}' names the labels of a table; also set labels")
         if self.labels is not None and self.class_level != "auto":
             raise ValueError(
-                f"labels '{self.labels}' and class_level {self.class_level} both say what is a class; leave one out"
+                f"labels '{self.labels}' and class_level {self.class_level} both define the classes; leave one out"
             )
         return self
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packed:
-    """One part of the split: images uint8 (N, H, W, C), memory-mapped, and labels int64 (N,)."""
+    """One split: images uint8 (N, H, W, C), memory-mapped, and labels int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -25,9 +25,9 @@ class Packed:
         return len(self.labels)
 
     def on_device(self, device: torch.device) -> "Packed":
-        """Itself with its images on a CUDA device, if they take less than half of what is free there.
+        """The same split with its images on a CUDA device, if they need less than half of its free memory.
 
-        Batches are then gathered there, with no copy by way of the CPU; labels stay on the CPU.
+        Batches are then gathered on the device, without a copy through the CPU; labels stay on the CPU.
         """
         if device.type != "cuda" or 2 * self.images.nbytes > torch.cuda.mem_get_info(device)[0]:
             return self
@@ -58,6 +58,6 @@ def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """A copy there, from pinned memory to CUDA: any other copy would wait until the device has done all its work."""
+    """A copy on `device`, through pinned memory for CUDA: any other copy would wait for all queued work."""
     pinned = values.pin_memory() if device.type == "cuda" and values.device.type == "cpu" else values
     return pinned.to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Groups dealt whole to parts or folds: of the sizes asked for, class shares as close to the whole as draws find."""
+"""Assign whole groups to splits or folds: requested sizes, and class shares as close to the data set's as possible."""
 
 from collections import Counter, defaultdict
 
@@ -11,9 +11,9 @@ DRAWS = 300  # assignments that are tried; the one with the class shares closest
 
 
 class Groups:
-    """Groups of images by number: which rows they hold, and how many of each class (groups, classes).
+    """Numbered groups of images: their rows, and their counts per class (groups, classes).
 
-    No choice of them takes the last images of a class: a class that lies in one group is for training.
+    A selection never takes the last images of a class: a class within a single group stays in train.
     """
 
     def __init__(self, rows: list[Row]):
@@ -37,9 +37,9 @@ class Groups:
         return np.setdiff1d(self.all, chosen)
 
     def closest(self, among: np.ndarray, wanted: float, generator: np.random.Generator, leave: int = 0) -> np.ndarray:
-        """Groups of `among` with about `wanted` images, within one group, and class shares as all of `among` have.
+        """Groups of `among` with `wanted` images, to within one group, and with the class shares of all of `among`.
 
-        Each class keeps a group; beyond those `leave` more are left.
+        Each class keeps at least one group; `leave` further groups also remain.
         """
         best, least = among[:0], np.inf
         for _ in range(DRAWS):
@@ -66,9 +66,9 @@ class Groups:
         return np.delete(order, last)
 
     def folds(self, folds: int, generator: np.random.Generator) -> list[np.ndarray]:
-        """All groups in `folds` heaps of about equal size, each with class shares as all have.
+        """All groups in `folds` heaps of about equal size, each with the class shares of the data set.
 
-        What would be the last of a class to train on is in none of the heaps.
+        A group without which a class would have no train images is in none of the heaps.
         """
         best, least = [], np.inf
         for _ in range(DRAWS if len(self.names) >= folds else 0):
@@ -92,7 +92,7 @@ class Groups:
         return np.delete(heap, last)
 
     def _deviation(self, chosen: np.ndarray, among: np.ndarray) -> float:
-        """Largest difference of a class's share; more for a class that is missing, most for one left to no other."""
+        """Largest difference in a class's share; higher if a class is missing, highest if no other group has it."""
         ours, whole = self.counts[chosen].sum(axis=0), self.counts[among].sum(axis=0)
         there = whole > 0
         difference = np.abs(ours / ours.sum() - whole / whole.sum()).max()

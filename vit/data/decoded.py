@@ -1,4 +1,4 @@
-"""The parts of the split as training reads them: packed arrays, or files decoded anew in every epoch."""
+"""The splits as training reads them: packed arrays, or files decoded again in every epoch."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from vit.files import iterate_table, read_json
 
 @dataclass(frozen=True)
 class Decoded:
-    """One part of the split, decoded by worker processes where it is read: batches equal to those of `Packed`.
+    """One split that worker processes decode when it is read; its batches equal those of `Packed`.
 
     `settings` are load_image's, `labels` int64 (N,); with 0 workers this process decodes.
     Raises UserError naming the file if an image is not readable, or if a worker is killed.
@@ -34,7 +34,7 @@ class Decoded:
         return len(self.labels)
 
     def on_device(self, device: torch.device) -> "Decoded":
-        """Itself: what is decoded anew in every epoch is never all in one place."""
+        """Itself: images that are decoded in every epoch are never in memory all at once."""
         return self
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -78,7 +78,7 @@ class _Images(Dataset):
         try:
             images = [load_image(self.paths[one], **self.settings) for one in index]
         except UserError as error:
-            return error  # raised here, its one line would drown in the trace that DataLoader adds
+            return error  # raised here, it would be buried in DataLoader's traceback
         return torch.from_numpy(np.stack(images))
 
 
@@ -96,7 +96,7 @@ def pick(part: Part, indices: list[int]) -> Tensor:
 
 
 def load_part(packed: Path, part: str, raw: Path, splits: Path) -> Part:
-    """What the pack stage left in `packed` for `part`: arrays, or by `pack.mode` none the way to decode the files.
+    """What the pack stage wrote to `packed` for `part`: arrays, or with `pack.mode` none how to decode the files.
 
     Train images have the packed size, the others image_size. Raises UserError if `packed` is not complete.
     """

@@ -1,4 +1,4 @@
-"""Which files are images, judged by their first bytes, and what opens them."""
+"""Which files are images, judged by their first bytes, and how to open them."""
 
 import re
 from pathlib import Path
@@ -49,11 +49,11 @@ def is_image(path: Path) -> bool:
     try:
         return format_of(path) is not None
     except OSError:
-        return False  # as good as any other file that nobody can read
+        return False  # an unreadable file without an image's ending counts as no image
 
 
 def format_of(source: Path | IO[bytes]) -> str | None:
-    """The name of the image format that the first bytes belong to, read here or not; None for all else."""
+    """The image format that the first bytes belong to, supported or not; None if they belong to none."""
     if isinstance(source, Path):
         with source.open("rb") as file:
             head = file.read(HEAD)
@@ -65,9 +65,9 @@ def format_of(source: Path | IO[bytes]) -> str | None:
 
 
 def open_image(source: Path | IO[bytes]) -> ImageFile.ImageFile:
-    """`Image.open` for the formats that are read here, of which HEIC needs a package of its own.
+    """`Image.open` for the supported formats; HEIC needs the package pillow-heif.
 
-    Raises what Pillow raises, and UserError for an image of which it is known what it lacks.
+    Raises what Pillow raises, and UserError for an image of a known but unsupported kind.
     """
     try:
         image = Image.open(source, formats=FORMATS)
@@ -77,18 +77,16 @@ def open_image(source: Path | IO[bytes]) -> ImageFile.ImageFile:
             _register_heic(source)
             return Image.open(source, formats=("HEIF",))
         if name is not None and name not in FORMATS:
-            raise UserError(
-                f"{called(source)}: a {name} file, which is not read here; convert it to PNG or TIFF"
-            ) from None
+            raise UserError(f"{called(source)}: {name} files are not supported; convert it to PNG or TIFF") from None
         if name == TIFF:
             raise UserError(
-                f"{called(source)}: a broken image, or a TIFF with other pixels than are read here: 1 or 3 bands of 8 "
+                f"{called(source)}: a broken image, or a TIFF with unsupported pixels; supported are 1 or 3 bands of 8 "
                 "or 16 bits, or 1 band of 32 bits"
             ) from None
         raise
     if image.format == TIFF and getattr(image, "tag_v2", {}).get(REDUCED, 0) & 1:
         image.close()
-        raise UserError(f"{called(source)}: a raw photo, of which only a preview could be read; convert it to PNG")
+        raise UserError(f"{called(source)}: a raw photo, and only its preview could be read; convert it to PNG")
     return image
 
 

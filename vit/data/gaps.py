@@ -8,7 +8,7 @@ from vit.data.manifest import PARTS, Row
 
 
 def without_gaps(parts: dict[str, list[Row]], rows: list[Row], frames: Frames, gap: int) -> dict[str, list[Row]]:
-    """Leave out frames of train, then of val, that are within `gap` numbers of a frame of another part."""
+    """Leave out frames of train, then of val, that are within `gap` numbers of a frame of another split."""
     numbered = zip(rows, frames.series, frames.numbers.tolist(), strict=True)
     place = {row.path: (series, number) for row, series, number in numbered if series}
     taken: dict[str, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What must not be torn apart by a split: near duplicates, blocks of frames, or what a table or the names say."""
+"""Groups that must stay in one split: near duplicates, blocks of frames, or groups from a table or from file names."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from vit.errors import UserError
 
 
 def by_near_duplicates(rows: list[Row], numbers: np.ndarray) -> list[Row]:
-    """Images with the same number share a group, named by its first image; one that is alone is its own."""
+    """Images with the same number share a group, named after its first image; a lone image is a group of its own."""
     numbered = list(zip(rows, numbers.tolist(), strict=True))
     first: dict[int, str] = {}
     for row, number in sorted(numbered):
@@ -22,7 +22,7 @@ def by_near_duplicates(rows: list[Row], numbers: np.ndarray) -> list[Row]:
 
 
 def by_blocks(rows: list[Row], frames: Frames, block_size: int) -> list[Row]:
-    """`block_size` consecutive frame numbers of a series share a group; an image without a number is its own.
+    """`block_size` consecutive frame numbers of a series share a group; an unnumbered image is a group of its own.
 
     Raises UserError if no name carries a number.
     """
@@ -35,7 +35,7 @@ def by_blocks(rows: list[Row], frames: Frames, block_size: int) -> list[Row]:
 
 
 def by_regex(rows: list[Row], pattern: str) -> list[Row]:
-    """What the brackets of `pattern` match in the path is the group. Raises UserError naming a path without a match."""
+    """The first bracket of `pattern`, matched in the path, is the group. Raises UserError if a path does not match."""
     matches = [re.search(pattern, row.path) for row in rows]
     groups = [(match.group(1) if match else None) or "" for match in matches]
     strangers = [row.path for row, group in zip(rows, groups, strict=True) if not group]
@@ -48,19 +48,19 @@ def by_regex(rows: list[Row], pattern: str) -> list[Row]:
 
 
 def by_column(rows: list[Row], tables: Path, column: str) -> list[Row]:
-    """The groups that a CSV in the folder `tables` has in `column`, found as `column_values` does.
+    """The groups in `column` of a CSV in the folder `tables`, found as `column_values` does.
 
-    Raises UserError also if an image has two groups in it, or none: no line, an empty cell, or NaN, N/A or null.
+    Also raises UserError if an image has two groups or none: no line, an empty cell, or NaN, N/A or null.
     """
     parameter = f"split.group_column '{column}'"
     found = column_values(rows, tables, column, "split.group_column")
     groups = [{group for group in of_image if not names_no_group(group)} for of_image in found]
     if missing := [row.path for row, of_image in zip(rows, groups, strict=True) if not of_image]:
         unknown = sorted({group for of_image in found for group in of_image if names_no_group(group)})
-        said = f" ({', '.join(unknown)} is no group)" if unknown else ""
+        said = f" ({', '.join(unknown)} is not a group)" if unknown else ""
         raise UserError(
             f"{parameter}: the table has no group for '{missing[0]}', {len(missing)} of {len(rows)} images{said}; "
-            "fill in their cells, each with a name of its own if they belong to nothing"
+            "fill in their cells; give each image that belongs to no group a name of its own"
         )
     for row, of_image in zip(rows, groups, strict=True):
         if len(of_image) > 1:

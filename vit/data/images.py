@@ -1,4 +1,4 @@
-"""The one way from an image file to a uint8 array: pack, evaluate, serving and predict all come through here."""
+"""The only path from an image file to a uint8 array: pack, evaluate, serving and predict all use it."""
 
 import struct
 import warnings
@@ -14,17 +14,19 @@ from vit.data.formats import called, open_image
 from vit.data.values import EIGHT_BITS, clipped_share, kind_of, read_values, to_levels
 from vit.errors import UserError
 
-# What Pillow raises over damaged files; struct.error comes from EXIF.
+# What Pillow raises for damaged files; struct.error comes from EXIF.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, struct.error)
 MODES = {1: "L", 3: "RGB"}
-# What load_image needs to repeat itself.
+# The arguments of load_image that reproduce its result.
 SETTINGS = ("image_size", "channels", "fit", "margin", "trim_bars", "value_range", "background")
-MAX_PIXELS = 89_478_485  # Pillow's own limit, from which on it warns: 256 MB of RGB
+MAX_PIXELS = 89_478_485  # Pillow warns above it: 256 MB of RGB
 NEAR_BLACK = 24  # of 255; JPEG noise in the black bars of video frames stays below
 BACKGROUNDS = {"white": 255, "black": 0, "gray": 128}
-CLIPPED_ANYWAY = 0.01  # of the values of an image: as many beyond the range are no surprise
+CLIPPED_ANYWAY = 0.01  # share of an image's values: so many outside the range are expected
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below, so no warning beside it
+warnings.filterwarnings(
+    "ignore", category=Image.DecompressionBombWarning
+)  # refused below with an error, so the warning is redundant
 
 
 ValueRange = Sequence[float] | str | None
@@ -32,8 +34,8 @@ Notice = Callable[[str], None]
 
 
 class Picture(NamedTuple):
-    """A decoded image, upright, in mode "L" or "RGB"; the format of its file, what one value in it was (`kind`), and
-    the share of values that were beyond the range and are clipped."""
+    """A decoded image, upright, in mode "L" or "RGB"; its file's format, the `kind` of its stored values, and the
+    share of values outside the range, which are clipped."""
 
     image: Image.Image
     format: str
@@ -57,7 +59,7 @@ def load_image(
 
     1. Upright after its EXIF orientation.
     2. Values of more than 8 bits become 0 to 255 by `value_range`, as `to_levels` does. Without one ("auto", or None)
-       16 bits are divided by 257; 8 bits stay what they are in any case.
+       16 bits are divided by 257; 8 bits never change.
     3. To `channels` 1 (ITU-R 601 luma) or 3 (RGB): palettes and CMYK become their colours, transparency (RGBA, LA,
        or a palette's transparent entry) lies on `background`, 1 bit becomes 0 and 255.
     4. `trim_bars` cuts to `content_box`.
@@ -66,12 +68,12 @@ def load_image(
     6. The middle of `image_size`, unless `keep_margin` leaves the border for random crops of train images.
 
     JPEGs are decoded at a fraction of their size as long as what is left is twice the size to resize to. `notice` is
-    called with what a person should know of values that the range does not suit.
-    Raises UserError naming the file if it is no readable image, has more than MAX_PIXELS pixels (before any of them is
-    decoded), or floating-point pixels without a `value_range`.
+    called with a remark if the range does not suit the image's values.
+    Raises UserError naming the file if it is not a readable image, has more than MAX_PIXELS pixels (before decoding any
+    of them), or floating-point pixels without a `value_range`.
     """
     height, width = packed_size(image_size, margin)
-    # Which half of a side is bars shows only after decoding; content_box leaves at least the other half.
+    # Bars are found only after decoding; content_box keeps at least half of each side.
     enough = (4 if trim_bars else 2) * max(height, width)
     picture = decode(source, MODES[channels], enough, value_range, background)
     image = picture.image
@@ -91,7 +93,7 @@ def load_image(
 
 
 def settings_of(config: dict) -> dict:
-    """The SETTINGS that a model's config.json holds; what an earlier release did not know has load_image's default."""
+    """The SETTINGS in a model's config.json; those that an earlier release lacks get load_image's default."""
     return {name: config[name] for name in SETTINGS if name in config}
 
 
@@ -116,8 +118,8 @@ def decode(
 def picture_of(
     image: ImageFile.ImageFile, source: Path | IO[bytes], mode: str, value_range: ValueRange, background: str
 ) -> Picture:
-    """The same of an image that is `opened` and not decoded yet; raises what Pillow raises."""
-    kind, name = kind_of(image), image.format or ""  # never empty of a file that was opened
+    """Like `decode`, for an image that is `opened` but not decoded yet; raises what Pillow raises."""
+    kind, name = kind_of(image), image.format or ""  # always set for a file that was opened
     if kind == EIGHT_BITS or not is_range(value_range):
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # a copy would cost a tenth of the time
@@ -130,7 +132,7 @@ def picture_of(
 
 
 def is_range(value_range: ValueRange) -> TypeGuard[Sequence[float]]:
-    """Whether there is a range at all: a model of 8-bit images, or of an earlier release, has none."""
+    """Whether this is a range: models of 8-bit images, and of earlier releases, have none."""
     return value_range is not None and not isinstance(value_range, str)
 
 
@@ -139,28 +141,28 @@ def _remark(picture: Picture, value_range: ValueRange) -> str | None:
         return None
     low, high = value_range
     if picture.kind == EIGHT_BITS:
-        return f"8 bits a channel, taken as they are; the range {low} to {high} is for images of more bits"
+        return f"8 bits per channel, left unchanged; the range {low} to {high} applies to images of more bits"
     if picture.clipped > CLIPPED_ANYWAY:
-        return f"values beyond the range {low} to {high} are clipped"
+        return f"values outside the range {low} to {high} are clipped"
     return None
 
 
 def pixel_count(source: Path | IO[bytes]) -> int:
-    """Width times height as the head of an image file says; nothing is decoded. Raises UserError as `load_image`."""
+    """Width times height from an image file's header, without decoding. Raises UserError like `load_image`."""
     with opened(source) as image:
         return image.width * image.height
 
 
 @contextmanager
 def opened(source: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    """What goes wrong while the file is open, its decoding included, becomes a UserError that names it."""
+    """Turn errors while the file is open, decoding included, into a UserError that names the file."""
     try:
         with open_image(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(_too_large(source, f"{image.width * image.height} pixels"))
             yield image
     except UnidentifiedImageError:
-        raise UserError(f"{called(source)}: not an image in a format that is read here") from None
+        raise UserError(f"{called(source)}: not an image in a supported format") from None
     except FileNotFoundError:
         raise UserError(f"{called(source)}: no such file") from None
     except Image.DecompressionBombError as error:
@@ -184,11 +186,11 @@ def centre_crop(images, image_size: tuple[int, int] | list[int]):
 
 
 def content_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """What black bars enclose: left, top, right, bottom in pixels, as for `Image.crop`.
+    """The area within black bars: left, top, right, bottom in pixels, as for `Image.crop`.
 
     A bar is made of the rows or columns at a border in which no pixel's luma is above NEAR_BLACK. Rows and columns are
-    judged apart: where less than half of a side would be left, it is a dark scene, and that side stays whole. So does
-    an image that is black all over.
+    judged separately: if less than half of a side would be left, the scene is dark and that side is not cut. An image
+    that is black all over is not cut either.
     """
     bright = image.convert("L").point([0] * (NEAR_BLACK + 1) + [255] * (255 - NEAR_BLACK))
     left, top, right, bottom = bright.getbbox() or (0, 0, *image.size)

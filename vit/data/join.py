@@ -1,4 +1,4 @@
-"""The join of tables and images: which image a name in a table means, and how many of both sides found each other."""
+"""The join of tables and images: which image a name in a table means, and how many names and images match."""
 
 import logging
 from collections import defaultdict
@@ -12,9 +12,9 @@ log = logging.getLogger("vit")
 
 
 class Known(NamedTuple):
-    """An image by the paths under which a table may name it: here, and at its source (`` if that is the same).
+    """An image's paths, by which a table may name it: in data/raw, and at its source (`` if that is the same).
 
-    `root` is the name of the source's folder or archive, which may stand before the path there.
+    `root` is the name of the source's folder or archive, which may precede the path at the source.
     """
 
     path: str
@@ -77,17 +77,17 @@ def refuse_no_match(index: Index, names: Sequence[str], called: str) -> None:
     """Raise the UserError of a table in which no name matches, with an example of each side."""
     named = f"such as '{next(filter(None, names), '')}'"
     raise UserError(
-        f"{called}: none of its {len(names)} lines names one of the {len(index.images)} images; they hold {named}, the "
-        f"images are such as {index.images[0].shown()}"
+        f"{called}: none of its {len(names)} lines names one of the {len(index.images)} images; they hold {named}, and "
+        f"the images have paths such as {index.images[0].shown()}"
     )
 
 
 def tell_unmatched(
     index: Index, names: Sequence[str], matched: Sequence[int | None], called: str, every_image: bool
 ) -> None:
-    """Say how many lines name no image and, with `every_image`, how many images no line names; an example of each.
+    """Log how many lines name no image and, with `every_image`, how many images have no line; an example of each.
 
-    It is a warning if that is an error of the table: a list should name images, and a column have a value for each.
+    It is a warning if the table is at fault: a list should name images, and a column should have a value for each.
     """
     strangers = [name for name, image in zip(names, matched, strict=True) if image is None]
     said = set(matched)
@@ -108,7 +108,7 @@ def _add(level: dict[str, list[int]], names: Iterable[str], number: int) -> None
 
 
 def _tails(path: str) -> list[str]:
-    """The path, and what is left of it without its first folders, down to the file name."""
+    """The path and all its ends, from the whole path down to the file name."""
     parts = path.split("/")
     return ["/".join(parts[start:]) for start in range(len(parts))]
 

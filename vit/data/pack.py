@@ -1,4 +1,4 @@
-"""Decode once: each part of the split becomes a uint8 array that training memory-maps."""
+"""Decode once: each split becomes a uint8 array that training memory-maps."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ MEASURED = 10_000  # train images at most, for the channel statistics
 
 
 def with_value_range(pack: PackParams, found: Path) -> PackParams:
-    """With the range that the audit found in place of auto; that stays where no image has more than 8 bits."""
+    """Replace auto by the range that the audit found; auto stays if no image has more than 8 bits."""
     if pack.value_range != "auto" or not found.exists():
         return pack
     return pack.model_copy(update={"value_range": read_json(found)})
@@ -36,12 +36,12 @@ def part_shape(table: Path, part: str, pack: PackParams) -> tuple[int, int, int,
 
 
 def packed_bytes(shape: tuple[int, int, int, int], pack: PackParams) -> int:
-    """What a part of that shape takes on disk: its images, where they are packed, and 8 bytes a label."""
+    """Bytes on disk of a split of that shape: its images, if they are packed, and 8 bytes per label."""
     return 8 * shape[0] + (int(np.prod(shape, dtype=object)) if pack.mode == "arrays" else 0)
 
 
 def check_space(needed: int, folder: Path) -> int:
-    """Bytes that are free on the disk of `folder`. Raises UserError if they are fewer than `needed`."""
+    """Free bytes on the disk of `folder`. Raises UserError if they are fewer than `needed`."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
@@ -52,14 +52,14 @@ def check_space(needed: int, folder: Path) -> int:
 
 
 def in_units(size: int) -> str:
-    """Bytes as a person reads them, e.g. `1.5 GB`."""
+    """Bytes in a readable unit, e.g. `1.5 GB`."""
     return next(f"{size / 10**power:.1f} {unit}" for power, unit in UNITS if size >= 10**power or power == 3)
 
 
 def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Path) -> None:
     """Write the images that `table` lists, in its order, as a .npy file, uint8 (N, H, W, C).
 
-    The processes write to the file themselves; nowhere is there more than a few images at a time.
+    The processes write to the file themselves, so that no process holds more than a few images.
     Raises UserError naming the file if an image is not readable.
     """
     shape = part_shape(table, part, pack)
@@ -77,7 +77,7 @@ def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Pat
 
 
 def pack_labels(table: Path, classes: list[str], target: Path) -> None:
-    """Write the place in `classes` of each row's label as a .npy file, int64 (N,)."""
+    """Write the index in `classes` of each row's label as a .npy file, int64 (N,)."""
     places = {label: place for place, label in enumerate(classes)}
     with replacing(target) as temporary, temporary.open("wb") as file:
         np.save(file, np.fromiter((places[row["label"]] for row in iterate_table(table)), dtype=np.int64))
@@ -124,7 +124,7 @@ def measure_files(raw: Path, table: Path, pack: PackParams) -> dict[str, list[fl
 def measure_packed(path: Path) -> dict[str, list[float]]:
     """Channel statistics of packed images, equal to those of `measure_files`.
 
-    Read piece by piece: the pages of a memory map would count as memory of this process.
+    Reads a few images at a time: the pages of a memory map would count as this process's memory.
     """
     with path.open("rb") as file:
         np.lib.format.read_magic(file)
@@ -161,7 +161,7 @@ def _sum(counts: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _values(image: np.ndarray) -> np.ndarray:
-    """How often each of the 256 values occurs, (C, 256): whole numbers, whose sum knows no order."""
+    """How often each of the 256 values occurs, (C, 256): integers, whose sum does not depend on the order."""
     return np.stack([np.bincount(channel, minlength=256) for channel in image.reshape(-1, image.shape[-1]).T])
 
 

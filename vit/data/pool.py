@@ -1,4 +1,4 @@
-"""Work for several processes: few items under way at a time, and no process outlives the one that started it."""
+"""Work for several processes: few items in flight at a time, and no process outlives the one that started it."""
 
 import multiprocessing
 import os
@@ -17,9 +17,9 @@ Result = TypeVar("Result")
 
 
 def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """The results of `job` on each item, as they come; only two items per worker are taken in advance.
+    """The results of `job` on each item, in order of completion; only two items per worker are taken in advance.
 
-    One worker means this process. An error of `job` ends the others and is raised here.
+    One worker means this process. An error in `job` stops all workers and is raised here.
     Raises UserError if a process is killed.
     """
     if workers == 1:
@@ -44,7 +44,7 @@ def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers:
 
 
 def _live_no_longer_than_parent() -> None:
-    """Ctrl-C is the parent's to handle; a parent that was killed can tell nobody, so a thread waits for its end."""
+    """Leave Ctrl-C to the parent, and wait in a thread for its end: a killed parent cannot stop its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None  # a worker process has one

@@ -1,4 +1,4 @@
-"""What a person should know of many images, said once with a count."""
+"""Remarks about many images, each logged once with a count."""
 
 import logging
 from collections import Counter
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 
 class Remarks:
-    """Collects what `load_image` notices, and tells each remark once, with the first image that it concerns."""
+    """Collects the remarks of `load_image` and logs each once, with the first image that it concerns."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.first: dict[str, str] = {}
 
     def of(self, name: str) -> Callable[[str], None]:
-        """What notes a remark about the image that is called so."""
+        """A function that records a remark about the image of this name."""
 
         def note(remark: str) -> None:
             self.counts[remark] += 1

@@ -1,4 +1,4 @@
-"""Random generators whose seed is a function of what they are for."""
+"""Random generators whose seed depends on their purpose."""
 
 import hashlib
 

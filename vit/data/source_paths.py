@@ -1,6 +1,6 @@
-"""Where each image lay at its source, for tables that name it so: written by download, read by every join.
+"""Each image's path at its source, for tables that use it: written by download, read by every join.
 
-It lies with the tables, which are what joins read. Paths are relative to the source: nothing of this machine.
+The record is stored with the tables. Paths are relative to the source and reveal nothing about this machine.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ FILE = "source_paths.json"
 
 
 def write_source_paths(tables: Path, root: str, sources: Mapping[str, str]) -> None:
-    """Keep, in the folder `tables`, the path at the source of each image that download gave another path.
+    """Write, to the folder `tables`, the path at the source of each image to which download gave another path.
 
     `sources` are those paths by path in data/raw; `root` is the name of the source's folder or archive.
     """
@@ -22,6 +22,6 @@ def write_source_paths(tables: Path, root: str, sources: Mapping[str, str]) -> N
 
 
 def known_images(paths: Iterable[str], tables: Path) -> list[Known]:
-    """The images of data/raw by all their paths; without a record, as of a drawn source, by their own alone."""
+    """The images of data/raw with all their paths; without a record, as for generated data, only those in data/raw."""
     record = read_json(tables / FILE) if (tables / FILE).is_file() else {"root": "", "paths": {}}
     return [Known(path, record["paths"].get(path, ""), record["root"]) for path in paths]

@@ -1,4 +1,4 @@
-"""Which image is for fitting, which for choosing, which for the final figure: one function per strategy."""
+"""Assign images to train, val and test: one function per strategy."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ Parts = dict[str, list[Row]]
 
 
 def with_fewer_to_train_on(parts: Parts, split: SplitParams) -> Parts:
-    """At most `split.subset_per_class` train images of each class, drawn by the seed; all of them if that is null.
+    """At most `split.subset_per_class` train images of each class, drawn by the seed; all of them if it is null.
 
-    Val and test stay whole, so that models of small and large sets are judged on the same images; a smaller set is part
-    of every larger one.
+    Val and test stay whole, so that models of small and large subsets are scored on the same images. Every larger
+    subset contains the smaller ones.
     """
     if split.subset_per_class is None:
         return parts
@@ -30,10 +30,10 @@ def with_fewer_to_train_on(parts: Parts, split: SplitParams) -> Parts:
 
 
 def assign(strategy: str, findings: Findings, split: SplitParams, tables: Path) -> Parts:
-    """Rows per part by `strategy` (not auto), with what must stay together in their column `group`.
+    """Rows per split by `strategy` (not auto); rows of one `group` stay together.
 
-    With `split.folds` the test part is fold number `split.fold`; for the strategy folders, whose test part is given,
-    that fold is the val part. `tables` is a folder of CSVs. Raises UserError if the data cannot be split so.
+    With `split.folds`, test is fold number `split.fold`; with the strategy folders, whose test split is given, val is
+    that fold. `tables` is a folder of CSVs. Raises UserError if the data cannot be split this way.
     """
     rows = findings.rows
     if strategy == "random":
@@ -48,7 +48,7 @@ def assign(strategy: str, findings: Findings, split: SplitParams, tables: Path) 
 
 
 def _grouped(strategy: str, findings: Findings, split: SplitParams, tables: Path) -> list[Row]:
-    """The rows with the groups that `strategy`, blocks or groups, must not tear apart."""
+    """The rows with the groups that `strategy`, blocks or groups, keeps together."""
     rows = findings.rows
     if strategy == "blocks":
         return by_blocks(rows, findings.frames, split.block_size)
@@ -60,13 +60,14 @@ def _grouped(strategy: str, findings: Findings, split: SplitParams, tables: Path
 
 
 def _folders(findings: Findings, split: SplitParams, tables: Path) -> Parts:
-    """As the source had divided them; a val split that it lacks is taken from train, as far from it as auto would."""
+    """The source's own splits; if it has no val, val is taken from train by the rule that auto would use."""
     parts: Parts = {part: [] for part in PARTS}
     for row in by_near_duplicates(findings.rows, findings.groups):
         part = given_part(row.path)
         if part is None:
             raise UserError(
-                f"split.strategy is folders, but '{row.path}' came in neither train, val nor test; choose another one"
+                f"split.strategy is folders, but the source has '{row.path}' in none of train, val and test; "
+                "choose another strategy"
             )
         parts[part].append(row)
     if split.folds is None and (parts["val"] or not parts["train"]):
@@ -92,7 +93,7 @@ def _val_taken_from(fitting: Findings, split: SplitParams, tables: Path, wanted:
 
 
 def _whole_groups(rows: list[Row], split: SplitParams) -> Parts:
-    """Groups stay whole; fractions are met within one group, class shares as closely as many draws find."""
+    """Groups stay whole; sizes match the fractions to within one group, class shares as closely as many draws allow."""
     groups, generator = Groups(rows), _generator(split)
     if split.folds is None:
         test = groups.closest(groups.all, split.test_fraction * len(rows), generator, leave=1)
@@ -111,7 +112,7 @@ def _refuse_unusable(rows: list[Row], parts: Parts, strategy: str) -> None:
     for part in PARTS:
         if not parts[part]:
             raise UserError(
-                f"split.strategy {strategy} leaves the {part} part empty; "
+                f"split.strategy {strategy} leaves the {part} split empty; "
                 "change split.val_fraction, test_fraction, block_size or gap"
             )
     unseen = sorted({row.label for row in rows} - {row.label for row in parts["train"]})

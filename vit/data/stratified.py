@@ -11,10 +11,10 @@ from vit.data.manifest import PARTS, Row
 def random_split(rows: list[Row], split: SplitParams) -> dict[str, list[Row]]:
     """Stratified, image by image: each class is shuffled by the seed, then cut within one image of the fractions.
 
-    One image of a class is always left to train on, so a lone image is in no test part.
+    One image of each class always stays in train, so a class's only image is never in test.
     """
     parts: dict[str, list[Row]] = {part: [] for part in PARTS}
-    dealt = 0  # to the folds in turn through all classes, or the last folds would get none of many small classes
+    dealt = 0  # counts on through all classes, or the last folds would get no image of many small classes
     for members in shuffled_classes(rows, split.seed):
         count = len(members)
         if count == 1:

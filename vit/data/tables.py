@@ -1,4 +1,4 @@
-"""What the CSVs beside the images say of an image: its value in a column, or that it is listed at all."""
+"""The CSVs beside the images: an image's value in a column, or whether it is listed at all."""
 
 import csv
 import logging
@@ -17,11 +17,11 @@ Line = dict[str, str]
 
 
 def column_values(rows: list[Row], tables: Path, column: str, parameter: str) -> list[set[str]]:
-    """For each image what the one CSV of the folder `tables` with that column has for it; its first column names them.
+    """Each image's values in `column` of the only CSV in `tables` that has it; its first column names the images.
 
-    Where the first column names none, as a mere count of lines, the column that names most does. A name is a path here
-    or at the source, or the end of one down to the file name, or either without its ending. Empty cells are no value.
-    Raises UserError, naming `parameter`, if not one table has the column, or if names match no image, or two.
+    If the first column names none, such as a line count, the column that names most does. A name is a path in data/raw
+    or at the source, or the end of one down to the file name, or either without its ending. Empty cells are not values.
+    Raises UserError, naming `parameter`, unless exactly one table has the column, or if names match no image, or two.
     """
     column = as_read(column)
     called, table = _table_with(tables, column, parameter)
@@ -41,8 +41,8 @@ def column_values(rows: list[Row], tables: Path, column: str, parameter: str) ->
 def listed(rows: list[Row], tables: Path, file: str, parameter: str) -> list[bool]:
     """Whether a line of the CSV `file` in the folder `tables` names each image, in one cell or in all, joined by "/".
 
-    Names are those of `column_values`. Raises UserError if there is no such file, or if it names none of the images, or
-    if a line may mean two.
+    Names are those of `column_values`. Raises UserError if the file is missing, names none of the images, or
+    has a line that may mean two.
     """
     path = tables / file
     if not path.is_file():
@@ -54,7 +54,7 @@ def listed(rows: list[Row], tables: Path, file: str, parameter: str) -> list[boo
     names = ["/".join(filter(None, cells)) for cells in table]
     found = [_listed_images(index, cells) for cells in table]
     if not any(found):
-        # Ids without endings count in the first column alone: any number could be one.
+        # Ids without endings count only in the first column: any number could be one.
         found = [index.find_bare(cells[0]) for cells in table]
     matched = index.one_of(found, names, called)
     if not any(found):
@@ -67,8 +67,8 @@ def listed(rows: list[Row], tables: Path, file: str, parameter: str) -> list[boo
 def read_csv(path: Path) -> list[Line]:
     """The lines of a CSV by its header, both as read; a cell that a line lacks is empty, empty lines are skipped.
 
-    Raises UserError for what is no CSV in UTF-8, for two columns of one name, and for a line with more cells than the
-    header.
+    Raises UserError if the file is not a CSV in UTF-8, if two columns have one name, and if a line has more cells than
+    the header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -80,10 +80,10 @@ def read_csv(path: Path) -> list[Line]:
         raise UserError(f"{path.name}: {header[twice[0]]} columns are called '{twice[0]}'; rename all but one")
     read = []
     for number, line in enumerate(lines, 1):
-        # pyrefly: ignore[no-matching-overload]  # what is left over, csv puts under None
+        # pyrefly: ignore[no-matching-overload]  # csv puts surplus cells under None
         if any(map(as_read, line.pop(None, []))):
             raise UserError(
-                f"{path.name}: its line {number} has more cells than the header; put cells with commas in quotes"
+                f"{path.name}: line {number} has more cells than the header; put cells with commas in quotes"
             )
         read.append({as_read(name): as_read(cell or "") for name, cell in line.items()})
     return [line for line in read if any(line.values())]
@@ -95,7 +95,7 @@ def _named_images(
     """The name in each line, and the image that it means."""
     first = next(iter(table[0]))
     if first == column:
-        raise UserError(f"{called} is the table's first column, which names the images; take another")
+        raise UserError(f"{called} is the table's first column, which names the images; name another")
     naming = naming_column(index, table, [name for name in table[0] if name != column])
     names = [line[naming or first] for line in table]
     if naming is None:
@@ -115,7 +115,7 @@ def naming_column(index: Index, table: list[Line], columns: list[str]) -> str | 
 
 
 def _listed_images(index: Index, cells: list[str]) -> list[int]:
-    """What a line of a list means: its cells joined, or one cell; ambiguous ones where nothing else is found."""
+    """The images that a line means, by its joined cells or by one cell; ambiguous ones only if it has no others."""
     found = [index.find("/".join(filter(None, cells))), *map(index.find, cells)]
     return next((images for images in found if len(images) == 1), []) or next(filter(None, found), [])
 

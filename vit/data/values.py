@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits: the values as they are stored, and how a range of them becomes 256 levels."""
+"""Pixels of more than 8 bits: the stored values, and how a range of them becomes 256 levels."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,25 +11,25 @@ EIGHT_BITS = "8 bits"
 NODATA, SAMPLE_FORMAT, BITS, EXTRA_SAMPLES = 42113, 339, 258, 338  # tags of TIFF
 UNSIGNED, SIGNED = 1, 2  # of SAMPLE_FORMAT
 DEPTHS = range(8, 17)  # bits
-TAIL = 0.001  # of the values, that a range may leave out at either end
+TAIL = 0.001  # share of the values that a range may leave out at either end
 
-# Pillow keeps 8 of the 16 bits of a colour. Read once more in the other byte order, it keeps the other 8.
+# Pillow keeps 8 of a colour's 16 bits. Reading the file again in the other byte order yields the other 8.
 OTHER_ORDER = {"B": "L", "L": "B", "N": "L" if sys.byteorder == "big" else "B"}
 SIXTEEN_BIT_COLOURS = tuple(f"{bands};16{order}" for bands in ("RGB", "RGBA", "RGBX") for order in OTHER_ORDER)
 GREY_AND_ALPHA = "LA;16B"
-# libtiff returns the machine's byte order, which Pillow 13 takes for the file's in these.
+# libtiff returns the machine's byte order, which Pillow 13 mistakes for the file's in these.
 NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 
 class Values(NamedTuple):
-    """What a file holds: `pixels` (H, W) or (H, W, 3), NaN where nothing was measured; `alpha` uint8 (H, W) or None."""
+    """The stored values: `pixels` (H, W) or (H, W, 3), NaN where nothing was measured; `alpha` uint8 (H, W) or None."""
 
     pixels: np.ndarray
     alpha: np.ndarray | None
 
 
 def kind_of(image: ImageFile.ImageFile) -> str:
-    """What one value of an opened image is, e.g. `16 bits`; EIGHT_BITS for all that Pillow decodes without loss."""
+    """The kind of an opened image's values, e.g. `16 bits`; EIGHT_BITS if Pillow decodes them without loss."""
     if image.mode == "F":
         return "floating point"
     sample_format, bits = _tag(image, SAMPLE_FORMAT, UNSIGNED), _tag(image, BITS, 16)
@@ -41,7 +41,7 @@ def kind_of(image: ImageFile.ImageFile) -> str:
 
 
 def read_values(image: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFile]) -> Values:
-    """Decode an opened image of another kind than EIGHT_BITS, upright; `reopen` opens the same file once more."""
+    """Decode an opened image of any kind but EIGHT_BITS, upright; `reopen` opens the same file again."""
     if _is_deep_pixmap(image):
         return Values(_deep_pixmap(image), None)
     rawmode = _rawmode(image)
@@ -77,11 +77,10 @@ def _one_band(image: ImageFile.ImageFile) -> Values:
 
 
 def find_range(values: np.ndarray, are_whole: bool) -> tuple[list[int] | list[float], str]:
-    """The range [low, high] that becomes the 256 levels, of values (N,) from a whole data set, and by what rule.
+    """The range [low, high] that becomes the 256 levels, for values (N,) from a whole data set, and its rule.
 
-    Values of 0, which are often the background, and NaN are left aside. Whole numbers from 0 on: 0 to 2^bits - 1 by
-    the smallest depth of 8 to 16 bits that holds 99.9 % of them, if they use a quarter of it. All else: from the
-    0.1 % to the 99.9 % quantile.
+    Ignores NaN and 0, which is often the background. Integers >= 0: 0 to 2^bits - 1 for the smallest depth of 8 to
+    16 bits that holds 99.9 % of them, if they use a quarter of it. All others: from the 0.1 % to the 99.9 % quantile.
     """
     values = values[np.isfinite(values) & (values != 0)]
     if not len(values):
@@ -98,14 +97,14 @@ def find_range(values: np.ndarray, are_whole: bool) -> tuple[list[int] | list[fl
 
 
 def to_levels(pixels: np.ndarray, value_range: Sequence[float]) -> np.ndarray:
-    """Values to uint8 of the same shape: `low` is 0, `high` is 255, beyond them it is clipped; NaN is 0."""
+    """Values to uint8 of the same shape: `low` becomes 0, `high` 255, values outside are clipped; NaN becomes 0."""
     low, high = value_range
     levels = (pixels - low) * (255 / (high - low))
     return np.nan_to_num(levels.clip(0, 255), nan=0).round().astype(np.uint8)
 
 
 def clipped_share(pixels: np.ndarray, value_range: Sequence[float]) -> float:
-    """Share of the values that lie outside of the range; of NaN nothing is known."""
+    """Share of the values outside the range; NaN does not count as outside."""
     low, high = value_range
     return float(((pixels < low) | (pixels > high)).mean())
 
@@ -117,7 +116,7 @@ def _decoded(image: ImageFile.ImageFile) -> np.ndarray:
 
 
 def _rawmode(image: ImageFile.ImageFile) -> str:
-    """How the file's bytes are arranged, as Pillow's decoders call it; empty if there is nothing to decode."""
+    """The layout of the file's bytes, by Pillow's name for it; empty if there is nothing to decode."""
     args = image.tile[0].args if getattr(image, "tile", None) else ""
     return str(args if isinstance(args, str) else args[0]) if args else ""
 
@@ -127,7 +126,7 @@ def _with_rawmode(tile, rawmode: str):
 
 
 def _is_deep_pixmap(image: ImageFile.ImageFile) -> bool:
-    """A PPM in colours of two bytes each, which Pillow divides down to one."""
+    """A colour PPM of two bytes per value, which Pillow reduces to one."""
     return image.format == "PPM" and image.mode == "RGB" and image.tile[0].codec_name == "ppm" and _most(image) > 255
 
 
@@ -137,7 +136,7 @@ def _most(image: ImageFile.ImageFile) -> int:
 
 
 def _deep_pixmap(image: ImageFile.ImageFile) -> np.ndarray:
-    """As Pillow reads a PGM: in units of 1 / 65535 of the largest value that its head allows."""
+    """Like Pillow's PGM: in units of 1 / 65535 of the largest value that the header allows."""
     most, size, file = _most(image), image.width * image.height * 3, image.fp
     assert file is not None  # it was just opened
     file.seek(image.tile[0].offset)
@@ -155,7 +154,7 @@ def _tag(image: ImageFile.ImageFile, tag: int, default: int) -> int:
 
 
 def _nodata(image: ImageFile.ImageFile) -> float | None:
-    """What GDAL writes where nothing was measured."""
+    """The value that GDAL writes where nothing was measured."""
     text = getattr(image, "tag_v2", {}).get(NODATA)
     try:
         number = float(str(text).strip(" \0"))

@@ -1,4 +1,4 @@
-"""Fonts for class names in any script: matplotlib's own DejaVu Sans lacks, for one, Chinese."""
+"""Fonts for class names in any script: matplotlib's own DejaVu Sans lacks Chinese, for example."""
 
 import logging
 import warnings
@@ -15,9 +15,9 @@ DEFAULT = "DejaVu Sans"
 
 
 def use_fonts_that_show(figure: Figure) -> None:
-    """Let the texts of `figure` fall back to installed fonts for characters that the default font lacks.
+    """Let the texts in `figure` fall back to installed fonts for characters that the default font lacks.
 
-    Says once for each set of characters which ones no installed font has.
+    Warns once for each set of characters that no installed font has.
     """
     texts = figure.findobj(Text)
     lacking = {character for text in texts for character in text.get_text() if character.isprintable()} - _default()
@@ -38,7 +38,7 @@ def _default() -> frozenset[str]:
 
 @cache
 def _fallbacks(lacking: frozenset[str]) -> tuple[list[str], set[str]]:
-    """Families of installed fonts that together have as many of these characters as any, and the rest."""
+    """Families of installed fonts that together cover most of these characters, and the uncovered rest."""
     families, rest = [], set(lacking)
     for path in sorted(font_manager.findSystemFonts()):  # not the manager's list, which is older than a new font
         if rest & _characters(path):
@@ -56,7 +56,7 @@ def _characters(path: str) -> frozenset[str]:
         font = FT2Font(path)
         font.set_size(12, 72)
         return frozenset(map(chr, font.get_charmap()))
-    except (OSError, RuntimeError):  # not a font that matplotlib can draw with, such as one of coloured bitmaps
+    except (OSError, RuntimeError):  # a font that matplotlib cannot draw with, such as one of coloured bitmaps
         return frozenset()
 
 

@@ -1,4 +1,4 @@
-"""Two models on the same images, compared by any metric of METRICS, from their tables of predictions."""
+"""Compares two models on the same images by any of METRICS, from their tables of predictions."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Sums = tuple[np.ndarray, ...]  # of each column of a metric, (groups, k), sparse
 
 @dataclass(frozen=True)
 class PairedScores:
-    """The scores of models a and b, and how much better b is: above 0 also where a lower score is better.
+    """The scores of models a and b, and by how much b is better: above 0 even if a lower score is better.
 
     `low` and `high` are the ends of the interval of `difference`, `p` is that of the permutation test.
     """
@@ -40,10 +40,10 @@ def compare_by(
     confidence: float,
     seed: int,
 ) -> PairedScores:
-    """Models a and b by the choosing metric `name`; `tables` hold their `p_CLASS` columns, a row per label.
+    """Compares models a and b by the metric `name`; `tables` hold their `p_CLASS` columns, a row per label.
 
-    Interval by the paired bootstrap and p by permutation, both over whole groups. With one group nothing is known: the
-    interval is as wide as the metric allows.
+    Interval by the paired bootstrap and p by permutation, both over whole groups. A single group gives no information:
+    the interval is as wide as the metric allows.
     """
     metric = next(one for one in METRICS if one.name == {"log_loss": "loss"}.get(name, name))
     numbers = group_numbers(groups)
@@ -67,9 +67,9 @@ def compare_by(
 
 
 def permutation_test(metric: Metric, a: Sums, b: Sums, seed: int) -> float:
-    """Two-sided p of the paired permutation test: is it chance which of the two models gave which predictions?
+    """Two-sided p of the paired permutation test, whose null hypothesis is that the models are interchangeable.
 
-    The models are exchanged in random groups (Good 2005, "Permutation, Parametric and Bootstrap Tests of Hypotheses").
+    Exchanges the models in random groups (Good 2005, "Permutation, Parametric and Bootstrap Tests of Hypotheses").
     With a group per image and accuracy this is McNemar's test, up to its draws; p is at least 1 / (RESAMPLES + 1).
     """
     generator, groups = np.random.default_rng(seed), a[0].shape[0]

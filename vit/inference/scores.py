@@ -1,4 +1,4 @@
-"""The metrics that epochs and versions are chosen by, from labels and predictions: values and standard errors."""
+"""The metrics that select epochs and versions, from labels and predictions: values and standard errors."""
 
 import numpy as np
 
@@ -27,8 +27,8 @@ def score(
 ) -> tuple[float, float]:
     """`metric` over all images, and its standard error; int64 labels and predictions (N,), cross-entropies (N,).
 
-    The first three metrics are means over classes of shares: of all images, of those of a class, and for F1 of
-    (true + predicted) / 2 images. Shares of different classes count as independent.
+    The first three metrics are shares, or means of shares over classes: of all images, of a class's images, and for F1
+    of (true + predicted) / 2 images. Shares of different classes count as independent.
     """
     if metric == "log_loss":
         return float(losses.mean()), float(losses.std() / np.sqrt(max(1, len(losses) - 1)))

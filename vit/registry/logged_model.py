@@ -28,7 +28,7 @@ def find_logged_model(client: MlflowClient, version: ModelVersion) -> LoggedMode
     try:
         return client.get_logged_model((version.source or "").removeprefix(SOURCE))
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a store that fails says nothing about the model
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another error of the store says nothing about the model
             raise
         return None
 
@@ -56,7 +56,7 @@ def find_or_create_logged_model(
 def complete_logged_model(
     client: MlflowClient, model: LoggedModel, home: Run, content: RunContent, folder: Path, settings: dict
 ) -> bool:
-    """Give `model` the files it serves, from the weights in `folder`, and the metrics that it lacks; tell whether it
+    """Give `model` the files it serves, from the weights in `folder`, and the metrics that it lacks; return whether it
     lacked anything."""
     changed = _upload(client, model, folder, settings)
     changed = _log_metrics(client, model, home, content) or changed

@@ -1,14 +1,14 @@
-"""Training on classes of very different size: which images an epoch shows, and how much each counts in the loss."""
+"""Training on imbalanced classes: which images an epoch shows, and how much each counts in the loss."""
 
 import torch
 from torch import Tensor
 
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Positions of as many images as there are labels (N,), in random order, with every class equally often.
+    """Positions of N images for N labels, in random order, with every class equally often.
 
-    Classes differ by one image at most, if N is no multiple of their number, and so do the images of a class: those of
-    a rare class are repeated, and a frequent class shows another random part of its images in each epoch.
+    Class counts differ by at most one, and so do the repeats of a class's images: images of a rare class are repeated,
+    and a frequent class shows another random subset of its images in each epoch.
     """
     sizes = labels.bincount()
     sizes = sizes[sizes > 0]
@@ -24,7 +24,7 @@ def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def class_weights(labels: Tensor, classes: int, kind: str) -> Tensor | None:
-    """The weight (K,) in the loss of an image of each class, on average 1 over the images `labels` (N,).
+    """Each class's weight (K,) in the loss, with an average of 1 over the images `labels` (N,).
 
     balanced: N / (k n) for a class of n images, where k classes occur; classes without images get 0. none: None.
     """

@@ -124,7 +124,7 @@ def test_a_random_split_of_a_video_leaks_and_blocks_do_not(video):
 def test_auto_takes_blocks_for_a_video_and_says_what_random_would_give_away(video):
     strategy, reason = choose_strategy(video[0], settings())
     assert strategy == "blocks"
-    assert reason == "a random split would give away 100.0%, and names carry the frames' numbers"
+    assert reason == "leakage of a random split would be 100.0%, and file names carry frame numbers"
 
 
 def test_auto_takes_random_for_unrelated_images(tmp_path):
@@ -133,7 +133,7 @@ def test_auto_takes_random_for_unrelated_images(tmp_path):
     assert len(set(findings.groups.tolist())) == 50  # unlike pictures are in no group
     assert choose_strategy(findings, settings()) == (
         "random",
-        "a random split gives away 0.0%, no more than 10.0%",
+        "leakage of a random split is 0.0%, within the margin of 10.0%",
     )
 
 
@@ -172,14 +172,14 @@ def test_auto_takes_groups_where_they_are_named():
     rows = [row_of(f"{label}/{name}.png") for label in "ab" for name in "stuvwxyz"]
     assert choose_strategy(findings_of(rows), settings(group_regex="(.)[.]png")) == (
         "groups",
-        "groups are named by (.)[.]png",
+        "groups are given by (.)[.]png",
     )
 
 
 def test_a_strategy_that_is_asked_for_is_not_questioned(video):
     assert choose_strategy(video[0], settings(strategy="random")) == (
         "random",
-        "asked for by split.strategy",
+        "set by split.strategy",
     )
 
 
@@ -191,16 +191,16 @@ def test_the_warning_of_a_leak_names_its_figures_and_the_way_out():
     leaking = {"test": Leakage(0.5, 0.25, 0.9, 0.75), "val": Leakage(0.5, 0.2, 0.8, None)}
     warning, of_val, absent = find_warnings(parts | {"val": parts["train"][:1]}, leaking, 0.1)
     assert warning == (
-        "this split leaks: 25.0% of the test images have a near duplicate in train, the label of the nearest frame "
-        "number is right for 75.0%, the most frequent class for 50.0%; its scores are an upper bound. "
+        "test leaks: 25.0% of the test images have a near duplicate in train, the label of the nearest frame "
+        "number is correct for 75.0%, the most frequent class for 50.0%; its scores are an upper bound. "
         "Try split.strategy=auto, blocks or groups"
     )
     assert of_val == (
-        "its val leaks: 20.0% of the val images have a near duplicate in train, the most frequent class for 50.0%; "
-        "epoch, temperature and champion are chosen on images that train shows already. "
+        "val leaks: 20.0% of the val images have a near duplicate in train, the most frequent class for 50.0%; "
+        "epoch, temperature and champion are chosen on images that train already contains. "
         "Try split.strategy=auto, blocks or groups"
     )
-    assert absent == "no image of class b is in val, so it says nothing about them"
+    assert absent == "no image of class b is in val, which cannot score them"
 
 
 @pytest.mark.parametrize("part", ["val", "test"])

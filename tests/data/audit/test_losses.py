@@ -34,12 +34,11 @@ def test_a_class_of_equal_frames_that_collapses_to_one_image_is_refused_or_said(
     with pytest.raises(UserError) as refused:
         find_losses(findings, 0.01)
     assert str(refused.value) == (
-        "class 'black' keeps 1 of 30 images: 29 copies of another. That is more than a tenth of a class and than "
-        "split.max_broken_fraction 0.01. Mend the source, remove the class, or allow for it by "
-        "split.max_broken_fraction"
+        "class 'black' keeps 1 of 30 images: 29 copies of another image. That is more than a tenth of a class and more "
+        "than split.max_broken_fraction 0.01. Repair the source, remove the class, or raise split.max_broken_fraction"
     )
-    assert find_losses(findings, 0.97) == ["class 'black' keeps 1 of 30 images: 29 copies of another"]
-    assert find_flat(findings) == ["1 image is of one colour, or nearly so: 1 of 1 in class 'black'"]
+    assert find_losses(findings, 0.97) == ["class 'black' keeps 1 of 30 images: 29 copies of another image"]
+    assert find_flat(findings) == ["1 image is of one colour or nearly so: 1 of 1 in class 'black'"]
 
 
 def test_every_reason_counts_for_the_class_that_it_concerns(tmp_path):
@@ -50,13 +49,16 @@ def test_every_reason_counts_for_the_class_that_it_concerns(tmp_path):
     draw(tmp_path / "dog" / "other.png", 50)
     findings = audited(tmp_path)
     assert find_losses(findings, 0.5) == [
-        "class 'cat' keeps 10 of 13 images: 1 unreadable, 1 copies of another, 1 equal to one of another class"
+        "class 'cat' keeps 10 of 13 images: 1 unreadable, 1 copies of another image, "
+        "1 identical to an image of another class"
     ]
     with pytest.raises(UserError, match="class 'cat' keeps 10 of 13"):  # the dog that is lost is 1 of 11
         find_losses(findings, 0.2)
 
 
-@pytest.mark.parametrize(("copies", "told"), [(1, []), (2, ["class 'cat' keeps 9 of 11 images: 2 copies of another"])])
+@pytest.mark.parametrize(
+    ("copies", "told"), [(1, []), (2, ["class 'cat' keeps 9 of 11 images: 2 copies of another image"])]
+)
 def test_a_tenth_of_a_class_is_lost_without_a_word(tmp_path, copies, told):
     draw_classes(tmp_path, {"cat": 9})
     for copy in range(copies):
@@ -67,7 +69,9 @@ def test_a_tenth_of_a_class_is_lost_without_a_word(tmp_path, copies, told):
 def test_many_lost_classes_are_cut_after_five(tmp_path):
     for label in "abcdefgh":
         frames(tmp_path / label, 3, f"#{ord(label):02x}0000")
-    with pytest.raises(UserError, match=r"class 'e' keeps 1 of 3 images: 2 copies of another; and 3 more classes\. "):
+    with pytest.raises(
+        UserError, match=r"class 'e' keeps 1 of 3 images: 2 copies of another image; and 3 more classes\. "
+    ):
         find_losses(audited(tmp_path), 0.0)
 
 
@@ -81,7 +85,7 @@ def test_constant_and_nearly_constant_images_are_counted_by_class(tmp_path):
     speck[3, 4] = 255
     Image.fromarray(speck).save(tmp_path / "cat" / "a star.png")
     assert find_flat(audited(tmp_path)) == [
-        "4 images are of one colour, or nearly so: 3 of 8 in class 'cat', 1 of 5 in class 'dog'"
+        "4 images are of one colour or nearly so: 3 of 8 in class 'cat', 1 of 5 in class 'dog'"
     ]
 
 
@@ -105,8 +109,10 @@ def test_icons_that_vanish_on_their_background_end_in_one_line_that_names_anothe
     with pytest.raises(UserError) as refused:
         audited(tmp_path, background=background)
     line = str(refused.value)
-    assert line.startswith("no image is left: all 12 have pixels that occur under two labels, as a/0.png and b/0.png")
-    assert f"12 are of one colour because what is transparent lies on {background}; set pack.background=" in line
+    assert line.startswith(
+        "no image is left: all 12 have pixels that occur under two labels, such as a/0.png and b/0.png"
+    )
+    assert f"12 are of one colour because transparent pixels become {background}; set pack.background=" in line
     ground = line.rpartition("=")[2]
     assert ground == shows or colour == (128, 128, 128)
     assert len(audited(tmp_path, background=ground).rows) == 12
@@ -116,9 +122,9 @@ def test_one_class_of_icons_that_vanishes_is_told_with_the_way_out(tmp_path):
     draw_classes(tmp_path, {"cat": 12})
     icons(tmp_path, (255, 255, 255), labels="a")
     findings = audited(tmp_path)
-    advice = "6 images are of one colour because what is transparent lies on white; set pack.background=black."
+    advice = "6 images are of one colour because transparent pixels become white; set pack.background=black."
     assert find_flat(findings)[1] == advice
-    with pytest.raises(UserError, match=f"5 copies of another.* {advice}"):
+    with pytest.raises(UserError, match=f"5 copies of another image.* {advice}"):
         find_losses(findings, 0.01)
     assert find_flat(audited(tmp_path, background="black")) == []
 
@@ -131,8 +137,8 @@ def test_equal_pixels_under_two_labels_leave_nothing_and_one_line(tmp_path, monk
     with pytest.raises(UserError) as refused:
         stages.split.main()
     assert str(refused.value) == (
-        "no image is left: all 6 have pixels that occur under two labels, as a/000.png and b/000.png; look at the "
-        "files, and at their labels"
+        "no image is left: all 6 have pixels that occur under two labels, such as a/000.png and b/000.png; check the "
+        "files and their labels"
     )
 
 

@@ -120,7 +120,7 @@ def test_the_range_is_the_same_for_every_order_and_number_of_processes(tmp_path)
 def test_a_range_that_is_asked_for_is_taken_and_what_it_clips_is_said(work, caplog):
     twelve_bits(work / "data/raw")
     audit = run(work, pack__value_range=[0, 2000])
-    assert audit["values"]["range"] == [0, 2000] and audit["values"]["rule"] == "asked for by pack.value_range"
+    assert audit["values"]["range"] == [0, 2000] and audit["values"]["rule"] == "set by pack.value_range"
     assert read_json(work / "data/packed/preprocessing.json")["value_range"] == [0, 2000]
     assert audit["values"]["clipped"] == pytest.approx(0.5, abs=0.02)
     assert "of the values lie outside the range 0..2000 and are clipped; set pack.value_range" in caplog.text
@@ -135,7 +135,7 @@ def test_a_range_for_images_of_8_bits_changes_nothing_and_that_is_said(work, cap
     assert read_json(work / "data/packed/preprocessing.json")["value_range"] == "auto"
     run(work, pack__value_range=[0, 15])
     assert (work / "data/packed/train_images.npy").read_bytes() == packed
-    assert "pack.value_range [0, 15] changes nothing: all images have 8 bits a channel" in caplog.text
+    assert "pack.value_range [0, 15] changes nothing: all images have 8 bits per channel" in caplog.text
 
 
 def test_a_data_set_of_8_and_more_bits_is_warned_of_with_the_classes_that_bits_tell_apart(work, caplog):
@@ -145,9 +145,9 @@ def test_a_data_set_of_8_and_more_bits_is_warned_of_with_the_classes_that_bits_t
     audit = run(work)
     (warning,) = (text for text in audit["warnings"] if "8 bits" in text)
     assert warning.startswith(
-        "12 of 36 images have 8 bits a channel and stay as they are, the others are scaled from 0"
+        "12 of 36 images have 8 bits per channel and are not scaled, the others are scaled from 0"
     )
-    assert warning.endswith("Bits alone tell classes apart: plain have 8, left, right have more")
+    assert warning.endswith("The bits alone reveal the class: plain have 8, left, right have more")
 
 
 @pytest.mark.parametrize("mode", ["arrays", "none"])

@@ -1,4 +1,4 @@
-"""What makes the scores of a split doubtful, in one sentence each."""
+"""Reasons to doubt a split's scores, one sentence each."""
 
 from math import sqrt
 
@@ -9,25 +9,25 @@ from vit.data.manifest import Row
 STANDARD_ERRORS = 3.0  # by which val and test must differ, so that chance alone is no warning
 CONSEQUENCE = {
     "test": "its scores are an upper bound",
-    "val": "epoch, temperature and champion are chosen on images that train shows already",
+    "val": "epoch, temperature and champion are chosen on images that train already contains",
 }
 
 
 def find_warnings(parts: dict[str, list[Row]], leakage: dict[str, Leakage], margin: float) -> list[str]:
-    """One sentence for each thing that makes the scores of this split doubtful, those about leakage first."""
+    """One sentence for each reason to doubt this split's scores, those about leakage first."""
     warnings = [_leak(part, leakage[part]) for part in reversed(HELD_OUT) if leakage[part].leakage > margin]
     warnings += find_difference(leakage["val"], leakage["test"], margin)
     labels = {row.label for rows in parts.values() for row in rows}
     for part in HELD_OUT:
         if absent := sorted(labels - {row.label for row in parts[part]}):
-            warnings.append(f"no image of class {', '.join(absent[:5])} is in {part}, so it says nothing about them")
+            warnings.append(f"no image of class {', '.join(absent[:5])} is in {part}, which cannot score them")
     return warnings
 
 
 def _leak(part: str, leakage: Leakage) -> str:
     number = leakage.nearest_frame_accuracy
-    by_number = f", the label of the nearest frame number is right for {number:.1%}" if number is not None else ""
-    leaking = "this split leaks" if part == "test" else f"its {part} leaks"
+    by_number = f", the label of the nearest frame number is correct for {number:.1%}" if number is not None else ""
+    leaking = "test leaks" if part == "test" else "val leaks"
     return (
         f"{leaking}: {leakage.near_duplicate_share:.1%} of the {part} images have a near duplicate in train"
         f"{by_number}, the most frequent class for {leakage.majority_accuracy:.1%}; {CONSEQUENCE[part]}. "
@@ -36,16 +36,16 @@ def _leak(part: str, leakage: Leakage) -> str:
 
 
 def find_difference(val: Leakage, test: Leakage, margin: float) -> list[str]:
-    """A sentence if val is notably nearer to train than test is, or farther: by leakage, or by the nearest neighbour.
+    """A sentence if val is notably nearer to train, or farther from it, than test: by leakage or nearest neighbour.
 
-    Notably is by more than `margin`, and by more than three standard errors, each group of images counted as one.
+    Notably means by more than `margin` and by more than three standard errors, counting each group as one image.
     """
     differences = [
         (val.leakage, test.leakage, f"leakage is {val.leakage:.1%} of val and {test.leakage:.1%} of test"),
         (
             val.nearest_neighbour_accuracy - val.majority_accuracy,
             test.nearest_neighbour_accuracy - test.majority_accuracy,
-            f"the nearest thumbnail in train is right for {val.nearest_neighbour_accuracy:.1%} of val (most frequent "
+            f"the nearest thumbnail in train is correct for {val.nearest_neighbour_accuracy:.1%} of val (most frequent "
             f"class {val.majority_accuracy:.1%}) and {test.nearest_neighbour_accuracy:.1%} of test "
             f"({test.majority_accuracy:.1%})",
         ),
@@ -53,17 +53,17 @@ def find_difference(val: Leakage, test: Leakage, margin: float) -> list[str]:
     for of_val, of_test, told in differences:
         if abs(of_val - of_test) > max(margin, STANDARD_ERRORS * _standard_error(val, test)):
             nearer = "nearer to train than test is" if of_val > of_test else "farther from train than test is"
-            return [f"val is {nearer}: {told}. What is chosen on val, as epoch and temperature, may not hold on test"]
+            return [f"val is {nearer}: {told}. Choices made on val, such as the epoch, may not hold on test"]
     return []
 
 
 def _standard_error(val: Leakage, test: Leakage) -> float:
-    """Of the difference of two shares at most: each group is one draw, with the variance of a share of a half."""
+    """Upper bound for the difference of two shares: each group is one draw, with the variance of a share of 0.5."""
     return sqrt(0.25 / val.groups + 0.25 / test.groups)
 
 
 def find_lost_classes(findings: Findings) -> list[str]:
-    """A sentence about each class of which no image can be used."""
+    """A sentence about each class without a usable image."""
     left_out = [row for row, _ in findings.broken] + findings.contradictory
     lost = sorted({row.label for row in left_out} - {row.label for row in findings.rows})
     return [f"class '{label}' is gone: none of its images can be used" for label in lost]

@@ -1,4 +1,4 @@
-"""The same picture more than once: exactly, under two labels, or nearly, as neighbouring frames of a video are."""
+"""Repeated images: exact copies, copies under two labels, and near duplicates such as neighbouring frames."""
 
 import itertools
 import re
@@ -30,7 +30,7 @@ class Duplicates:
 
 
 def exact_duplicates(scan: Scan) -> Duplicates:
-    """Equal pixels are kept once, outside train if the source had divided its images; under two labels never."""
+    """Equal pixels are kept once, outside train if the source has splits; under two labels, not at all."""
     same: dict[str, list[int]] = defaultdict(list)
     for index, look in enumerate(scan.looks):
         same[look.pixels].append(index)
@@ -70,8 +70,8 @@ def frame_numbers(rows: list[Row]) -> Frames:
     """Read series and frame number from the names: `frame12.jpg` is number 12 of `frame#`.
 
     A series goes through all classes where its numbers are unique there, or through those of one given split where they
-    start anew in each, else it stays within a class. It counts as a video only if its label changes back and forth;
-    numbers that were given class by class tell nothing.
+    restart in each; else it stays within a class. It counts as a video only if its label changes back and forth;
+    numbers that were given class by class reveal nothing.
     """
     numbered = [(index, match) for index, row in enumerate(rows) if (match := FRAME_NUMBER.search(_name(row)))]
     members: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -94,7 +94,7 @@ def frame_numbers(rows: list[Row]) -> Frames:
 def _unique_numbers(
     name: str, found: list[tuple[int, int]], rows: list[Row]
 ) -> list[tuple[str, list[tuple[int, int]]]]:
-    """The (number, index) pairs of a series, whole if no number is there twice, else by given split, else nameless."""
+    """The (number, index) pairs of a series: whole if no number repeats, else by given split, else without a name."""
     if _are_unique(found):
         return [(name, found)]
     by_split: dict[str | None, list[tuple[int, int]]] = defaultdict(list)
@@ -110,17 +110,17 @@ def _are_unique(found: list[tuple[int, int]]) -> bool:
 
 
 def _name(row: Row) -> str:
-    """The path without class, given part and ending; what follows a dot is no ending if it is a number."""
+    """The path without class, given split and ending; a number after a dot is not an ending."""
     *folders, name = row.path.split("/")[2 if given_part(row.path) else 1 :]
     stem, _, ending = name.rpartition(".")
     return "/".join([*folders, stem if stem and not ending.isdigit() else name])
 
 
 def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
-    """A group number per image (N,), the same for images that show nearly the same.
+    """A group number per image (N,), the same for near duplicates.
 
-    Two rules, then joined into groups: any two images with like hashes and thumbnails; and neighbours in a series of
-    frame numbers under a looser rule, as a shot changes little from frame to frame.
+    Two rules make pairs, which are merged into groups: any two images with similar hashes and thumbnails; and, by a
+    looser rule, neighbours in a series of frame numbers, as a shot changes little from frame to frame.
     """
     count = len(scan.rows)
     thumbnails = scan.thumbnails.reshape(count, -1).astype(np.float32)
@@ -136,7 +136,7 @@ def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
 
 
 def _joined(groups: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Group numbers (N,) after the groups of each pair of images became one."""
+    """Group numbers (N,) after merging the groups of each pair of images."""
     if not len(ones):
         return groups
     count = int(groups.max()) + 1
@@ -145,7 +145,7 @@ def _joined(groups: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndar
 
 
 def _like_hashes(hashes: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of some images from `start` on with all after them, where the hashes are alike."""
+    """Pairs of some images from `start` on with all later ones, if their hashes are similar."""
     block = hashes[start : start + ROWS_AT_ONCE, None]
     near = np.bitwise_count(block ^ hashes[None, start:]) <= PAIR_BITS
     ones, others = np.nonzero(np.triu(near, 1))

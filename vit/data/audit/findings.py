@@ -1,4 +1,4 @@
-"""The audit of a folder of images: what cannot be read, what is there twice, what is nearly the same."""
+"""The audit of a folder of images: unreadable files, copies and near duplicates."""
 
 import logging
 from collections import Counter
@@ -14,12 +14,12 @@ from vit.errors import UserError
 
 log = logging.getLogger("vit")
 
-SHOWN = 5  # of many, in an error of one line
+SHOWN = 5  # at most, in an error of one line
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The images that can be used, and what was left out.
+    """The usable images, and what was left out.
 
     `scan`, `frames` and `groups` (a number per image, equal for near duplicates) stand side by side. `copies` pairs an
     image that was left out with the equal one that was kept; `contradictory` images have equal pixels under two labels.
@@ -40,7 +40,7 @@ class Findings:
         return self.scan.rows
 
     def only(self, keep: list[int]) -> "Findings":
-        """What was found of the usable images at these positions."""
+        """The findings about the usable images at these positions."""
         frames = replace(
             self.frames, series=[self.frames.series[index] for index in keep], numbers=self.frames.numbers[keep]
         )
@@ -50,7 +50,7 @@ class Findings:
 def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn = AS_THEY_ARE) -> Findings:
     """Look at every image below `raw`, `drawn` as they will be packed.
 
-    Raises UserError listing what is unreadable, if that is too much of it, and if no image is left.
+    Raises UserError listing unreadable images if they are too many, and if no image is left.
     """
     seen = scan(raw, rows, drawn=drawn)
     _refuse_broken(seen, max_broken_fraction)
@@ -79,11 +79,11 @@ def _refuse_broken(seen: Scan, most: float) -> None:
         more = f"; and {len(seen.broken) - SHOWN} more" if len(seen.broken) > SHOWN else ""
         raise UserError(
             f"{len(seen.broken)} of {images} images cannot be read, more than split.max_broken_fraction {most}: "
-            f"{listed}{more} (all in logs/vit.log). By class: {_broken_by_class(seen)}. Repair or remove them at their "
-            "source, or allow for them"
+            f"{listed}{more} (all in logs/vit.log). By class: {_broken_by_class(seen)}. Repair or remove them at the "
+            "source, or raise split.max_broken_fraction"
         )
     if not seen.rows:
-        raise UserError(f"none of {images} images in data/raw can be read; get them again")
+        raise UserError(f"none of {images} images in data/raw can be read; download them again")
 
 
 def _broken_by_class(seen: Scan) -> str:
@@ -98,12 +98,12 @@ def _refuse_nothing(seen: Scan, duplicates: Duplicates, vanished: Counter[str]) 
         one, *_ = duplicates.contradictory
         other = next(index for index in duplicates.contradictory if seen.rows[index].label != seen.rows[one].label)
         why = (
-            f"{vanished.total()} are of one colour because what is transparent lies on {seen.drawn.background}; "
+            f"{vanished.total()} are of one colour because transparent pixels become {seen.drawn.background}; "
             f"set pack.background={vanished.most_common(1)[0][0]}"
             if vanished
-            else "look at the files, and at their labels"
+            else "check the files and their labels"
         )
         raise UserError(
-            f"no image is left: all {len(seen.rows)} have pixels that occur under two labels, as "
+            f"no image is left: all {len(seen.rows)} have pixels that occur under two labels, such as "
             f"{seen.rows[one].path} and {seen.rows[other].path}; {why}"
         )

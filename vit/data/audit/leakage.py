@@ -1,4 +1,4 @@
-"""What a split gives away: how well a program does on val and test that only recognizes what it saw in train."""
+"""Leakage: how well a program does on val and test if it only recognizes images it saw in train."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ HELD_OUT = ("val", "test")
 class Leakage:
     """Shares in [0, 1] of the images of one split; `nearest_frame_accuracy` is None where names carry no frame numbers.
 
-    `groups` is the number of groups of images that stay together, on which the doubt about these shares depends.
+    `groups` is the number of groups, which determines the standard error of these shares.
     """
 
     majority_accuracy: float
@@ -28,14 +28,14 @@ class Leakage:
 
     @property
     def leakage(self) -> float:
-        """What the split itself gives away: near duplicates, or what frame numbers tell beyond the majority class.
+        """The split's leakage: the share of near duplicates, or the accuracy of frame numbers above the majority class.
 
-        The nearest neighbour is no part of it: on easy data it is right without any leak.
+        The nearest neighbour is not included: on easy data it is correct without any leakage.
         """
-        return _given_away(self.majority_accuracy, self.near_duplicate_share, self.nearest_frame_accuracy)
+        return _leakage(self.majority_accuracy, self.near_duplicate_share, self.nearest_frame_accuracy)
 
     def figures(self, prefix: str = "") -> dict[str, float]:
-        """All of it for metrics/split.json, without what is not known; the names begin with `prefix`."""
+        """All known figures for metrics/split.json; their names begin with `prefix`."""
         known = {
             "leakage": self.leakage,
             "majority_accuracy": self.majority_accuracy,
@@ -47,7 +47,7 @@ class Leakage:
 
 
 def measure(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, Leakage]:
-    """Judge val and test of a split of the images in `findings`, each against train."""
+    """The leakage of val and of test, each against train, in a split of the images in `findings`."""
     places = _places(findings, parts)
     labels = np.array([row.label for row in findings.rows])
     held_out = np.concatenate([places[part] for part in HELD_OUT])
@@ -55,20 +55,20 @@ def measure(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, Leakag
     hits_of = dict(zip(HELD_OUT, np.split(hits, [len(places["val"])]), strict=True))
     found = {}
     for part in HELD_OUT:
-        majority, near, by_number = _told_without_pixels(findings, labels, places["train"], places[part])
+        majority, near, by_number = _without_pixels(findings, labels, places["train"], places[part])
         groups = len({row.group for row in parts[part]})
         found[part] = Leakage(majority, near, float(hits_of[part].mean()), by_number, groups)
     return found
 
 
 def leakage_between(findings: Findings, train: list[Row], held_out: list[Row]) -> float:
-    """The `leakage` of one split alone, without the nearest neighbours, which take long."""
+    """Only the `leakage` of one split, without the nearest neighbours, which take long."""
     places = _places(findings, {"train": train, "held out": held_out})
     labels = np.array([row.label for row in findings.rows])
-    return _given_away(*_told_without_pixels(findings, labels, places["train"], places["held out"]))
+    return _leakage(*_without_pixels(findings, labels, places["train"], places["held out"]))
 
 
-def _given_away(majority: float, near_duplicates: float, by_number: float | None) -> float:
+def _leakage(majority: float, near_duplicates: float, by_number: float | None) -> float:
     return max(near_duplicates, (by_number or 0.0) - majority, 0.0)
 
 
@@ -78,7 +78,7 @@ def _places(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, np.nda
     return {part: np.array([position[row.path] for row in rows], dtype=int) for part, rows in parts.items()}
 
 
-def _told_without_pixels(
+def _without_pixels(
     findings: Findings, labels: np.ndarray, train: np.ndarray, asked: np.ndarray
 ) -> tuple[float, float, float | None]:
     """Accuracy of the majority class, share with a near duplicate in train, accuracy of the nearest frame number."""
@@ -88,7 +88,7 @@ def _told_without_pixels(
 
 
 def nearest_neighbours(thumbnails: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """For each position of `test` the one of `train` whose thumbnail of (N, 24, 24, 3) is nearest, by Euclid."""
+    """For each position in `test`, the one in `train` with the nearest of `thumbnails` (N, 24, 24, 3), Euclidean."""
     known = thumbnails[train].reshape(len(train), -1).astype(np.float32)
     squares = np.square(known).sum(axis=1)
     nearest = np.empty(len(test), dtype=train.dtype)
@@ -114,7 +114,7 @@ def _nearest_frame(frames: Frames, labels: np.ndarray, train: np.ndarray, test: 
 
 
 def nearest_number(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """For each number of `asked` the position in `known` of the nearest one, the lower of two equally near."""
+    """For each number in `asked`, the position in `known` of the nearest one; of two equally near, the lower one."""
     order = np.argsort(known, kind="stable")
     ranked = known[order]
     above = np.searchsorted(ranked, asked).clip(0, len(ranked) - 1)

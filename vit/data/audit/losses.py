@@ -1,4 +1,4 @@
-"""What each class loses before anything is trained on it: unreadable files, copies, pixels under two labels."""
+"""What each class loses before training: unreadable files, copies, pixels under two labels."""
 
 from collections import Counter, defaultdict
 
@@ -6,14 +6,14 @@ from vit.data.audit.findings import SHOWN, Findings
 from vit.data.audit.scan import FLAT
 from vit.errors import UserError
 
-TOLD = 0.1  # of a class: a loss above it is said
-UNREADABLE, COPIES, CONTRADICTORY = "unreadable", "copies of another", "equal to one of another class"
+TOLD = 0.1  # share of a class: a larger loss is reported
+UNREADABLE, COPIES, CONTRADICTORY = "unreadable", "copies of another image", "identical to an image of another class"
 
 
 def find_losses(findings: Findings, allowed: float) -> list[str]:
     """A sentence about each class that loses more than TOLD of its images.
 
-    Raises UserError with those sentences where a class loses more than the share `allowed`, too.
+    Raises UserError with those sentences if a class also loses more than the share `allowed`.
     """
     kept = Counter(row.label for row in findings.rows)
     lost: dict[str, Counter[str]] = defaultdict(Counter)
@@ -35,31 +35,31 @@ def find_losses(findings: Findings, allowed: float) -> list[str]:
     if refused:
         more = f"; and {len(refused) - SHOWN} more classes" if len(refused) > SHOWN else ""
         raise UserError(
-            f"{'; '.join(refused[:SHOWN])}{more}. That is more than a tenth of a class and than "
-            f"split.max_broken_fraction {allowed}. {advice(findings)}Mend the source, remove the class, or allow for "
-            "it by split.max_broken_fraction"
+            f"{'; '.join(refused[:SHOWN])}{more}. That is more than a tenth of a class and more than "
+            f"split.max_broken_fraction {allowed}. {advice(findings)}Repair the source, remove the class, or raise "
+            "split.max_broken_fraction"
         )
     return told
 
 
 def find_flat(findings: Findings) -> list[str]:
-    """A sentence if there are images that are one colour, or nearly, and one if transparency is the reason."""
+    """A sentence if images are of one colour, or nearly so, and one if transparency is the reason."""
     rows = zip(findings.rows, findings.scan.looks, strict=True)
     flat = Counter(row.label for row, look in rows if look.contrast < FLAT)
     sentences = []
     if flat:
-        sentences.append(f"{_images(flat.total())} of one colour, or nearly so: {_by_class(findings, flat)}")
+        sentences.append(f"{_images(flat.total())} of one colour or nearly so: {_by_class(findings, flat)}")
     return sentences + ([advice(findings).strip()] if advice(findings) else [])
 
 
 def advice(findings: Findings) -> str:
-    """What to do about images that vanish on their background, left out or not; empty if there are none."""
+    """Advice about images that vanish on their background, left out or not; empty if there are none."""
     grounds = findings.vanished
     if not grounds:
         return ""
     (best, _), *_ = grounds.most_common(1)
     count, on = grounds.total(), findings.scan.drawn.background
-    return f"{_images(count)} of one colour because what is transparent lies on {on}; set pack.background={best}. "
+    return f"{_images(count)} of one colour because transparent pixels become {on}; set pack.background={best}. "
 
 
 def _images(count: int) -> str:

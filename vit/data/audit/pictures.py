@@ -1,4 +1,4 @@
-"""Contact sheets: samples of each class, and the near duplicates that a split has torn apart."""
+"""Contact sheets: samples of each class, and near duplicates that lie in different splits."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ def pair_sheet(path: Path, raw: Path, pairs: list[tuple[str, str]], part: str, d
 
 
 def torn_pairs(findings: Findings, parts: dict[str, list[Row]], part: str) -> list[tuple[str, str]]:
-    """Paths of near duplicates in train and in `part`, at most 12, the most alike first, each image in one pair."""
+    """Paths of near duplicates in train and in `part`, at most 12, most similar first, each image in one pair."""
     position = {row.path: index for index, row in enumerate(findings.rows)}
     groups: dict[int, tuple[list[int], list[int]]] = {}
     for side, of in enumerate(("train", part)):
@@ -56,9 +56,9 @@ def torn_pairs(findings: Findings, parts: dict[str, list[Row]], part: str) -> li
 
 
 def _nearest(thumbnails: np.ndarray, ones: list[int], others: list[int]) -> Iterator[tuple[float, int, int]]:
-    """Squared distance, one, other: for each of `others` the nearest of `ones`, as many as pairs are shown.
+    """(squared distance, one, other) for each of `others` with its nearest of `ones`; at most as many as are shown.
 
-    Whole numbers, so float64 is exact. All pairs of a large group would be too many to list.
+    Distances are integers, so float64 is exact. Listing all pairs of a large group would take too long.
     """
     known = thumbnails[ones].astype(np.float64)
     for start in range(0, len(others), ROWS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""The range of values of a data set with images of more than 8 bits: looked at once, decided once for all of them."""
+"""The value range of a data set with images of more than 8 bits: measured once, and the same for all of them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from vit.data.formats import open_image
 from vit.data.images import is_range
 from vit.data.values import EIGHT_BITS, find_range, kind_of, read_values
 
-SAMPLED = 4_000_000  # values, of all images together,
+SAMPLED = 4_000_000  # values of all images together,
 AT_LEAST = 256  # and of each one
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of one image, drawn at random without NaN, and of all of its values the least, the largest and how many
-    are missing."""
+    """A random sample of one image's values without NaN, and the smallest, the largest and the missing number of all
+    its values."""
 
     kind: str
     values: np.ndarray
@@ -29,8 +29,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scale:
-    """How the values of a data set became 0 to 255: `value_range` by which `rule`, the `kinds` of values with the
-    number of images, the least and the largest value `found`, and the share of pixels that are `missing`."""
+    """How a data set's values became 0 to 255: `value_range` and its `rule`, the `kinds` of values with their number of
+    images, the smallest and the largest value `found`, and the share of `missing` pixels."""
 
     value_range: list[int] | list[float]
     rule: str
@@ -51,7 +51,7 @@ class Scale:
 
 
 def sample(image: ImageFile.ImageFile, path: Path, images: int) -> Sample | None:
-    """Values of an opened image of more than 8 bits in a data set of so many images; None for all others."""
+    """Values of an opened image of more than 8 bits in a data set of this many images; None for all others."""
     kind = kind_of(image)
     if kind == EIGHT_BITS:
         return None
@@ -64,8 +64,8 @@ def sample(image: ImageFile.ImageFile, path: Path, images: int) -> Sample | None
 
 
 def found_range(samples: list[Sample], asked: list[int] | list[float] | str) -> tuple[list, str]:
-    """The range of the whole data set, and by what rule; `asked` is pack.value_range."""
+    """The range of the whole data set, and its rule; `asked` is pack.value_range."""
     if is_range(asked):
-        return list(asked), "asked for by pack.value_range"
+        return list(asked), "set by pack.value_range"
     are_whole = not any(one.kind == "floating point" for one in samples)
     return find_range(np.concatenate([one.values for one in samples]), are_whole)

@@ -1,4 +1,4 @@
-"""What the audit found and what the split gives away: a JSON for programs, tables, and a page for a person."""
+"""The audit's findings and the split's leakage: JSON for programs, tables, and a page for people."""
 
 import base64
 from collections import Counter
@@ -17,7 +17,7 @@ from vit.data.manifest import PARTS, Row
 from vit.files import replacing, write_json, write_table
 
 TORN = {"test": "torn_near_duplicates.png", "val": "torn_near_duplicates_val.png"}
-BARS_SEEN = 0.02  # of the area: less is noise at the border
+BARS_SEEN = 0.02  # share of the area: less is noise at the border
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
     "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.2em .7em;text-align:right}"
@@ -33,7 +33,7 @@ def summarize(
     reason: str,
     warnings: list[str],
 ) -> dict:
-    """All findings as one JSON value; shares are of 1, sizes in pixels."""
+    """All findings as one JSON value; shares are in [0, 1], sizes in pixels."""
     looks = findings.scan.looks
     sizes = Counter(f"{look.width}x{look.height}" for look in looks)
     members = Counter(findings.groups.tolist())
@@ -65,7 +65,7 @@ def summarize(
 
 
 def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, list[Row]], summary: dict) -> None:
-    """Fill `folder` with audit.json, report.html, the tables of what was found, and the contact sheets."""
+    """Fill `folder` with audit.json, report.html, the tables of findings, and the contact sheets."""
     write_json(folder / "audit.json", summary)
     write_table(
         folder / "quarantine.csv",
@@ -94,7 +94,7 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
 
 
 def _image_rows(findings: Findings, parts: dict[str, list[Row]]) -> list[dict]:
-    """Each image of a part by its content too, so that another split can tell whether it is among its own."""
+    """Each image of a split with digests of its content, by which another split can recognize it."""
     looks = {row.path: look for row, look in zip(findings.rows, findings.scan.looks, strict=True)}
     return [
         {"path": row.path, "part": part, "label": row.label, "group": row.group}
@@ -120,7 +120,7 @@ def _page(folder: Path, summary: dict) -> str:
     found.append(["images with black bars", f"{bars['images']:,}"])
     found.append(["area that is black bars", f"{bars['share_of_area']:.1%}"])
     found.append(["images of one colour, or nearly so", f"{summary['flat_images']:,}"])
-    found.append(["files whose ending is of another format", f"{len(summary['misnamed']):,}"])
+    found.append(["files with another format's ending", f"{len(summary['misnamed']):,}"])
     figures = [
         [name.replace("_", " "), *(f"{of[name]:.1%}" if name in of else "" for of in (of_val, of_test))]
         for name in {**of_test, **of_val}
@@ -130,14 +130,14 @@ def _page(folder: Path, summary: dict) -> str:
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Audit</title><style>{STYLE}</style>',
-            "<h1>What is in these images, and what the split gives away</h1>",
+            "<h1>Audit of the images and leakage of the split</h1>",
             *(f'<p class="warning">{escape(warning)}</p>' for warning in summary["warnings"]),
             f"<p>Split by <b>{escape(summary['strategy'])}</b>: {escape(summary['reason'])}.</p>",
             "<h2>Leakage</h2>",
-            "<p>What a program reaches on val and test that only knows train again: by near duplicates, by the nearest "
-            "of small thumbnails, or by the nearest frame number, without a look at any pixel.</p>",
+            "<p>How well a program does on val and test if it only recognizes train images: by near duplicates, by the "
+            "nearest of small thumbnails, or by the nearest frame number, without reading any pixel.</p>",
             _table(["share of the images", *HELD_OUT], figures),
-            "<h2>Images per part</h2>",
+            "<h2>Images per split</h2>",
             _table(["class", *PARTS], [*rows, total]),
             "<h2>Found</h2>",
             _table(["", ""], found),
@@ -157,6 +157,6 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _picture(path: Path, title: str) -> str:
-    """The picture within the page, so that the page can be sent, or shown by MLflow, alone."""
+    """The picture embedded in the page, so that the page can be sent, or shown by MLflow, as a single file."""
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{data}">'

@@ -1,4 +1,4 @@
-"""One look at every image: can it be decoded, what are its pixels, and how does it look from afar."""
+"""Decode every image once: is it readable, which pixels does it have, and what do its thumbnail and hash look like."""
 
 import hashlib
 import os
@@ -20,15 +20,15 @@ from vit.data.pool import map_unordered
 from vit.data.values import EIGHT_BITS
 from vit.errors import UserError
 
-THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to know a scene again
+THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to recognize a scene
 HASH_ROWS = 8
 WORTH_A_POOL = 200  # images
-CHUNK = 32  # images that a process looks at, at a time
-FLAT = 1.0  # of 255: an image whose grey levels deviate by less is as good as one colour
+CHUNK = 32  # images that a process takes at a time
+FLAT = 1.0  # of 255: an image with a smaller deviation of grey levels counts as one colour
 
 
 class Drawn(NamedTuple):
-    """How the values of a file become a picture, as `load_image` takes it."""
+    """How a file's values become a picture, as in `load_image`."""
 
     value_range: list[int] | list[float] | str = "auto"
     background: str = "white"
@@ -39,7 +39,7 @@ AS_THEY_ARE = Drawn()
 
 @dataclass(frozen=True)
 class Look:
-    """What one image shows.
+    """The facts about one image.
 
     `pixels` is a digest of the decoded image, `thumbnail` uint8 (24, 24, 3), `dhash` a 64-bit difference hash
     (each bit: is the right one of two neighbours brighter), `bars` the share of the area that is black border,
@@ -117,7 +117,7 @@ def scan(raw: Path, rows: list[Row], processes: int | None = None, drawn: Drawn 
 
 
 def _all_of(paths: list[Path], job: Callable[[Path], Look | Sample], workers: int, title: str) -> list:
-    """What `job` gives for each path, in their order; a text says why one is not readable."""
+    """The result of `job` for each path, in order; a string says why an image is not readable."""
     answers: dict[int, list[Look | Sample | str]] = {}
     chunks = ((start, paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK))
     with tqdm(total=len(paths), desc=title, unit="image", disable=None) as bar:
@@ -148,7 +148,7 @@ def _sample_or_look(path: Path, drawn: Drawn, images: int) -> Look | Sample:
 
 
 def look(path: Path, drawn: Drawn = AS_THEY_ARE) -> Look:
-    """Decode one image file. Raises UserError if it is no readable image."""
+    """Decode one image file. Raises UserError if it is not a readable image."""
     return _look_at(path, decode(path, "RGB", None, *drawn), drawn)
 
 
@@ -184,7 +184,7 @@ def _contrast(grey: Image.Image) -> float:
 
 
 def _other_ground(path: Path, drawn: Drawn) -> str:
-    """The background on which transparency makes the most of an image; empty if it is flat on all of them."""
+    """The background on which a transparent image has the most contrast; empty if it is flat on all of them."""
     contrasts = {
         ground: _contrast(decode(path, "L", None, drawn.value_range, ground).image)
         for ground in BACKGROUNDS
@@ -195,10 +195,10 @@ def _other_ground(path: Path, drawn: Drawn) -> str:
 
 
 def misnamed(scan: Scan) -> list[tuple[str, str]]:
-    """Paths whose ending belongs to another format than their bytes, with that format; they are read all the same.
+    """Paths whose ending belongs to another format than their bytes, with the bytes' format; they are read anyway.
 
-    Cameras write MPO, a JPEG with further pictures behind it, as .jpg; that is no wrong name. An ending that belongs to
-    no format, or none at all, is no wrong name either.
+    Cameras write MPO, a JPEG followed by further pictures, as .jpg; that is not a wrong name. An ending that belongs to
+    no format, or no ending at all, is not a wrong name either.
     """
     endings = {ending: name for ending, name in Image.registered_extensions().items() if ending in SUFFIXES}
     pairs = [(row.path, look.format) for row, look in zip(scan.rows, scan.looks, strict=True)]

@@ -1,4 +1,4 @@
-"""What the audit says of pixel values: their kinds, the range that they share, and what is doubtful about it."""
+"""The audit of pixel values: their kinds, their common range, and what is doubtful about it."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def describe_values(scan: Scan) -> dict:
 
 
 def value_rows(values: dict) -> list[list[str]]:
-    """The same as rows of a table that a person reads."""
+    """The same as rows of a table for people."""
     rows = [[f"images of {kind}", f"{count:,}"] for kind, count in values["kinds"].items()]
     if values["range"] is not None:
         low, high = values["range"]
@@ -39,17 +39,17 @@ def value_rows(values: dict) -> list[list[str]]:
 
 
 def find_doubtful_values(scan: Scan, asked: Drawn) -> list[str]:
-    """One sentence for each thing that a person should know of the range; `asked` holds the parameters."""
+    """One sentence for each remark about the range; `asked` holds the parameters."""
     if scan.scale is None:
-        unused = f"pack.value_range {asked.value_range} changes nothing: all images have 8 bits a channel"
+        unused = f"pack.value_range {asked.value_range} changes nothing: all images have 8 bits per channel"
         return [unused] if is_range(asked.value_range) else []
     low, high = scan.scale.value_range
     found = []
     plain = sum(look.kind == EIGHT_BITS for look in scan.looks)
     if plain:
         found.append(
-            f"{plain} of {len(scan.looks)} images have 8 bits a channel and stay as they are, the others are scaled "
-            f"from {low:g}..{high:g}; see that both show the same brightness{_by_class(scan)}"
+            f"{plain} of {len(scan.looks)} images have 8 bits per channel and are not scaled, the others are scaled "
+            f"from {low:g}..{high:g}; check that both have the same brightness{_by_class(scan)}"
         )
     if len(scan.scale.kinds) > 1:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in scan.scale.kinds.items())
@@ -62,14 +62,14 @@ def find_doubtful_values(scan: Scan, asked: Drawn) -> list[str]:
 
 
 def _by_class(scan: Scan) -> str:
-    """Named only where all images of some classes have 8 bits and all of others more, so that bits tell the class."""
+    """Only if all images of some classes have 8 bits and all of others more, so that the bits reveal the class."""
     kinds: dict[str, set[bool]] = {}
     for row, look in zip(scan.rows, scan.looks, strict=True):
         kinds.setdefault(row.label, set()).add(look.kind == EIGHT_BITS)
     plain, deep = (sorted(label for label, found in kinds.items() if found == {kind}) for kind in (True, False))
     if not plain or not deep:
         return ""
-    return f". Bits alone tell classes apart: {', '.join(plain[:SHOWN])} have 8, {', '.join(deep[:SHOWN])} have more"
+    return f". The bits alone reveal the class: {', '.join(plain[:SHOWN])} have 8, {', '.join(deep[:SHOWN])} have more"
 
 
 def _clipped(scan: Scan) -> float:

@@ -1,4 +1,4 @@
-"""Archives of images, unpacked only if every member stays inside and the disk is large enough."""
+"""Archives of images, unpacked only if every member stays inside the target and the disk has room."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 def name_without_ending(path: Path) -> str:
-    """The name of a folder, or of an archive as the folder that it is unpacked to is mostly called."""
+    """The name of a folder, or of the folder that an archive usually unpacks to."""
     ending = next((ending for ending in reversed(ENDINGS) if path.name.lower().endswith(ending)), "")
     return path.name[: len(path.name) - len(ending)]
 

@@ -1,4 +1,4 @@
-"""The names of classes: as people read them, and fit to be the name of a folder."""
+"""The names of classes: as people read them, and valid as folder names."""
 
 import logging
 from collections import defaultdict
@@ -23,13 +23,13 @@ def class_folder(label: str, called: Path | str) -> str:
     name = as_read(label).replace("/", "_").replace("\\", "_")
     if name in ("", ".", "..") or "\0" in name or len(name.encode(errors="replace")) > LONGEST:
         raise UserError(
-            f"{called}: '{label[:80]}' cannot be the name of a class, which is the name of a folder; change it"
+            f"{called}: '{label[:80]}' cannot be a class name because it cannot be a folder name; change it"
         )
     return name
 
 
 def class_folders(labels: Iterable[str], called: Path | str) -> dict[str, str]:
-    """The folder of each class; spellings that read the same are one class, which is said.
+    """The folder of each class; spellings that read the same are one class, with a warning.
 
     Raises UserError as `class_folder`, if two labels that differ would get one folder, and if there is one class only.
     """

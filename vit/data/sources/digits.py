@@ -14,13 +14,13 @@ def fetch_digits(data: DataParams, raw: Path, tables: Path) -> dict:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    # pyrefly: ignore[missing-attribute]  # without return_X_y it is no tuple
+    # pyrefly: ignore[missing-attribute]  # without return_X_y it is not a tuple
     for index, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         save_grey(np.rint(pixels * (255 / 16)), raw / str(label) / f"{index:04d}.png")
     return {"version": f"scikit-learn {sklearn.__version__}"}
 
 
 def save_grey(pixels: np.ndarray, path: Path) -> None:
-    """Save whole numbers from 0 to 255 (H, W) as an 8-bit image."""
+    """Save integers from 0 to 255 (H, W) as an 8-bit image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.astype(np.uint8)).save(path)

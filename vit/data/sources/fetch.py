@@ -1,4 +1,4 @@
-"""Where images come from. Every source ends as `<class>/<file>` or `<class>/<part>/<file>` in one folder."""
+"""Where images come from. Every source becomes `<class>/<file>` or `<class>/<split>/<file>` in one folder."""
 
 import hashlib
 from collections import Counter
@@ -46,7 +46,7 @@ def fetch(data: DataParams, raw: Path, tables: Path) -> dict:
 
 
 def describe(raw: Path) -> dict:
-    """Images, counts per class and, if all images lie in parts, per part; one sha256 over all names and bytes."""
+    """Images, counts per class and, if all images lie in splits, per split; one sha256 over all names and bytes."""
     digest = hashlib.sha256()
     classes, parts = Counter(), Counter()
     for image in list_images(raw):

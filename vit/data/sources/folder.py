@@ -18,7 +18,7 @@ from vit.files import project_root, temporary_folder
 
 log = logging.getLogger("vit")
 
-TOLD = 0.1  # of the files of a class: if more are no images, it is said
+TOLD = 0.1  # share of a class's files: if more are not images, a warning says so
 
 
 def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
@@ -28,12 +28,12 @@ def fetch_folder(data: DataParams, raw: Path, tables: Path) -> dict:
 
 def _absolute(path: str) -> Path:
     if path.split("/")[0] == "~":
-        raise UserError(f"data.path '{path}': DVC does not know '~'; set data.path={Path(path).expanduser()}")
+        raise UserError(f"data.path '{path}': DVC does not expand '~'; set data.path={Path(path).expanduser()}")
     absolute = project_root() / path
     if not Path(path).is_absolute() and Path.cwd() != project_root():
-        # The copy that such a run works in holds what git tracks: a folder of images is missing there or not whole.
+        # Such a run works in a copy of what git tracks, where a folder of images is missing or incomplete.
         raise UserError(
-            f"data.path '{path}' is relative, which a queue or temp run cannot follow; set data.path={absolute}"
+            f"data.path '{path}' is relative, which queued and --temp runs cannot use; set data.path={absolute}"
         )
     return absolute
 
@@ -77,7 +77,7 @@ def copy_folder(
     """
     root = root.resolve()
     if raw.resolve().is_relative_to(root):
-        raise UserError(f"{called}: holds {raw.parent}, which the images are copied to; name a folder of images alone")
+        raise UserError(f"{called}: holds {raw.parent}, where the images are copied to; name another folder")
     found = list_files(root, called)
     _report_links(found.links, called)
     _refuse_without_images(found, called)
@@ -96,7 +96,7 @@ def copy_folder(
     write_source_paths(tables, root_name, {one.destination.as_posix(): one.image.as_posix() for one in placed})
     ignored = sorted([*found.others, *set(found.tables).difference(beside)])
     if ignored:
-        files = "file that is no image" if len(ignored) == 1 else "files that are no images"
+        files = "file that is not an image" if len(ignored) == 1 else "files that are not images"
         log.info(f"ignored: {len(ignored)} {files}: {_by_ending(ignored)}")
         _warn_of_ignored(ignored, placed, called)
     counts = Counter(path.suffix.lower() or "no ending" for path in ignored)
@@ -115,7 +115,7 @@ def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, m
                 shutil.copyfile(source, destination)
         except OSError as error:
             name = source.relative_to(root)
-            raise UserError(f"{called}: '{name}' cannot be copied ({error.strerror}); look at it") from error
+            raise UserError(f"{called}: '{name}' cannot be copied ({error.strerror}); check its permissions") from error
 
 
 def _refuse_without_images(found: Found, called: Path) -> None:
@@ -128,7 +128,7 @@ def _refuse_without_images(found: Found, called: Path) -> None:
 
 
 def _names_of_tables(tables: list[Path], called: Path) -> dict[Path, str]:
-    """`<name>.csv` for each; tables of one name in several folders get the folders into their names."""
+    """`<name>.csv` for each; if several folders hold a table of one name, the folders become part of the name."""
     stems = Counter(path.stem.lower() for path in tables)
     names = {
         path: f"{path.stem if stems[path.stem.lower()] == 1 else '_'.join([*path.parent.parts, path.stem])}.csv"
@@ -143,7 +143,7 @@ def _names_of_tables(tables: list[Path], called: Path) -> dict[Path, str]:
 def _report_links(links: list[Path], called: Path) -> None:
     if links:
         log.warning(
-            f"{called}: {len(links)} links that lead out of it, to nothing or in a circle are not followed, "
+            f"{called}: {len(links)} links that lead outside, to nothing or in a circle are not followed, "
             f"the first is '{links[0]}'; put the files themselves there"
         )
 
@@ -158,7 +158,7 @@ def _warn_of_empty_folders(found: Found, placed: list[Placed], called: Path) -> 
 
 
 def _warn_of_ignored(ignored: list[Path], placed: list[Placed], called: Path) -> None:
-    """Classes in whose folders more than a tenth of the files are no images."""
+    """Classes in whose folders more than a tenth of the files are not images."""
     images = Counter(one.class_folder for one in placed)
     inside: dict[Path, list[Path]] = defaultdict(list)
     for path in ignored:
@@ -171,7 +171,7 @@ def _warn_of_ignored(ignored: list[Path], placed: list[Placed], called: Path) ->
     ]
     if told:
         more = f" and {len(told) - 5} more classes" if len(told) > 5 else ""
-        log.warning(f"{called}: files that are no images, and are ignored, in class {', '.join(told[:5])}{more}")
+        log.warning(f"{called}: ignored files that are not images, in class {', '.join(told[:5])}{more}")
 
 
 def _by_ending(paths: list[Path]) -> str:

@@ -1,4 +1,4 @@
-"""What goes wrong with the Hugging Face hub, in one line with the way out; a token never is part of it."""
+"""Errors of the Hugging Face hub, in one line with the way out and never with a token."""
 
 import re
 from importlib.util import find_spec
@@ -9,11 +9,11 @@ from vit.redaction import redacted
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LIBRARY = "pip install --requirement requirements-hub.txt --constraint constraints.txt"
-WAY_OUT = "or get the data set by hand and set data.source=folder, data.path=FOLDER_OR_ARCHIVE"
+WAY_OUT = "or download the data set by hand and set data.source=folder, data.path=FOLDER_OR_ARCHIVE"
 
 
 class HubError(UserError):
-    """`unreachable`: no answer came, so what an earlier run has fetched may serve."""
+    """`unreachable`: the hub did not respond, so the cache of an earlier run may be used."""
 
     unreachable = False
 
@@ -24,7 +24,7 @@ def require_library() -> None:
 
 
 def explained(error: Exception, data: DataParams) -> HubError:
-    """The error for what the libraries raised while they were asked for `data.hub_name`."""
+    """The error for what the libraries raised while fetching `data.hub_name`."""
     name, said = f"'{data.hub_name}'", without_secrets(one_line(error))
     kinds = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
     statuses = [status for link in _chain(error) if (status := _status(link))]
@@ -41,7 +41,7 @@ def explained(error: Exception, data: DataParams) -> HubError:
             "HF_TOKEN if it is yours"
         )
     elif statuses:
-        found = HubError(f"the hub answered {statuses[0]} for {name}; run again later, {WAY_OUT}")
+        found = HubError(f"the hub responded with {statuses[0]} for {name}; run again later, {WAY_OUT}")
     elif kinds & {"OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"}:
         found = HubError(f"the hub cannot be reached for {name} ({type(error).__name__}); check the network, {WAY_OUT}")
         found.unreachable = True
@@ -49,7 +49,7 @@ def explained(error: Exception, data: DataParams) -> HubError:
         found = HubError(f"data.hub_config {data.hub_config} of {name}: {said}")
     elif "Dataset scripts are no longer supported" in said:
         found = HubError(
-            f"{name} is a program, which is not run; set data.hub_revision to the commit of its branch "
+            f"{name} is a Python script, which is not run; set data.hub_revision to the commit of its branch "
             f"refs/convert/parquet, {WAY_OUT}"
         )
     else:

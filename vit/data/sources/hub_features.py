@@ -1,4 +1,4 @@
-"""What the columns and splits of a hub's data set are used for: as asked for, or as their types and names say."""
+"""The use of the columns and splits of a hub's data set: by the parameters, or by their types and names."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -63,15 +63,15 @@ def label_names(rows, column: str, split: str) -> list[str]:
 
 
 def use_of_splits(counts: Mapping[str, int], asked: Mapping[str, str] | None) -> dict[str, str | None]:
-    """Which of train, val and test each split of the hub is used as; None where all are pooled, and split anew.
+    """Which of train, val and test each split of the hub is used as; None if all are pooled, and split again.
 
-    By their names: train and test, with validation if it is there, or a single one, which is pooled. Raises UserError
-    for other names, which `data.hub_splits` has to say the use of, and for one that it names and the hub lacks.
+    By their names: train and test, with validation if it exists, or a single one, which is pooled. Raises UserError for
+    other names, whose use `data.hub_splits` must say, and for a split that it names and the hub lacks.
     """
     there = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
     if asked is not None:
         if unknown := sorted(asked.keys() - counts.keys()):
-            raise UserError(f"data.hub_splits names '{unknown[0]}', which is none of the splits {there}")
+            raise UserError(f"data.hub_splits names '{unknown[0]}', which is not one of the splits {there}")
         return {name: None if use == "pool" else use for name, use in asked.items()}
     if len(counts) == 1:
         return dict.fromkeys(counts)
@@ -80,8 +80,8 @@ def use_of_splits(counts: Mapping[str, int], asked: Mapping[str, str] | None) ->
     if len(named) == len(counts) and uses in (["test", "train"], ["test", "train", "val"]):
         return {name: named[name] for name in counts}
     raise UserError(
-        f"the hub's splits are {there}, which are not train and test, perhaps with validation; say what each is "
-        "used as, for instance data.hub_splits={"
+        f"the hub's splits are {there}, which are not train and test, with or without validation; set the "
+        "use of each, for example data.hub_splits={"
         + ", ".join(f"{name}: pool" for name in counts)
         + "}, or train, val, test"
     )

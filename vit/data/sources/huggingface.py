@@ -45,14 +45,14 @@ def fetch_huggingface(data: DataParams, raw: Path, tables: Path) -> dict:
     if columns.others:
         write_table(tables / TABLE, lines)
     else:
-        log.info("no further columns of numbers or text, so there is no table for groups and slices")
+        log.info("no other columns of numbers or text, so no table for groups and slices")
     return {"version": data.hub_revision, **about, "config": data.hub_config, "hub_splits": use}
 
 
 def _about(data: DataParams) -> dict:
-    """Licence, owner and address, after a look at whether the revision is a commit of this data set.
+    """Licence, owner and address, after checking that the revision is a commit of this data set.
 
-    Where the hub cannot be reached, a pinned data set still comes from the cache; only its licence is then unknown.
+    If the hub cannot be reached, a pinned data set comes from the cache; its licence is then unknown.
     """
     from huggingface_hub import HfApi
 
@@ -68,7 +68,7 @@ def _about(data: DataParams) -> dict:
         raise failure from error
     if not pinned:
         is_what = "is not set" if data.hub_revision is None else f"'{data.hub_revision}' may move"
-        raise UserError(f"{called}: data.hub_revision {is_what}; set data.hub_revision={info.sha}, the present commit")
+        raise UserError(f"{called}: data.hub_revision {is_what}; set data.hub_revision={info.sha}, the current commit")
     card = info.card_data or {}
     licence = card.get("license")
     url = f"https://huggingface.co/datasets/{data.hub_name}"
@@ -87,18 +87,18 @@ def _load(data: DataParams, offline: bool):
     import datasets
     import huggingface_hub
 
-    # The libraries announce each further try with its address, which may hold a password.
+    # The libraries log each retry with its address, which may hold a password.
     datasets.logging.set_verbosity_error()
     huggingface_hub.logging.set_verbosity_error()
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-    if offline:  # else they try again for half a minute
+    if offline:  # else they retry for half a minute
         datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
     try:
         loaded = datasets.load_dataset(str(data.hub_name), data.hub_config, revision=data.hub_revision)
     except Exception as error:
         raise explained(error, data) from error
-    # Offline they take whatever commit of the data set is in the cache.
+    # Offline they use any commit of the data set that is in the cache.
     files = [Path(file["filename"]) for rows in loaded.values() for file in rows.cache_files]
     if offline and not all(data.hub_revision in file.parts for file in files):
         raise UserError(
@@ -138,7 +138,7 @@ def _write_split(rows, called: str, columns: Columns, destinations: list[str], r
 
 
 def _file_name(image: dict, index: int) -> str:
-    """The name that the file had before it came to the hub, else its row; with an ending of its format."""
+    """The file's name before its upload, else its row number; with its format's ending."""
     name = Path(re.split(r"[/\\]", image["path"] or "")[-1])
     if name.suffix and not name.name.startswith("."):
         return name.name
@@ -147,7 +147,7 @@ def _file_name(image: dict, index: int) -> str:
         with Image.open(BytesIO(image["bytes"]) if image["bytes"] else image["path"]) as opened:
             return f"{stem}.{(opened.format or 'img').lower().replace('jpeg', 'jpg')}"
     except (UnidentifiedImageError, OSError):
-        return f"{stem}.img"  # the audit says what is wrong with it
+        return f"{stem}.img"  # the audit reports what is wrong with it
 
 
 def _write_image(image: dict, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data sets from Kaggle, by its own client: with a time limit, further tries, version and licence."""
+"""Data sets from Kaggle, by its own client: with a time limit, retries, version and licence."""
 
 import logging
 import tarfile
@@ -16,7 +16,7 @@ from vit.errors import UserError
 
 log = logging.getLogger("vit")
 
-WAY_OUT = "or get the data set by hand and set data.source=folder, data.path=FOLDER_OR_ARCHIVE"
+WAY_OUT = "or download the data set by hand and set data.source=folder, data.path=FOLDER_OR_ARCHIVE"
 
 
 def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
@@ -33,7 +33,7 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
             )
         folder = _download(data, version)
     else:
-        # Without a server a pinned version still comes from kagglehub's cache; only its licence is then unknown.
+        # Without a server, a pinned version comes from kagglehub's cache; its licence is then unknown.
         version = data.kaggle_version
         folder = _download(data, version)
         try:
@@ -51,7 +51,7 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
 
 
 def _download(data: DataParams, version: int) -> Path:
-    """The folder in kagglehub's cache; what an earlier try or process has of the archive is not fetched again."""
+    """The folder in kagglehub's cache; parts of the archive that are already there are not fetched again."""
     import kagglehub
     from kagglehub.cache import get_cached_archive_path
     from kagglehub.handle import parse_dataset_handle
@@ -62,7 +62,7 @@ def _download(data: DataParams, version: int) -> Path:
         try:
             return Path(kagglehub.dataset_download(handle))
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
-            # kagglehub would take what lies there for complete at every later run.
+            # kagglehub would treat it as complete in every later run.
             Path(get_cached_archive_path(parse_dataset_handle(handle))).unlink(missing_ok=True)
             raise UserError(
                 f"the download of '{handle}' is not a readable archive ({error}); run again, {WAY_OUT}"
@@ -72,7 +72,7 @@ def _download(data: DataParams, version: int) -> Path:
 
 
 def _about(data: DataParams) -> dict:
-    """What Kaggle says of the newest version, as far as it says it: version, title, owner, licence, url."""
+    """What Kaggle reports about the newest version: any of version, title, owner, licence and url."""
     from kagglehub.clients import build_kaggle_client
     from kagglehub.exceptions import handle_call
     from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
@@ -86,7 +86,7 @@ def _about(data: DataParams) -> dict:
                 return handle_call(lambda: client.datasets.dataset_api_client.get_dataset(request))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
-                f"Kaggle's answer about '{data.kaggle_handle}' cannot be read ({error}); run again later, {WAY_OUT}"
+                f"Kaggle's response about '{data.kaggle_handle}' cannot be read ({error}); run again later, {WAY_OUT}"
             ) from error
 
     answer = _patiently(get, data.kaggle_handle, data)
@@ -101,7 +101,7 @@ def _about(data: DataParams) -> dict:
 
 
 def _cited(about: dict, version: int) -> dict:
-    """With a line to cite the data set by, if Kaggle says what it is called."""
+    """With a citation, if Kaggle reports a title."""
     if "title" not in about:
         return about
     words = [about.get("owner"), about["title"], f"Kaggle, version {version}", about.get("url")]
@@ -109,7 +109,7 @@ def _cited(about: dict, version: int) -> dict:
 
 
 def _patiently(call: Callable, handle: str, data: DataParams):
-    """The result of `call`, tried again after 1, 2, 4 ... seconds where that may help. Raises UserError."""
+    """The result of `call`, retried after 1, 2, 4 ... seconds if that may help. Raises UserError."""
     from kagglehub.exceptions import DataCorruptionError
 
     tried = 0
@@ -129,16 +129,16 @@ def _patiently(call: Callable, handle: str, data: DataParams):
 
 
 def _explained(error: Exception, handle: str, timeout: int) -> tuple[str, str, bool]:
-    """What went wrong, what to do about it, and whether it may pass by itself."""
+    """What went wrong, what to do about it, and whether a retry may help."""
     from kagglehub.exceptions import KaggleApiHTTPError
     from requests import RequestException
 
     if isinstance(error, KaggleApiHTTPError):
         status = error.response.status_code
         advice = "check data.kaggle_handle and data.kaggle_version"
-        return f"Kaggle answered {status} for '{handle}'", advice, status == 429 or status >= 500
+        return f"Kaggle responded with {status} for '{handle}'", advice, status == 429 or status >= 500
     if isinstance(error, RequestException):
-        # Silence in the middle of a body is a ConnectionError like others: only its text tells.
+        # A stall in the middle of a body is a ConnectionError like others: only its text tells them apart.
         reason = f"no byte for {timeout} s" if "timed out" in str(error) else type(error).__name__
         return f"Kaggle cannot be reached for '{handle}' ({reason})", "check the network", True
     if isinstance(error, OSError):
@@ -148,9 +148,9 @@ def _explained(error: Exception, handle: str, timeout: int) -> tuple[str, str, b
 
 @contextmanager
 def _limit_of_silence(seconds: int) -> Iterator[None]:
-    """End every request of this block after so many seconds without a byte.
+    """End every request in this context after that many seconds without a byte.
 
-    Kaggle's client waits for ever and offers no setting, and `requests`, which it uses, has no default to set.
+    Kaggle's client has no timeout and no setting for one, and `requests`, which it uses, has no default to set.
     """
     from requests.adapters import HTTPAdapter
 

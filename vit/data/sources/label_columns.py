@@ -1,4 +1,4 @@
-"""Which columns of a table of labels hold the files, the labels and the names of classes: as asked for, or evident."""
+"""Which columns of a table of labels hold the files, the labels and the class names: as set, or as is evident."""
 
 from vit.data.join import Index
 from vit.data.tables import Line
@@ -49,7 +49,7 @@ def _files(index: Index, table: list[Line], columns: list[str], file: str) -> st
     best = [name for name in columns if named[name] == most]
     if most and len(best) > 1:
         best = [name for name in best if _header(name) in FILE_HEADERS] or best
-    if not most:  # the error that follows shows what lies in it
+    if not most:  # the error that follows shows its cells
         best = [name for name in columns if _header(name) in FILE_HEADERS][:1] or best
     if len(best) != 1:
         raise UserError(f"data.labels '{file}': {best} could name the images; set data.file_column to one of them")
@@ -57,7 +57,7 @@ def _files(index: Index, table: list[Line], columns: list[str], file: str) -> st
 
 
 def _images_named(index: Index, cells: list[str]) -> int:
-    """How many images a column names: a column of small numbers names few, even if there are files called so."""
+    """How many images a column names: a column of small numbers names few, even if files have such names."""
     return len({tuple(found) for cell in set(cells) if (found := index.find(cell) or index.find_bare(cell))})
 
 
@@ -80,8 +80,8 @@ def names_of_labels(labels: set[str], table: list[Line], label_column: str, file
     key = label_column if label_column in keys else keys[0]
     if missing := sorted(labels - set(values[key])):
         raise UserError(
-            f"data.class_names '{file}': {len(missing)} of {len(labels)} labels have no line, such as '{missing[0]}'; "
-            f"its column '{key}' holds such as '{values[key][0]}'"
+            f"data.class_names '{file}': {len(missing)} of {len(labels)} labels have no line, such as '{missing[0]}', "
+            f"but its column '{key}' holds values such as '{values[key][0]}'"
         )
     others = [column for column in values if column != key]
     called_so = [column for column in others if "name" in _header(column)]

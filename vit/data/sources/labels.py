@@ -1,4 +1,4 @@
-"""Classes from a table of labels beside the images: a line per image in place of folders, as Kaggle's train.csv."""
+"""Classes from a table of labels beside the images: a line per image instead of folders, like Kaggle's train.csv."""
 
 import logging
 from collections import defaultdict
@@ -28,7 +28,7 @@ class LabelTable(NamedTuple):
 
 
 def label_table(data: DataParams) -> LabelTable | None:
-    """What the parameters say of a table of labels; None if folders are the classes."""
+    """The parameters of a table of labels; None if folders are the classes."""
     if data.labels is None:
         return None
     return LabelTable(data.labels, data.file_column, data.label_column, data.class_names)
@@ -37,9 +37,9 @@ def label_table(data: DataParams) -> LabelTable | None:
 def arrange_by_table(
     root: Path, images: list[Path], wanted: LabelTable, called: Path, root_name: str
 ) -> tuple[list[Placed], dict[str, int]]:
-    """Say where each labelled image goes, as `arrange` does, and count what the table and the images lack.
+    """The destination of each labelled image, as `arrange` gives it, and counts of what the table and the images lack.
 
-    `images` are relative to `root`. Left out, and warned of, are lines that name no image, lines without a label,
+    `images` are relative to `root`. Left out, with a warning, are lines that name no image, lines without a label,
     images without a line, and images that two lines label differently. Raises UserError for a table that is missing,
     whose columns are unclear, that names no image or an ambiguous one, or that labels most images twice.
     """
@@ -78,7 +78,7 @@ def _read(root: Path, file: str, parameter: str, called: Path) -> list[Line]:
 
 
 def _matched(index: Index, names: list[str], file: str) -> list[int | None]:
-    """The image of each line; of several, the one in a folder named as the table is: of `train.csv` in `train`."""
+    """The image of each line; of several, the one in the folder named like the table: `train` for `train.csv`."""
     folder = as_read(Path(file).stem)
     found = []
     for name in names:
@@ -95,7 +95,7 @@ def _matched(index: Index, names: list[str], file: str) -> list[int | None]:
 def _one_label_each(
     index: Index, names: list[str], matched: list[int | None], labels: list[str], file: str
 ) -> tuple[dict[int, str], dict[str, int]]:
-    """The label of each image that has one, and the counts of the rest, of which a warning gives examples."""
+    """The label of each image that has one, and the counts of the rest, with a warning that shows examples."""
     said: dict[int, set[str]] = defaultdict(set)
     lines: dict[int, int] = defaultdict(int)
     for image, label in zip(matched, labels, strict=True):
@@ -120,10 +120,10 @@ def _one_label_each(
         )
     for what, examples in (
         ("lines name no image here", strangers),
-        ("lines have no label, and their images are left out", unlabelled),
-        ("images have no line, and are left out", without),
-        ("images have two labels that contradict each other, and are left out", torn),
-        ("images have several lines of one label, and are taken once", repeated),
+        ("lines have no label; their images are left out", unlabelled),
+        ("images have no line and are left out", without),
+        ("images have contradictory labels and are left out", torn),
+        ("images have several lines with the same label and are used once", repeated),
     ):
         if examples:
             log.warning(f"data.labels '{file}': {len(examples)} {what}, such as '{examples[0]}'")

@@ -18,7 +18,7 @@ class Placed(NamedTuple):
 
 
 def arrange(images: list[Path], called: Path, class_level: int | str = "auto") -> list[Placed]:
-    """Say where each image goes: `<class>/<file>`, or `<class>/<split>/<file>` the split being train, val or test.
+    """The destination of each image: `<class>/<file>`, or `<class>/<split>/<file>` with the split train, val or test.
 
     With "auto" the classes are the first level, at whatever depth, at which images lie in several folders, or the next
     such level if those are splits; else the folders of level `class_level`, 1 being those directly in the source.

@@ -76,8 +76,8 @@ def _deepest(images: list[Path], split: int, called: Path) -> int:
     if loose and (level == split + 1 or len(names_at(images, level)) > 1):
         name = name_at(loose[0], split)
         raise UserError(
-            f"{called}: '{loose[0]}' lies in no class; every split needs class directories, move away what has none, "
-            f"or set data.class_level={split} if '{name}' is a class and no split"
+            f"{called}: '{loose[0]}' lies in no class; every split needs class directories; move it away, "
+            f"or set data.class_level={split} if '{name}' is a class and not a split"
         )
     return level - 1 if loose else level
 

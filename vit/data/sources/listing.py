@@ -1,4 +1,4 @@
-"""What lies below a source: images, tables, other files and folders; nothing is copied."""
+"""The contents of a source: images, tables, other files and folders; nothing is copied."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from vit.data.formats import is_image
 from vit.errors import UserError
 
-# What file browsers leave behind; hidden files and folders are ignored too.
+# Files that file browsers leave behind; hidden files and folders are ignored too.
 IGNORED_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 
 def list_files(root: Path, called: Path) -> Found:
-    """Everything below `root` but what is hidden; links are followed inside of `root` only, and never in a circle."""
+    """Everything below `root` that is not hidden; links are followed only inside `root`, and never in a circle."""
     found = Found([], [], [], [], [])
     _list(root, root, [root], found, called)
     for paths in found:
@@ -34,7 +34,7 @@ def _list(folder: Path, root: Path, real_parents: list[Path], found: Found, call
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
-        raise UserError(f"{called}: '{folder}' cannot be read ({error.strerror}); change its rights") from error
+        raise UserError(f"{called}: '{folder}' cannot be read ({error.strerror}); change its permissions") from error
     for entry in entries:
         path = folder / entry.name
         name = path.relative_to(root)
@@ -43,7 +43,7 @@ def _list(folder: Path, root: Path, real_parents: list[Path], found: Found, call
         try:
             entry.name.encode()
         except UnicodeEncodeError:
-            raise UserError(f"{called}: the name {os.fsencode(name)!r} is no UTF-8; rename it") from None
+            raise UserError(f"{called}: the name {os.fsencode(name)!r} is not UTF-8; rename it") from None
         real = Path(os.path.realpath(path)) if entry.is_symlink() else real_parents[-1] / entry.name
         if entry.is_symlink() and (not real.exists() or not real.is_relative_to(root) or real in real_parents):
             found.links.append(name)

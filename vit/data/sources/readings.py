@@ -11,10 +11,10 @@ SHOWN = 5
 
 
 def refuse_other_readings(images: dict[Path, int], split_level: int, called: Path) -> None:
-    """Raise UserError if folders below the classes may be the classes as well.
+    """Raise UserError if folders below the classes may also be the classes.
 
-    That is where classes hold folders of the same names, be it right inside or deeper, or one holds folders that are
-    named as the other classes. `images` maps each to the level of its class; folders at `split_level` are splits.
+    That is so if classes hold folders of the same names, at any depth, or if one holds folders named like the other
+    classes. `images` maps each to the level of its class; folders at `split_level` are splits.
     """
     below: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     images_below: Counter[int] = Counter()

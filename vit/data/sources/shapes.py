@@ -1,4 +1,4 @@
-"""Shapes drawn here: four classes of noisy patterns, for a pipeline that takes seconds."""
+"""Generated shapes: four classes of noisy patterns, for a pipeline that takes seconds."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ def splits_below(images: list[Path], fork: int, called: Path) -> tuple[int, dict
     if splits and loose:
         raise UserError(
             f"{called}: '{loose[0]}' lies in no split, while other images lie in {listed(splits)}; put all images into "
-            f"splits (train, val, test), rename what is no split, or set data.class_level={fork} if none is"
+            f"splits (train, val, test), rename folders that are not splits, or set data.class_level={fork} if none is"
         )
     if splits and len(splits) < len(names):
         raise _only_some(splits, names, images, [fork], called)
@@ -76,7 +76,7 @@ def refuse_incomplete(splits: dict[str, str], levels: set[int], called: Path) ->
     """Raise UserError for a source that is split without train or without test; the classes lie at one of `levels`."""
     missing = [split for split in ("train", "test") if splits and split not in splits.values()]
     if missing:
-        anew = f", set data.class_level={levels.pop()} to split all images anew" if len(levels) == 1 else ""
+        anew = f", set data.class_level={levels.pop()} to split all images again" if len(levels) == 1 else ""
         raise UserError(
             f"{called}: already split into {listed(splits)}, without {' and '.join(missing)}; name the splits train, "
             f"val (may be absent) and test{anew}, or put all images into one directory per class"
@@ -88,7 +88,7 @@ def _only_some(
 ) -> UserError:
     return unclear(
         f"{listed(splits)} would be a split of the data set, but {listed(names - splits.keys())} beside it is none; "
-        "put all images into splits (train, val, test), rename it if it is no split, or say which folders are classes",
+        "put all images into splits (train, val, test), rename it if it is not a split, or name the class folders",
         images,
         levels,
         called,

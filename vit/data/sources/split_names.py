@@ -13,7 +13,7 @@ WORDS = {
     "test": "test",
     "testing": "test",
 }
-# These name other things, too, and mean a split only beside a folder that is named by one of the words above.
+# These words have other meanings, too; they mean a split only beside a folder named with one of the words above.
 DEV = {"dev", "devel", "development"}
 HELD_OUT = {"eval", "evaluation", "holdout", "heldout"}
 AFFIXES = (
