@@ -39,18 +39,16 @@ def held_out_of_params(folds: int | None) -> HeldOut:
     return _together(_chosen_runs(folds))
 
 
-def _chosen_runs(folds: int | None) -> dict[int | None, Run]:
-    found = runs_by_fold()
-    single = found.pop(None, {})
-    complete = {count: runs for count, runs in found.items() if len(runs) == count}
-    if folds is None and complete:
-        return dict(sorted(complete[max(complete)].items()))
+def _chosen_runs(folds: int | None) -> list[tuple[int | None, Run]]:
+    """The runs by fold; the fold of a single run is None."""
+    found, single = runs_by_fold()
+    complete = [count for count, runs in found.items() if len(runs) == count and folds in (None, count)]
+    if complete:
+        return [(fold, run) for fold, run in sorted(found[max(complete)].items())]
     if folds is None and single:
-        return {None: next(iter(single.values()))}
-    if folds in complete:
-        return dict(sorted(complete[folds].items()))
-    if found.get(folds) or (folds is None and found):
-        count = folds or max(found)
+        return [(None, single)]
+    if begun := [count for count in found if folds in (None, count)]:
+        count = max(begun)
         missing = ", ".join(str(fold) for fold in range(count) if fold not in found[count])
         raise UserError(
             f"the sweep of {count} folds has no finished run of fold {missing}; run it with "
@@ -59,15 +57,15 @@ def _chosen_runs(folds: int | None) -> dict[int | None, Run]:
     raise UserError(f"no finished run matches params.yaml; run `dvc repro`, or all folds with {SWEEP}")
 
 
-def _together(runs: dict[int | None, Run]) -> HeldOut:
+def _together(runs: list[tuple[int | None, Run]]) -> HeldOut:
     """One prediction per image: the mean over the runs that tested it, or else that had it in val.
 
     The fold is the test split, but with strategy `folders` the val split, beside a test split common to all runs.
     """
     content: dict[str, tuple[str, str]] = {}
-    first = next(iter(runs.values())).info.run_name
+    first = runs[0][1].info.run_name
     found: dict[str, list[dict]] = {}
-    for fold, run in runs.items():
+    for fold, run in runs:
         for row in read_published_table(run, f"audit/{AUDITED_IMAGES}"):
             ours = row["label"], row["file_sha256"]
             if content.setdefault(row["path"], ours) != ours:
@@ -90,7 +88,7 @@ def _together(runs: dict[int | None, Run]) -> HeldOut:
     classes = [name.removeprefix("p_") for name in anyone if name.startswith("p_")]
     index = {name: number for number, name in enumerate(classes)}
     return HeldOut(
-        runs=[run.info.run_name for run in runs.values()],
+        runs=[run.info.run_name for _, run in runs],
         images=images,
         classes=classes,
         labels=np.array([index[image["label"]] for image in images]),

@@ -31,8 +31,7 @@ def folds_of_params() -> list[dict]:
 
     The latest run of a fold counts; `std` is None for a single run. Raises UserError if there is no run of any fold.
     """
-    found = runs_by_fold()
-    found.pop(None, None)
+    found, _ = runs_by_fold()
     if not found:
         raise UserError(
             "no finished k-fold run matches the other parameters of params.yaml; start some with "
@@ -43,15 +42,17 @@ def folds_of_params() -> list[dict]:
     ]
 
 
-def runs_by_fold() -> dict[int | None, dict[int | None, Run]]:
-    """The latest finished run per number of folds and fold that matches params.yaml otherwise; None: without folds."""
-    found: dict[int | None, dict[int | None, Run]] = {}
+def runs_by_fold() -> tuple[dict[int, dict[int, Run]], Run | None]:
+    """The latest finished run per number of folds and fold, and the latest without folds, that match params.yaml."""
+    found: dict[int, dict[int, Run]] = {}
+    single = None
     for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
         ours = run.data.params
-        folds, fold = ours["split.folds"], ours["split.fold"]
-        where = (None, None) if folds == "None" else (int(folds), int(fold))
-        found.setdefault(where[0], {}).setdefault(where[1], run)
-    return found
+        if ours["split.folds"] != "None":
+            found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run)
+        elif single is None:
+            single = run
+    return found, single
 
 
 def _summary(folds: int, metrics: dict[int, dict[str, float]]) -> dict:
