@@ -64,8 +64,8 @@ def reliability_figure(path: Path, tables: dict[str, list[dict]]) -> None:
     save_figure(figure, path)
 
 
-def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
-    """Images (N, H, W, C) in [0, 1] in rows of 8, each with a two-line caption; without images, a note.
+def contact_sheet(path: Path, images: np.ndarray, captions: list[str], none: str = "no mistakes") -> None:
+    """Images (N, H, W, C) in [0, 1] in rows of 8, each with a two-line caption; without images, the note `none`.
 
     All are drawn on one pair of axes: separate axes would take seconds.
     """
@@ -79,7 +79,7 @@ def contact_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
         axes.imshow(image.clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)
         axes.text(left + 0.5, top + 0.29, caption, ha="center", va="bottom", fontsize=8, parse_math=False)
     if len(images) == 0:
-        axes.text(1, height / 2, "no mistakes", ha="center", va="center")
+        axes.text(1, height / 2, none, ha="center", va="center")
     axes.set(xlim=(0, columns), ylim=(rows * (height + 0.35), 0))
     axes.set_axis_off()
     save_figure(figure, path)

@@ -31,17 +31,28 @@ def folds_of_params() -> list[dict]:
 
     The latest run of a fold counts; `std` is None for a single run. Raises UserError if there is no run of any fold.
     """
-    found: dict[int, dict[int, dict[str, float]]] = {}
-    for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
-        ours = run.data.params
-        if ours["split.folds"] != "None":
-            found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run.data.metrics)
+    found, _ = runs_by_fold()
     if not found:
         raise UserError(
             "no finished k-fold run matches the other parameters of params.yaml; start some with "
             "`dvc exp run --queue -S split.folds=5 -S 'split.fold=range(5)'` and `dvc queue start`"
         )
-    return [_summary(folds, metrics) for folds, metrics in sorted(found.items())]
+    return [
+        _summary(folds, {fold: run.data.metrics for fold, run in runs.items()}) for folds, runs in sorted(found.items())
+    ]
+
+
+def runs_by_fold() -> tuple[dict[int, dict[int, Run]], Run | None]:
+    """The latest finished run per number of folds and fold, and the latest without folds, that match params.yaml."""
+    found: dict[int, dict[int, Run]] = {}
+    single = None
+    for run in finished_runs_like(open_store(), _wanted(), {"split.folds", "split.fold", *OF_THE_MACHINE}):
+        ours = run.data.params
+        if ours["split.folds"] != "None":
+            found.setdefault(int(ours["split.folds"]), {}).setdefault(int(ours["split.fold"]), run)
+        elif single is None:
+            single = run
+    return found, single
 
 
 def _summary(folds: int, metrics: dict[int, dict[str, float]]) -> dict:

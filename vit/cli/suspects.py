@@ -1,0 +1,106 @@
+"""`vit suspects`: which labels may be wrong?"""
+
+from pathlib import Path
+
+import click
+
+from vit.cli.command import command, json_option, print_json
+
+COLUMNS = (
+    *("rank", "path", "label", "suggested", "p_label", "p_suggested"),
+    *("score", "suspected", "part", "fold", "sha256"),
+)
+PRINTED = 10
+
+
+@command("vit suspects --out suspects.png --csv suspects.csv")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    default=Path("suspects.png"),
+    help="Draw the first 64 on a contact sheet in this file.",
+)
+@click.option(
+    "--csv",
+    "table",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    default=Path("suspects.csv"),
+    help="Write the list to this file.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the suspected images",
+    help="List the N images with the lowest scores, suspected or not.",
+)
+@json_option(
+    "one object: runs, images (with predictions by a model that was not trained on them), total, suspected (number) "
+    f"and suspects, a list of objects with {', '.join(COLUMNS)}"
+)
+def suspects(out: Path, table: Path, top: int | None, as_json: bool) -> None:
+    """List images whose label is probably wrong, most suspicious first.
+
+    Uses the predictions of a k-fold sweep for the fold that each run was not trained on, or val and test of the latest
+    run if there is no sweep. Runs must match params.yaml. Nothing in the data is changed.
+    """
+    from vit.config.files import PACKED, PREPROCESSING, RAW
+    from vit.config.params_file import load_params
+    from vit.evaluation.suspects import find_suspects, suspects_sheet
+    from vit.files import write_table
+    from vit.registry.held_out import held_out_of_params
+
+    held_out = held_out_of_params(load_params().split.folds)
+    found = find_suspects(held_out.labels, held_out.probabilities)
+    rows = []
+    for rank, index in enumerate(found.ranking(top).tolist(), 1):
+        image, shares, other = held_out.images[index], held_out.probabilities[index], int(found.other[index])
+        values = {
+            "rank": rank,
+            "suggested": held_out.classes[other],
+            "p_label": float(shares[held_out.labels[index]]),
+            "p_suggested": float(shares[other]),
+            "score": float(found.score[index]),
+            "suspected": bool(found.suspected[index]),
+        }
+        rows.append({name: (image | values)[name] for name in COLUMNS})
+    write_table(table, rows, list(COLUMNS))
+    summary = {
+        "runs": held_out.runs,
+        "images": len(held_out.images),
+        "total": held_out.total,
+        "suspected": int(found.suspected.sum()),
+    }
+    if as_json:
+        print_json(summary | {"suspects": rows})
+    else:
+        print("\n".join([*as_text(summary, rows), f"list: {table}"]))
+    suspects_sheet(out, rows, RAW, PACKED / PREPROCESSING)
+    if not as_json:
+        print(f"contact sheet: {out}")
+
+
+def as_text(summary: dict, rows: list[dict]) -> list[str]:
+    """Where the predictions are from, how many labels are suspected, and the first rows as a table."""
+    runs, images, total = summary["runs"], summary["images"], summary["total"]
+    lines = [
+        f"{images} of {total} images have predictions by a model not trained on them, from {len(runs)} run(s): "
+        f"{', '.join(runs)}"
+    ]
+    if images < total:
+        lines.append("a k-fold sweep judges all images; see docs/guides/label-errors.md")
+    lines.append(f"{summary['suspected']} labels are suspected ({summary['suspected'] / images:.1%})")
+    if rows:
+        width = max(len("path"), *(len(row["path"]) for row in rows[:PRINTED])) + 2
+        lines += ["", f"{'rank':<6}{'path'.ljust(width)}label -> suggested"]
+        lines += [
+            f"{row['rank']:<6}{row['path'].ljust(width)}{row['label']} ({row['p_label']:.0%}) -> "
+            f"{row['suggested']} ({row['p_suggested']:.0%})"
+            for row in rows[:PRINTED]
+        ]
+        if len(rows) > PRINTED:
+            lines.append(f"... and {len(rows) - PRINTED} more")
+        lines.append("")
+    return lines
