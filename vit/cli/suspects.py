@@ -13,7 +13,7 @@ COLUMNS = (
 PRINTED = 10
 
 
-@command("vit suspects --out suspects.png --csv suspects.csv")
+@command("vit suspects --top 200 --csv suspects.csv")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -41,7 +41,7 @@ PRINTED = 10
     f"and suspects, a list of objects with {', '.join(COLUMNS)}"
 )
 def suspects(out: Path, table: Path, top: int | None, as_json: bool) -> None:
-    """List images whose label is probably wrong, most suspicious first.
+    """List labels that are probably wrong, most suspicious first.
 
     Uses the predictions of a k-fold sweep for the fold that each run was not trained on, or val and test of the latest
     run if there is no sweep. Runs must match params.yaml. Nothing in the data is changed.
