@@ -285,7 +285,7 @@ def test_the_part_of_a_split_data_set_can_be_taken_alone(tmp_path):
 
 def test_a_folder_that_holds_the_copies_is_refused(tmp_path):
     root = draw_classes(tmp_path, {"cat": 1, "dog": 1})
-    with pytest.raises(UserError, match=f"{tmp_path}: holds {tmp_path / 'work'}, which the images are copied to"):
+    with pytest.raises(UserError, match=f"{tmp_path}: holds {tmp_path / 'work'}, where the images are copied to"):
         copied(root, tmp_path)
 
 

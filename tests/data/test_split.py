@@ -232,7 +232,10 @@ def test_folders_keep_the_given_parts_and_take_a_missing_val_from_train(findings
 @given(divided_video(), fractions(), st.integers(5, 20), st.integers(0, 4))
 def test_val_of_a_divided_video_is_taken_in_blocks_with_gaps_and_test_is_left_alone(findings, chosen, size, gap):
     settled = settings(**chosen, strategy="folders", block_size=size, gap=gap)
-    assert "; val is taken from train by blocks, as a random split would" in choose_strategy(findings, settled)[1]
+    assert (
+        "; val is taken from train by blocks, as leakage of a random split would"
+        in choose_strategy(findings, settled)[1]
+    )
     parts = assign("folders", findings, settled, NO_TABLES)
     check(parts, findings)
     numbers = {part: [int(row.path.split("/f")[1][:-4]) for row in rows] for part, rows in parts.items()}

@@ -77,7 +77,9 @@ BAD_DATA = {
     ),
     "regex that matches the empty text": (NAMED, "groups", {"group_regex": "(scene)?"}, ["no group in 16 of 16"]),
     "blocks without numbers": (NAMED, "blocks", {}, ["split.strategy is blocks", "no file name carries", "groups or"]),
-    "folders without parts": (NAMED, "folders", {}, ["split.strategy is folders", "'cat/s.png'", "neither train, val"]),
+    "folders without parts": (
+        NAMED, "folders", {}, ["split.strategy is folders", "'cat/s.png' in none of train, val and test"],
+    ),
     "folders without some part": (
         ["a/train/x.png", "a/test/y.png", "a/z.png"], "folders", {}, ["but the source has 'a/z.png' in none of train"],
     ),
@@ -143,7 +145,7 @@ BAD_TABLES = {
     "table without the column": ({"a.csv": GOOD}, "subject", ["'subject'", "there are ['file', 'patient']"]),
     "columns between semicolons": ({"a.csv": GOOD.replace(",", ";")}, "patient", ["there are ['file;patient']"]),
     "two tables with the column": ({"a.csv": GOOD, "b.csv": GOOD}, "patient", ["2 CSVs beside the images have it"]),
-    "column that names the images": ({"a.csv": GOOD}, "file", ["'file' is the table's first column", "take another"]),
+    "column that names the images": ({"a.csv": GOOD}, "file", ["'file' is the table's first column", "name another"]),
     "empty table": ({"a.csv": ""}, "patient", ["there are no CSVs with lines"]),
     "header without lines": ({"a.csv": "file,patient\n"}, "patient", ["there are no CSVs with lines"]),
     "image that is missing": ({"a.csv": GOOD.replace("dog/v", "dog/q")}, "patient", ["no group for 'dog/v.png'"]),

@@ -4,7 +4,7 @@ from tests.presets import preset
 from vit.registry.card import model_card
 
 RAW = {"images": 9, "source": "folder", "version": "folder D", "classes": {"cat": 5, "dog": 4}}
-AUDIT = {"strategy": "folders", "reason": "asked for", "warnings": ["its val leaks"]}
+AUDIT = {"strategy": "folders", "reason": "asked for", "warnings": ["val leaks"]}
 SCORES = dict.fromkeys(
     ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_balanced_accuracy", "test_macro_f1", "test_ece"],
     0.5,
@@ -20,6 +20,6 @@ def test_the_card_shows_the_leakage_of_test_and_of_val_beside_the_scores(tmp_pat
     card = model_card(params, RAW, AUDIT | {"leakage": figures, "val_leakage": of_val}, SCORES, 1.0)
     assert "- Leakage of test: leakage 12.5%, near duplicate share 12.5%\n" in card
     assert "- Leakage of val: leakage 75.0%, near duplicate share 50.0%\n" in card
-    assert "- **Warning**: its val leaks\n" in card
+    assert "- **Warning**: val leaks\n" in card
     earlier = model_card(params, RAW, AUDIT | {"leakage": figures}, SCORES, 1.0)  # of a split by an earlier release
     assert "- Leakage of test: " in earlier and "of val:" not in earlier

@@ -10,6 +10,8 @@ FIRST = 2  # steps that also allocate and warm up, so they do not show the pace
 
 
 class Verdict(StrEnum):
+    """Whether a question was answered well, badly or not at all."""
+
     GOOD = "good"
     BAD = "bad"
     OPEN = "open"

@@ -10,9 +10,9 @@ from vit.checks.subject import Subject
 from vit.training.loop import steps_per_epoch
 
 FIRST, DECADES, PER_DECADE = 1e-6, 7, 8
-MEMORY = 0.6  # of the smoothed loss: a rate counts for two or three steps
-DIVERGED = 2.0  # times the loss at the start, from where on a higher rate tells nothing
-LEARNING = 0.25  # of the fall from a guess to the lowest loss: there it learns
+MEMORY = 0.6  # of the smoothed loss: each step counts for two or three
+DIVERGED = 2.0  # times the loss at the start; beyond it, higher rates show nothing
+LEARNING = 0.25  # share of the fall from a guess to the lowest loss at which the model learns
 # The test spends 8 steps on a decade, and by a rate r has moved weights as far as 4 steps at r would. So at a twentieth
 # of r it takes 80 steps to get where learning begins: a small training is half over by then.
 LOW = 1 / 20

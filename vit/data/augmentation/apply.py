@@ -1,4 +1,4 @@
-"""Packed images to augmented model input: what was drawn for each image is done to the batch, on its device.
+"""Packed images to augmented model input: applies the operations drawn for each image to the batch, on its device.
 
 By hand, because torchvision's transforms change a whole batch alike or take images one by one: batches of 64 at 224x224
 pixels are 4 times as fast as its transforms.v2 one by one (benchmarks/data.py).
@@ -17,13 +17,13 @@ from vit.data.augmentation.geometric import Geometric, affine_of, resample
 from vit.data.augmentation.pixelwise import Pixelwise, change_pixels
 from vit.data.batches import normalize, to_device
 
-# Bytes of float32 that a CPU works on at a time: what is larger leaves the cache, and blocks above 32 MB are new memory
-# at each call, whose page faults alone double the time.
+# Bytes of float32 that a CPU works on at a time: more would not fit the cache, and blocks above 32 MB are allocated
+# again in each call, whose page faults alone double the time.
 PIECE = 8_000_000
 
 
 class Places(NamedTuple):
-    """Where B results come from in their packed images, as CPU tensors."""
+    """The area of each packed image that becomes one of B results, as CPU tensors."""
 
     corner: Tensor  # (B, 2) int64, top and left of the crop, pixels
     flip: Tensor  # (B, 2) bool, rows or columns of the crop are reversed
@@ -56,7 +56,7 @@ def augment(
         piece = slice(start, start + step)
         where = Places(*(values[piece] for values in places))
         colours = Recolouring(*(values[piece] for values in recolouring))
-        # A function of its own, so that each piece finds the memory of the one before, still in the cache.
+        # A separate function, so that each block of images reuses the previous block's memory, still in the cache.
         _change(images[piece], changes.of(piece), where, colours, mean, std, out[piece])
     return out
 
@@ -90,7 +90,7 @@ def _move(images: Tensor, places: Places, size: tuple[int, int]) -> Tensor:
     moved, device = places.moved, images.device
     if moved.all():
         return resample(_to_planes(images), to_device(places.affine, device), size)
-    # Channels side by side still: the product in `recolour` puts them apart on its way.
+    # Channels are still interleaved: the product in `recolour` separates them.
     x = cut_out(images, places.corner, places.flip, size).permute(0, 3, 1, 2).float()
     if moved.any():
         rows, affine = to_device(moved.nonzero()[:, 0], device), to_device(places.affine[moved], device)
@@ -99,5 +99,5 @@ def _move(images: Tensor, places: Places, size: tuple[int, int]) -> Tensor:
 
 
 def _to_planes(images: Tensor) -> Tensor:
-    """Float (B, C, H, W) with each channel in one piece of memory, which resampling is faster on."""
+    """Float (B, C, H, W) with each channel contiguous in memory, which makes resampling faster."""
     return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""What happens to each image of a batch: everything that is random about it, drawn on the CPU."""
+"""All random choices for the images of a batch, drawn on the CPU."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ from vit.data.augmentation.operation import Drawn, Draws, Kind, Operation
 from vit.data.augmentation.pixelwise import PIXELWISE
 from vit.data.augmentation.trivial import draw_strong
 
-# In the order in which an image is changed.
+# In the order of application.
 OPERATIONS: tuple[Operation, ...] = (*FLIPS, *GEOMETRIC, *PIXELWISE, *COLOURS, *COVERINGS)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What was drawn for B images, as CPU tensors."""
+    """The choices drawn for B images, as CPU tensors."""
 
-    crop: Tensor  # (B, 2) in [0, 1), how far down and right in the room that the packed image leaves
+    crop: Tensor  # (B, 2) in [0, 1), how far down and right within the packed image's margin
     drawn: Drawn[Operation]  # of the operations that are on; twice for one that TrivialAugment applies too
 
     def of(self, piece: slice) -> "Changes":
@@ -35,7 +35,7 @@ class Changes:
 def draw_changes(
     count: int, settings: AugmentParams, draws: Draws, operations: tuple[Operation, ...] = OPERATIONS
 ) -> Changes:
-    """Draw what happens to `count` images. Every operation has a generator of its own and knows of no other."""
+    """Draw the changes to `count` images. Every operation has its own generator, independent of all others."""
     strong = draw_strong(settings.trivial, count, operations, draws) if settings.trivial else {}
     drawn = []
     for operation in operations:

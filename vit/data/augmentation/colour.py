@@ -34,12 +34,12 @@ def contrast(amount: Tensor, eye: Tensor, grey: Tensor) -> tuple[Tensor, Tensor]
 
 
 def saturation(amount: Tensor, eye: Tensor, grey: Tensor) -> tuple[Tensor, Tensor]:
-    """One channel is its own grey and stays as it is."""
+    """A single channel is already grey and does not change."""
     saturated = (1 + amount) * eye - amount * grey
     return saturated, saturated
 
 
-# In the order in which an image is changed.
+# In the order of application.
 COLOURS = (
     Colour("brightness", "brightness", brightness, wide=0.99),
     Colour("contrast", "contrast", contrast, wide=0.99),
@@ -48,7 +48,7 @@ COLOURS = (
 
 
 class Recolouring(NamedTuple):
-    """What the operations make of B images, as CPU tensors."""
+    """The combined colour operations of B images, as CPU tensors."""
 
     is_changed: Tensor  # (B,)
     matrix: Tensor  # (B, C, C), of each pixel
@@ -67,7 +67,7 @@ def recolouring_of(drawn: Drawn[Colour], count: int, channels: int) -> Recolouri
 
 
 def recolour(x: Tensor, change: Recolouring, mean: list[float], std: list[float], out: Tensor) -> None:
-    """Write x (B, C, H, W), 0 to 255, recoloured, cut off at both ends of the range and normalized to `out`."""
+    """Write x (B, C, H, W), 0 to 255, recoloured, clipped to the range and normalized, to `out`."""
     spread = torch.tensor(std)[:, None]  # (C, 1)
     offset = to_device(-torch.tensor(mean)[:, None] / spread, x.device)
     if change.of_mean.any():
@@ -82,7 +82,7 @@ def _mean_colour(x: Tensor) -> Tensor:
     """(B, C, 1) of x (B, C, H, W)."""
     if x.is_contiguous() or x.device.type != "cpu":
         return x.mean(dim=(2, 3))[..., None]
-    # A CPU sums channels that lie side by side three times as fast by a product, row by row.
+    # A CPU sums interleaved channels three times as fast by a product, row by row.
     B, C, H, W = x.shape
     rows = torch.full((B, 1, H), 1 / H).bmm(x.permute(0, 2, 3, 1).reshape(B, H, W * C))
     return rows.view(B, W, C).mean(dim=1)[..., None]

@@ -1,4 +1,4 @@
-"""Crop and flips, which copy pixels and blur none."""
+"""Crop and flips, which copy pixels without blurring them."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def flipped_axes(drawn: Drawn[Flip], count: int) -> Tensor:
 
 
 def cut_out(images: Tensor, corner: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
-    """Windows `(B, *size, C)` of images (B, H, W, C), by copying them on a CPU, else by one gathering of pixels."""
+    """Windows `(B, *size, C)` of images (B, H, W, C), by copying them on a CPU, else by gathering pixels once."""
     height, width = size
     if images.device.type != "cpu":
         corner, flip = to_device(corner, images.device), to_device(flip, images.device)

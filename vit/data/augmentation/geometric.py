@@ -57,7 +57,7 @@ def evenly_leaning(degrees: float, count: int, generator: torch.Generator) -> Te
     return torch.tan(torch.deg2rad(evenly(degrees, count, generator)))
 
 
-# In the order in which an image is changed.
+# In the order of application.
 GEOMETRIC = (
     Geometric("shift_x", "translate", shift_x, wide=1 / 7),
     Geometric("shift_y", "translate", shift_y, wide=1 / 7),

@@ -1,4 +1,4 @@
-"""Mixing: each image of a batch with its neighbour, and their labels likewise."""
+"""Mixing: combines each image of a batch with its neighbour, and their labels in the same way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,12 +70,12 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """Mix x (B, C, H, W) in place; labels (B,) become probabilities (B, classes), or stay if all operations are off.
 
-    Each batch gets one of the operations that are on, each as likely as any other.
+    Each batch gets one of the active operations, all equally likely.
     """
     generators = {one: draws(one.name) for one in operations if one.value(settings)}
     if not generators:
         return x, labels
-    # The highest first number, so that a further operation takes batches for itself and leaves all others as they were.
+    # The highest first number wins, so that a new operation takes over some batches and does not change the others.
     operation = max(generators, key=lambda one: torch.rand((), generator=generators[one]).item())
     drawn = operation.draw(operation.value(settings), len(x), generators[operation])
     shares = to_device(operation.mix(x, x.roll(1, dims=0), drawn), x.device)

@@ -14,7 +14,7 @@ from torch import Tensor
 from vit.config.schema import AugmentParams
 from vit.data.batches import to_device
 
-# From a name to a new generator, seeded by it: an operation draws the same, whatever else is drawn.
+# From a name to a new generator that it seeds: an operation draws the same, whatever the others draw.
 Draws = Callable[[str], torch.Generator]
 
 
@@ -54,7 +54,7 @@ def is_changed(values: Tensor) -> Tensor:
 def each_changed(values: Tensor, device: torch.device) -> Iterator[tuple[slice | Tensor, Tensor]]:
     """Indices of the images that `values` (B,) or (B, n) change, with their values on the device.
 
-    One image at a time on a CPU, where it stays in the cache; elsewhere all at once, in few kernels.
+    One image at a time on a CPU, where it stays in the cache; on other devices all at once, in few kernels.
     """
     indices = is_changed(values).nonzero()[:, 0]
     if device.type == "cpu":

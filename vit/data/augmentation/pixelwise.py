@@ -1,4 +1,4 @@
-"""Pixel-wise operations: each is a pass of its own over the images that it changes, before their colours change."""
+"""Pixel-wise operations: each is a separate pass over the images that it changes, before colours change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def solarize(x: Tensor, amount: Tensor) -> Tensor:
     return torch.where(x >= 255 * (1 + amount) / 2, 255 - x, x)
 
 
-# In the order in which an image is changed.
+# In the order of application.
 PIXELWISE = (
     Pixelwise("posterize", None, posterize, wide=1.0),
     Pixelwise("solarize", None, solarize, wide=1.0),

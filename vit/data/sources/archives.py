@@ -43,7 +43,7 @@ def require_space(called: Path, size: int, folder: Path) -> None:
     if size > free:
         raise UserError(
             f"{called}: needs {size / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free at {folder.resolve()}; refused, "
-            "free some space or take fewer images"
+            "free some space or use fewer images"
         )
 
 

@@ -52,7 +52,7 @@ def _at_level(images: list[Path], level: int, called: Path) -> list[Placed]:
     loose = [image for image in images if len(image.parts) <= level]
     if loose:
         raise UserError(
-            f"{called}: data.class_level is {level}, but '{loose[0]}' lies in no folder of that level, as do "
+            f"{called}: data.class_level is {level}, but '{loose[0]}' lies in no folder of that level, like "
             f"{len(loose)} of {len(images)} images; move them away or set another level"
         )
     common = next_fork(images, 1) - 1
