@@ -11,6 +11,7 @@ COLUMNS = (
     *("score", "suspected", "part", "fold", "sha256"),
 )
 PRINTED = 10
+MANY = 0.2  # share of suspects above which a weak model is the likelier cause
 
 
 @command("vit suspects --top 200 --csv suspects.csv")
@@ -92,6 +93,8 @@ def as_text(summary: dict, rows: list[dict]) -> list[str]:
     if images < total:
         lines.append("a k-fold sweep judges all images; see docs/guides/label-errors.md")
     lines.append(f"{summary['suspected']} labels are suspected ({summary['suspected'] / images:.1%})")
+    if summary["suspected"] > MANY * images:
+        lines.append("that is a lot: unless the labels are bad, most suspects are mistakes of a weak model")
     if rows:
         width = max(len("path"), *(len(row["path"]) for row in rows[:PRINTED])) + 2
         lines += ["", f"{'rank':<6}{'path'.ljust(width)}label -> suggested"]
