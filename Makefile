@@ -98,8 +98,10 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
 	@touch $@
 
-.venv/test.stamp: .venv/docs.stamp requirements-test.txt requirements-hub.txt
-	.venv/bin/pip install --quiet --requirement requirements-test.txt --requirement requirements-hub.txt --constraint constraints.txt
+TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt
+
+.venv/test.stamp: .venv/docs.stamp $(TESTED)
+	.venv/bin/pip install --quiet $(TESTED:%=--requirement %) --constraint constraints.txt
 	@touch $@
 
 .venv/bench.stamp: .venv/run.stamp requirements-bench.txt

@@ -17,6 +17,8 @@ UNTESTED = {
     "source .venv/bin/activate": "the environment of the tests is active",
     "dvc exp run -S train.class_weights=balanced": "tests/training/test_balance.py trains with these weights",
     "dvc exp run -S train.sampler=balanced": "tests/training/test_balance.py trains with this order",
+    "pip install --requirement requirements-labels.txt --constraint constraints.txt": "`make test` installs it so",
+    "vit suspects": "tests/cli/test_suspects.py runs it on a store of its own",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.
