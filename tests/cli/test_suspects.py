@@ -103,6 +103,8 @@ def test_a_sweep_lists_the_flipped_labels_with_digests_and_a_sheet(client, print
     assert (float(rows[0]["p_label"]), float(rows[0]["p_suggested"])) == (pytest.approx(0.1), pytest.approx(0.9))
     assert Path("suspects.png").read_bytes().startswith(b"\x89PNG")
 
+    assert "that is a lot" not in said
+
     found = json.loads(printed("suspects", "--json", "--top", "5", "--csv", "top.csv", "--out", "top.png"))
     assert (found["images"], found["total"], found["suspected"]) == (24, 24, 2)
     assert [one["suspected"] for one in found["suspects"]] == [True, True, False, False, False]
@@ -124,6 +126,13 @@ def test_without_a_sweep_val_and_test_of_the_latest_run_are_judged(client, print
         ("circle/05.png", "val", None),
         ("square/16.png", "test", None),
     ]
+
+
+def test_many_suspects_come_with_a_warning(client, printed):
+    few = [5, 6, 16, 17, 18, 19]  # two of six labels are wrong
+    add_run(client, write_images(), {"test": few[::2], "val": few[1::2]}, {})
+    said = printed("suspects")
+    assert "2 labels are suspected (33.3%)" in said and "that is a lot" in said
 
 
 def test_folds_of_different_data_are_refused(client, refused):

@@ -11,9 +11,10 @@ COLUMNS = (
     *("score", "suspected", "part", "fold", "sha256"),
 )
 PRINTED = 10
+MANY = 0.2  # share of suspects above which a weak model is the likelier cause
 
 
-@command("vit suspects --out suspects.png --csv suspects.csv")
+@command("vit suspects --top 200 --csv suspects.csv")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -41,7 +42,7 @@ PRINTED = 10
     f"and suspects, a list of objects with {', '.join(COLUMNS)}"
 )
 def suspects(out: Path, table: Path, top: int | None, as_json: bool) -> None:
-    """List images whose label is probably wrong, most suspicious first.
+    """List labels that are probably wrong, most suspicious first.
 
     Uses the predictions of a k-fold sweep for the fold that each run was not trained on, or val and test of the latest
     run if there is no sweep. Runs must match params.yaml. Nothing in the data is changed.
@@ -92,6 +93,8 @@ def as_text(summary: dict, rows: list[dict]) -> list[str]:
     if images < total:
         lines.append("a k-fold sweep judges all images; see docs/guides/label-errors.md")
     lines.append(f"{summary['suspected']} labels are suspected ({summary['suspected'] / images:.1%})")
+    if summary["suspected"] > MANY * images:
+        lines.append("that is a lot: unless the labels are bad, most suspects are mistakes of a weak model")
     if rows:
         width = max(len("path"), *(len(row["path"]) for row in rows[:PRINTED])) + 2
         lines += ["", f"{'rank':<6}{'path'.ljust(width)}label -> suggested"]
