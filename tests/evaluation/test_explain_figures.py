@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.presets import preset
 from tests.shapes import CLASSES, shapes, untrained
+from vit.config.data import PackParams
 from vit.data.batches import Packed
 from vit.data.decoded import Decoded, pick
 from vit.data.images import SETTINGS
@@ -148,7 +149,7 @@ def test_the_table_of_distances_is_the_mean_over_all_images_whatever_the_batches
 def test_images_are_picked_from_arrays_and_from_files_alike(tmp_path, part):
     again = shapes(tmp_path, 5)
     rows = list_images(tmp_path / "raw0")
-    settings = dict(zip(SETTINGS, ((8, 8), 1, "crop", 0.0, False), strict=True))
+    settings = PackParams(image_size=[8, 8], channels=1).model_dump(include=set(SETTINGS))
     decoded = Decoded([tmp_path / "raw0" / row.path for row in rows], again.labels, settings, workers=0)
     assert torch.equal(pick(decoded, [7, 0, 19]), pick(part, [7, 0, 19]))
     assert torch.equal(pick(part, [7, 0, 19]), part.images[[7, 0, 19]])
