@@ -41,7 +41,7 @@ def test_a_label_becomes_the_name_of_a_folder(label, folder):
 
 @pytest.mark.parametrize("label", ["", "\u200b ", ".", "..", "x" * 300, "a\0b"])
 def test_a_label_that_no_folder_can_have_is_refused(label):
-    with pytest.raises(UserError, match="cannot be the name of a class"):
+    with pytest.raises(UserError, match="cannot be a class name because it cannot be a folder name"):
         class_folder(label, "t")
 
 

@@ -105,7 +105,7 @@ def test_a_temporary_run_and_its_worker_processes_run_the_code_of_their_copy(cha
     changed.run("dvc exp run --temp pack", REPORT=str(tmp_path / "report"))
     found = reports(tmp_path / "report")
     assert_all_of_one_copy(found, changed.folder)
-    assert {report.script.stem for report in found} == {"download", "split", "pack"}
+    assert {report.script.stem for report in found} == {"split", "pack"}
     assert {report.who for report in found if report.script.stem == "pack"} == {"main", "worker"}
 
 
