@@ -11,8 +11,11 @@ from vit.errors import run_program
 from vit.files import project_root, replacing_folder, write_json
 
 CLASSES_SHOWN = 20
-# MLflow 3.17 takes the path of a model in a local store for a URI when it serves it.
-READ_AS_URI = re.compile(r"[?#]|%[0-9A-Fa-f]{2}")
+# What takes a path for a URI in DVC 3.67 and in MLflow 3.17, and the characters that it cannot have then.
+TAKES_PATHS_FOR_URIS = {
+    "`dvc exp run --queue` and `--temp`": re.compile(r"[?#]|[^ -~]"),
+    "`mlflow models serve`": re.compile(r"[?#]|%[0-9A-Fa-f]{2}"),
+}
 
 log = logging.getLogger("vit")
 
@@ -20,10 +23,10 @@ log = logging.getLogger("vit")
 def main() -> None:
     """Run the stage; the old images stay until the new ones are complete."""
     params = load_params()
-    if found := READ_AS_URI.search(str(project_root())):
+    if failing := [what for what, characters in TAKES_PATHS_FOR_URIS.items() if characters.search(str(project_root()))]:
         log.warning(
-            f"warning: the path of this folder contains '{found[0]}': the pipeline and `vit predict` work here, but "
-            "`mlflow models serve` will not find its model; rename the folder if you want to serve from it"
+            f"warning: {' and '.join(failing)} will fail in this folder because of its name, '{project_root()}'; "
+            "everything else works; rename the folder if you need them"
         )
     with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
         known = fetch(params.data, raw, tables)

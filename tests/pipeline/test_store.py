@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.conftest import INSTALLED, documented, free_port
+from tests.conftest import INSTALLED, clone, documented, free_port
+from tests.presets import write_preset
 from tests.store import Held, look, stages_run
 
 
@@ -100,6 +101,18 @@ def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
     assert "image" in project.run(f'python -c "{load}"').stdout
     (run,) = look(project).runs
     assert run.info.artifact_uri.startswith(project.folder.as_uri())
+
+
+def test_the_whole_pipeline_runs_in_a_folder_whose_name_means_something_else_in_a_uri(tmp_path):
+    project = clone(tmp_path / """#1 of 100%41? "it's" süß 🐭 + a&b""")
+    write_preset(project.folder / "params.yaml", "shapes", {"train.epochs": 1, "data.shapes_per_class": 40})
+    done = project.run("dvc repro")
+    said = done.stdout + done.stderr
+    assert "`dvc exp run --queue` and `--temp` and `mlflow models serve` will fail in this folder" in said
+    held = look(project)
+    assert held.aliases == {"champion": "1", "challenger": "1"} and held.runs[0].info.status == "FINISHED"
+    assert "diagonal_gradient" in project.run("vit predict data/raw/diagonal_gradient/0001.png").stdout
+    assert [path.name for path in tmp_path.iterdir()] == [project.folder.name]
 
 
 @pytest.mark.slow

@@ -94,6 +94,7 @@ def open_store() -> Store:
     """Connect, creating database and experiment at first use. Raises UserError if the store is unreachable."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's 7 retries take minutes if nothing responds
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's URL of a run contains the password
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     database, artifacts = project_root() / "mlflow.db", project_root() / "mlruns"
