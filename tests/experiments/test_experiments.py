@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
 
 def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_there_only(swept, tmp_path):
     port = free_port()
-    uri, planted = f"http://127.0.0.1:{port}", ("geheimes-wort", "token-of-the-bucket", "key-of-the-hub")
+    uri, planted = f"http://127.0.0.1:{port}", [token_hex(8) for _ in range(3)]
     server = f"{documented('mlflow ui')} --host 127.0.0.1 --port {port} --workers 1"
     server += f" --backend-store-uri sqlite:///{tmp_path}/server.db --artifacts-destination {tmp_path}/artifacts"
     local_runs = len(look(swept).runs)
