@@ -12,6 +12,8 @@ from vit.checks.answer import Verdict
 from vit.checks.questions import ask_all
 from vit.files import read_table
 
+pytestmark = pytest.mark.long
+
 
 def test_the_same_subject_gets_the_same_answers(tmp_path):
     answers = []

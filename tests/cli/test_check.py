@@ -14,6 +14,8 @@ from vit.data.images import SETTINGS
 from vit.data.pack import channel_statistics
 from vit.files import write_json, write_table
 
+pytestmark = pytest.mark.long
+
 SMALL = {"train.device": "cpu", "train.threads": 1, "train.epochs": 30}
 
 

@@ -13,6 +13,8 @@ from vit.config.files import PACKED, PREPROCESSING, RAW
 from vit.config.params_file import flatten
 from vit.files import write_json, write_table
 
+pytestmark = pytest.mark.long
+
 IMAGES = 24
 FLIPPED = ("circle/05.png", "square/16.png")
 

@@ -18,6 +18,8 @@ from vit.data.sources.hub_errors import require_library
 from vit.errors import UserError
 from vit.files import read_json
 
+pytestmark = pytest.mark.long
+
 datasets = pytest.importorskip("datasets", reason="needs requirements-hub.txt")
 
 GATED = Answer(403, b"{}", {"X-Error-Code": "GatedRepo"})

@@ -15,6 +15,8 @@ from vit.data.sources.folder import fetch_folder
 from vit.data.tables import column_values, listed
 from vit.errors import UserError
 
+pytestmark = pytest.mark.long
+
 KAGGLE = "id,label,camera\n" + "".join(
     f"{number:04d},{'cat' if number % 2 else 'dog'},c{number % 3}\n" for number in range(6)
 )

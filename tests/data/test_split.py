@@ -21,6 +21,8 @@ from vit.data.strategy import choose_strategy
 from vit.errors import UserError
 from vit.files import write_table
 
+pytestmark = pytest.mark.long
+
 NO_TABLES = Path("no tables")
 COUNTS = {"cat": 100, "dog": 37, "été": 12}
 SOME = hypothesis_settings(max_examples=12, deadline=None, database=None, derandomize=True)

@@ -5,6 +5,8 @@ from PIL import Image
 from vit.evaluation.calibration import reliability_rows
 from vit.evaluation.plots import _caption, batch_grid, confusion_figure, reliability_figure, training_curves
 
+pytestmark = pytest.mark.long
+
 HISTORY = [
     {"epoch": 1, "train_loss": 1.4, "train_accuracy": 0.3, "val_loss": 1.3, "val_accuracy": 0.4},
     {"epoch": 2, "train_loss": 0.9, "train_accuracy": 0.6, "val_loss": 1.0, "val_accuracy": 0.7},

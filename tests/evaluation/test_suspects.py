@@ -3,6 +3,8 @@ import pytest
 
 from vit.evaluation.suspects import find_suspects
 
+pytestmark = pytest.mark.long
+
 
 def drawn(sure: list[float], images: int, flips: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, probabilities and which labels were flipped; of class k the models are `sure[k]` on average."""

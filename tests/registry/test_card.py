@@ -1,7 +1,11 @@
 """What a person reads on a version."""
 
+import pytest
+
 from tests.presets import preset
 from vit.registry.card import model_card
+
+pytestmark = pytest.mark.long
 
 RAW = {"images": 9, "source": "folder", "version": "folder D", "classes": {"cat": 5, "dog": 4}}
 AUDIT = {"strategy": "folders", "reason": "asked for", "warnings": ["val leaks"]}

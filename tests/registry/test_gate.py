@@ -12,6 +12,8 @@ from vit.config.schema import RegisterParams
 from vit.inference.complexity import cost_of
 from vit.registry.gate import Comparison, Cost, Figures, decide, missed_floors, too_few
 
+pytestmark = pytest.mark.long
+
 RULES = load_preset("digits", REPO / "presets").params.register_.model_dump()
 GOOD = Figures(val_accuracy=0.9, val_ece=0.05, leakage=0.0)
 SAME = Cost(parameters=1000, multiply_adds=5000)

@@ -7,6 +7,8 @@ import pytest
 
 from vit.registry.origin import write_code_diff
 
+pytestmark = pytest.mark.long
+
 
 def git(folder: Path, *arguments: str) -> str:
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]

@@ -15,6 +15,8 @@ from vit.training.distillation import training_loss
 from vit.training.distributed import World
 from vit.training.loop import is_over
 
+pytestmark = pytest.mark.long
+
 # Class 2 has no images; the others are as unequal as 1:14.
 LABELS = torch.tensor([3] * 28 + [0] * 10 + [1] * 2)[torch.randperm(40, generator=seeded(0, "labels"))]
 

@@ -13,6 +13,8 @@ from vit.training.distributed import World
 from vit.training.loop import evaluate
 from vit.training.optim import new_average, new_optimizers
 
+pytestmark = pytest.mark.long
+
 MODELS = {
     "cnn": {"model.name": "cnn"},
     "conv stem": {"model.stem": "conv", "model.patch_size": 4, "model.stem_widths": [16, 32]},

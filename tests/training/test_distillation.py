@@ -17,6 +17,8 @@ from vit.inference.export import check_parity, to_torch
 from vit.training.checkpoint import Progress
 from vit.training.distillation import combined_logits, training_loss
 
+pytestmark = pytest.mark.long
+
 SOFT = HARD | {"train.distillation": "soft", "train.distillation_alpha": 0.1, "train.distillation_temperature": 2.0}
 CALM = {"model.drop_rate": 0.0, "model.drop_path_rate": 0.0}
 BY_HEART = CALM | {

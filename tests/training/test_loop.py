@@ -17,6 +17,8 @@ from vit.training.distributed import World
 from vit.training.feed import first_batch
 from vit.training.loop import evaluate, is_over, rates_of
 
+pytestmark = pytest.mark.long
+
 
 class Killed(Exception):
     pass
