@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -12,7 +12,7 @@ endif
 
 # The scripts of a virtual environment that was moved with the repo point to the old path, so it is reinstalled.
 ifeq ($(shell grep -sqF "$$PWD/.venv/bin" .venv/bin/dvc || echo moved),moved)
-$(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/test.stamp .venv/bench.stamp)
+$(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/studio.stamp .venv/test.stamp .venv/bench.stamp)
 endif
 
 help:  ## List the targets
@@ -25,6 +25,9 @@ repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, pub
 	@echo 'Look at runs and versions:  mlflow ui, then open the address that register printed above'
 	@echo 'Try another learning rate:  dvc exp run -S train.lr=3e-4, then dvc exp show --only-changed'
 	@echo 'Serve the champion:         mlflow models serve -m models:/vit@champion --env-manager local'
+
+studio: .venv/studio.stamp  ## Train, compare, ask and look inside in the browser
+	python -m vit studio
 
 push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC remote
 	dvc push --run-cache
@@ -94,11 +97,15 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
+.venv/studio.stamp: .venv/run.stamp requirements-studio.txt
+	.venv/bin/pip install --quiet --requirement requirements-studio.txt --constraint constraints.txt
+	@touch $@
+
 .venv/docs.stamp: .venv/run.stamp requirements-docs.txt
 	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
 	@touch $@
 
-TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt
+TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-studio.txt
 
 .venv/test.stamp: .venv/docs.stamp $(TESTED)
 	.venv/bin/pip install --quiet $(TESTED:%=--requirement %) --constraint constraints.txt

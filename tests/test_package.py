@@ -17,7 +17,7 @@ from vit.release import VERSION
 
 pytestmark = pytest.mark.long
 
-EXTRAS = ("remote", "hub", "export", "heic", "labels", "bench", "docs", "test")
+EXTRAS = ("remote", "hub", "export", "heic", "labels", "studio", "bench", "docs", "test")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ COMMANDS = (
     "predict",
     "preset",
     "registry",
+    "studio",
     "suspects",
 )
 

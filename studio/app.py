@@ -1,0 +1,31 @@
+"""The Studio's frame: its pages and their navigation. Start it with `vit studio`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:  # `streamlit run` adds only this folder
+    sys.path.insert(0, ROOT)
+
+from studio.warmup import import_in_background  # noqa: E402
+
+PAGES = (
+    ("overview", "Overview", ":material/dashboard:"),
+    ("data", "Data", ":material/photo_library:"),
+    ("train", "Train", ":material/model_training:"),
+    ("runs", "Runs", ":material/monitoring:"),
+    ("ask", "Ask", ":material/image_search:"),
+    ("inside", "Look inside", ":material/biotech:"),
+    ("predict_and_check", "Predict and check", ":material/draw:"),
+)
+
+st.set_page_config(page_title="ViT Studio", page_icon=f"{ROOT}/studio/icon.png", layout="wide")
+import_in_background()
+st.navigation(
+    [
+        st.Page(f"pages/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
+        for name, title, icon in PAGES
+    ]
+).run()

@@ -1,0 +1,5 @@
+"""Page Ask."""
+
+import streamlit as st
+
+st.title("Ask")

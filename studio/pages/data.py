@@ -1,0 +1,5 @@
+"""Page Data."""
+
+import streamlit as st
+
+st.title("Data")

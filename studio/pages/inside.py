@@ -1,0 +1,5 @@
+"""Page Look inside."""
+
+import streamlit as st
+
+st.title("Look inside")

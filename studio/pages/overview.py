@@ -1,0 +1,5 @@
+"""Page Overview."""
+
+import streamlit as st
+
+st.title("Overview")

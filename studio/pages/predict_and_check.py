@@ -1,0 +1,5 @@
+"""Page Predict and check."""
+
+import streamlit as st
+
+st.title("Predict and check")

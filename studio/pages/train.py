@@ -1,0 +1,5 @@
+"""Page Train."""
+
+import streamlit as st
+
+st.title("Train")
