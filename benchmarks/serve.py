@@ -113,7 +113,13 @@ def serving_rows(load: Workload) -> list[dict]:
     with tempfile.TemporaryDirectory() as temporary:
         folder, classifier, files = Path(temporary), new_classifier(), jpegs(16, load.size)
         classifier.save(folder / "weights", classifier.model.state_dict())
-        limits = {"max_rows": 256, "max_bytes": 2**25, "max_pixels": 10**8, "precision": "float32"}
+        limits = {
+            "max_rows": 256,
+            "max_bytes": 2**25,
+            "max_pixels": 10**8,
+            "batch_wait_ms": 5.0,
+            "precision": "float32",
+        }
         save_served(folder / "vit", folder / "weights", limits)
         alone = {count: in_process(classifier, files, count, load.seconds) for count in load.rows}
         ports = free_port(), free_port()
