@@ -63,21 +63,25 @@ class ServedClassifier(PythonModel):
         self.cores = Cores()
         self.version = _version(folder.parents[1])
         if guard.inside_scoring_server():
-            guard.install(self.limits, len(self.classifier.classes))
+            guard.install(self.answer, self.limits, len(self.classifier.classes))
 
     # pyrefly: ignore[bad-override]  # MLflow's method has no body, so it seems to return None
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
-        """One prediction per row: label, its index in the model's class order, confidence in [0, 1], probabilities
-        by class name, version of the model.
+        """`answer` for the column `image` of a data frame."""
+        return self.answer(model_input["image"].tolist(), params or {})
+
+    def answer(self, texts: list[str], params: dict) -> list[dict]:
+        """One prediction per image in base64: label, its index in the model's class order, confidence in [0, 1],
+        probabilities by class name, version of the model.
 
         `params`: `top_k` keeps the k most likely classes; below `threshold` the label is "unknown" and the index -1;
         `explain` adds a map of where the model looked, a PNG in base64. Raises Refusal.
         """
-        options = Options.read(params or {}, len(self.classifier.classes))
+        options = Options.read(params, len(self.classifier.classes))
         if options.explain and not self.classifier.has_attention:
             raise Refusal("this model has no attention maps to explain a prediction; send the request without explain")
         with self.batches.request() as rows_of:
-            images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
+            images = read_images(texts, self.classifier.config, self.limits)
             rows = rows_of(images)
         return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
 
