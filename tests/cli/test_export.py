@@ -78,7 +78,7 @@ def test_timm_loads_the_folder_made_for_it_and_gives_the_models_probabilities(ex
         'new/m: timm.create_model("local-dir:new/m", pretrained=True) gives the logits of 4 classes; '
     )
     theirs = timm.create_model(f"local-dir:{tmp_path / 'new/m'}", pretrained=True).eval()
-    assert theirs.pretrained_cfg["mean"] == tuple(classifier.mean) and theirs.pretrained_cfg["crop_mode"] == "center"
+    assert list(theirs.pretrained_cfg["mean"]) == classifier.mean and theirs.pretrained_cfg["crop_mode"] == "center"
     x = normalize(to_unit(pictures(5)), classifier.mean, classifier.std)
     with torch.inference_mode():
         answers = (theirs(x) / classifier.config.get("temperature", 1.0)).softmax(dim=1)
@@ -92,7 +92,7 @@ def test_timm_loads_the_folder_made_for_it_and_gives_the_models_probabilities(ex
     [
         ({"stem": "conv", "patch_size": 2, "stem_widths": [8]}, "timm has no model with stem 'conv'"),
         ({"norm_eps": 1e-3}, "timm has no model with norm_eps 0.001"),
-        ({"name": "cnn"}, "--format timm is for Vision Transformers, and model.name is cnn"),
+        ({"name": "cnn"}, "--format timm is for Vision Transformers, not for cnn"),
     ],
     ids=str,
 )
@@ -118,7 +118,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(export):
         (["--format", "torch", "m.onnx"], 1, "m.onnx: OUT must end in .pt2; for example m.pt2"),
         (["--format", "onnx", "m.pt2"], 1, "m.pt2: OUT must end in .onnx; for example m.onnx"),
         (["--format", "torch", "m.pt2", "--model", "nowhere"], 1, "no trained model in nowhere"),
-        (["--format", "tflite", "m.pt2"], 2, "'tflite' is not one of 'onnx', 'torch'"),
+        (["--format", "tflite", "m.pt2"], 2, "'tflite' is not one of 'onnx', 'timm', 'torch'"),
         (["--format", "torch"], 2, "Missing argument 'OUT'"),
         (["m.pt2"], 2, "Missing option '--format'"),
     ],

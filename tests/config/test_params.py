@@ -112,7 +112,7 @@ BAD_VALUES = {
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),
-    "unknown choice": ({"model.pool": "max"}, ["model.pool", "'max'", "'cls' or 'avg'"]),
+    "unknown choice": ({"model.pool": "max"}, ["model.pool", "'max'", "'cls', 'avg' or 'map'"]),
     "unknown source": ({"data.source": "web"}, ["data.source", "'web'", "'kaggle'"]),
     "two channels": ({"pack.channels": 2}, ["pack.channels", "2", "1 or 3"]),
     "image not of patches": (
