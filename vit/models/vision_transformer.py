@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vit.models.mlps import ACTIVATIONS, MLPS
 from vit.models.pooling import AttentionPool
+from vit.models.residual import DropPath, LayerScale
 
 NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
 
@@ -65,31 +66,6 @@ class Attention(nn.Module):
             x = self.attn_drop(attn.softmax(dim=-1)) @ v
         x = x.transpose(1, 2).reshape(B, N, D)
         return self.proj_drop(self.proj(x))
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch per sample (stochastic depth; Huang et al. 2016), (B, N, D) -> (B, N, D)."""
-
-    def __init__(self, drop_prob: float):
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        keep = 1 - self.drop_prob
-        return x * x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
-
-
-class LayerScale(nn.Module):
-    """Scale each feature of a residual branch (Touvron et al. 2021, "Going deeper with Image Transformers")."""
-
-    def __init__(self, dim: int, init_values: float):
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((dim,), init_values))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gamma
 
 
 class Block(nn.Module):
