@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vit.models.mlps import ACTIVATIONS, MLPS
+from vit.models.mlps import ACTIVATIONS, MLPS, Mlp
 from vit.models.pooling import AttentionPool
 from vit.models.residual import DropPath, LayerScale
 
@@ -136,7 +136,8 @@ class VisionTransformer(nn.Module):
         super().__init__()
         grid = (image_size[0] // patch_size, image_size[1] // patch_size)
         new_norm = partial(NORMS[norm], eps=norm_eps)
-        new_mlp = partial(MLPS[mlp_layer], embed_dim, int(embed_dim * mlp_ratio), ACTIVATIONS[act_layer], drop_rate)
+        of_mlp = (embed_dim, int(embed_dim * mlp_ratio), ACTIVATIONS[act_layer], drop_rate)
+        new_mlp, plain_mlp = partial(MLPS[mlp_layer], *of_mlp), partial(Mlp, *of_mlp)
         drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
 
         self.pool, self.distilled, self.no_embed_class = pool, distilled, no_embed_class
@@ -153,7 +154,7 @@ class VisionTransformer(nn.Module):
             )
         )
         self.norm = nn.Identity() if pool == "avg" else new_norm(embed_dim)
-        self.attn_pool = AttentionPool(embed_dim, num_heads, new_norm, new_mlp) if pool == "map" else nn.Identity()
+        self.attn_pool = AttentionPool(embed_dim, num_heads, new_norm, plain_mlp) if pool == "map" else nn.Identity()
         self.fc_norm = new_norm(embed_dim) if pool == "avg" else nn.Identity()
         self.head = nn.Linear(embed_dim, num_classes)
         self.head_dist = nn.Linear(embed_dim, num_classes) if distilled else nn.Identity()
