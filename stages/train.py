@@ -33,8 +33,7 @@ from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
 from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
-from vit.tracking.progress import ProgressFile
-from vit.tracking.run import RunDescription
+from vit.tracking.progress import ProgressFile, begun
 from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
@@ -80,7 +79,7 @@ def main() -> None:
                 teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())
             write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
-            file = stack.enter_context(new_progress_file(checkpoints.folder, description, feed))
+            file = stack.enter_context(new_progress_file(checkpoints.folder, begun(params, description.name), feed))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
         step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
@@ -99,14 +98,11 @@ def main() -> None:
             write_outputs(progress, feed)
 
 
-def new_progress_file(folder: Path, description: RunDescription, feed: Feed) -> ProgressFile:
+def new_progress_file(folder: Path, record: dict, feed: Feed) -> ProgressFile:
     """The file that says how far this training is, for those who watch it."""
     train, classifier = feed.train, feed.classifier
     per_epoch = steps_per_epoch(len(feed.part), train.batch_size)
-    record = {
-        "name": description.name,
-        "folder": str(Path.cwd()),  # with the packed images while it runs
-        "params": description.params,
+    record |= {
         "config": classifier.config,
         "parameters": classifier.parameter_count,
         "images": len(feed.part),
@@ -116,7 +112,9 @@ def new_progress_file(folder: Path, description: RunDescription, feed: Feed) -> 
         "epochs": train.epochs,
         "steps": train.epochs * per_epoch,
     }
-    return ProgressFile(folder, record, partial(learning_rate, steps_per_epoch=per_epoch, train=train))
+    rate = partial(learning_rate, steps_per_epoch=per_epoch, train=train)
+    record["learning_rates"] = [rate(epoch * per_epoch - 1) for epoch in range(1, train.epochs + 1)]
+    return ProgressFile(folder, record, rate)
 
 
 def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:

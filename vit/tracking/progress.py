@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import psutil
 
 from vit.config.files import CHECKPOINTS, HOW_FAR, TRAINING_RECORD
+from vit.config.schema import Params
 from vit.files import read_json, write_json
 
 log = logging.getLogger("vit")
@@ -31,18 +32,24 @@ class Steps(Protocol):
     history: list[dict]
 
 
+def begun(params: Params, name: str) -> dict[str, Any]:
+    """The beginning of a training's record: its name, its folder (with the packed images while it runs) and `params`."""
+    return {"name": name, "folder": str(Path.cwd()), "params": params.model_dump(by_alias=True)}
+
+
 class ProgressFile:
     """The file of one running training, overwritten at most once a second and after each epoch.
 
-    `record` describes the training (written once); it holds `images`, `batch_size`, `steps_per_epoch` and `epochs`.
+    `record` describes the training (written once): `begun`, with `images`, `batch_size`, `steps_per_epoch`, `steps`,
+    `epochs` and `processes`.
     `rate` is the learning rate of a step. Use as a context manager: at its end the file says how the training ended.
     """
 
     def __init__(self, folder: Path, record: dict[str, Any], rate: Callable[[int], float]):
         self.folder, self.record, self.rate = folder, record, rate
         self._began = self._written = time.monotonic()
-        self._first: int | None = None  # steps at the start of this process, and at the last write
-        self._last = 0
+        self._first: int | None = None  # steps at the start of this process,
+        self._last = 0  # and at the last write
         self._values: dict[str, Any] = {
             "pid": os.getpid(),
             "process_started": psutil.Process().create_time(),
