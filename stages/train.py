@@ -69,6 +69,7 @@ def main() -> None:
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 
     with ExitStack() as stack:
+        file: ProgressFile | None = None
         if world.is_first:
             size = f"{classifier.parameter_count / 1e6:.2f} M parameters"
             print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
@@ -84,15 +85,15 @@ def main() -> None:
         stack.enter_context(world.joined(device))
         step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
-        if world.is_first:
+        if file is not None:
             file.start(progress)
 
         def show(progress: Progress) -> None:
-            if world.is_first:
+            if file is not None:
                 file.epoch(progress)
                 live.show(progress.history, rates_of(progress, feed), progress.clock)
 
-        fit(step, feed, val, progress, checkpoints, show, file.step if world.is_first else note_nothing)
+        fit(step, feed, val, progress, checkpoints, show, note_nothing if file is None else file.step)
         if world.is_first:
             save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
             write_outputs(progress, feed)

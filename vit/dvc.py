@@ -148,5 +148,5 @@ def kill(names: Sequence[str], jobs: int, folder: Path | None = None) -> None:
 
 
 def output_of(rev: str, root: Path) -> Path | None:
-    """The file with what a queued experiment printed, from the first characters of its commit; None before its start."""
+    """The file with what an experiment of the queue has printed, by the start of its commit; None before it ran."""
     return next((root / QUEUE / "run").glob(f"{rev}*/*.out"), None)

@@ -33,7 +33,7 @@ class Steps(Protocol):
 
 
 def begun(params: Params, name: str) -> dict[str, Any]:
-    """The beginning of a training's record: its name, its folder (with the packed images while it runs) and `params`."""
+    """A training's record as it begins: its name, its folder (with the packed images while it runs) and `params`."""
     return {"name": name, "folder": str(Path.cwd()), "params": params.model_dump(by_alias=True)}
 
 

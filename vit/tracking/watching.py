@@ -39,8 +39,8 @@ def load_checkpoint(path: Path) -> dict | None:
 def curves(seen: Seen) -> list[dict[str, float]]:
     """A row per epoch: epoch, losses, accuracies, learning rate, images per second and when it ended; [] before."""
     path = newest_checkpoint(seen)
-    saved = path and load_checkpoint(path)
-    if not saved:
+    saved = load_checkpoint(path) if path is not None else None
+    if saved is None:
         return []
     progress = saved["progress"]
     rates = seen.record["learning_rates"]
