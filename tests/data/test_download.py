@@ -5,6 +5,7 @@ import pytest
 from tests.conftest import Project, clone
 from tests.drawn import draw, draw_classes
 from tests.presets import write_preset
+from vit.data.feedback import keep_image, withdraw
 from vit.files import read_json
 
 pytestmark = pytest.mark.long
@@ -26,6 +27,27 @@ def test_a_changed_folder_is_noticed_by_the_next_repro(cloned, tmp_path):
     assert "5 images in 2 classes" in cloned.run("dvc repro download").stdout
     assert "didn't change, skipping" in cloned.run("dvc repro download").stdout
     assert read_json(cloned.folder / "data" / "raw.json")["tables"] == ["videos.csv"]
+
+
+def test_a_correction_is_noticed_by_the_next_repro_and_by_a_temp_run_once_dvc_and_git_track_it(cloned):
+    write_preset(cloned.folder / "params.yaml", "shapes", {"data.shapes_per_class": 10})
+    cloned.run("dvc repro split")
+    new = draw(cloned.folder / "new.png", seed=9, height=16, width=16)
+    path = keep_image(new.read_bytes(), new.name, "circle", "me", {}, cloned.folder)
+    new.unlink()
+    changes = {"data.shapes_per_class": 10, "data.corrections": "feedback/labels.csv"}
+    write_preset(cloned.folder / "params.yaml", "shapes", changes)
+    assert "corrections: 0 kept, 0 relabelled, 0 removed, 1 added" in cloned.run("dvc repro split").stdout
+    assert f"circle/train/feedback_{path.split('/')[2]},circle" in cloned.read("data/splits/train.csv")
+    refused = cloned.run("dvc exp run --temp split", succeeds=False).stderr
+    assert "run `git add feedback/labels.csv`" in refused
+    cloned.run("git add feedback/labels.csv")
+    refused = cloned.run("dvc exp run --temp split", succeeds=False).stderr
+    assert "run `dvc add feedback/images` and `git add feedback/images.dvc`" in refused
+    cloned.run("dvc add feedback/images && git add feedback/images.dvc")
+    assert "circle" in cloned.run("dvc exp run --temp split").stdout
+    withdraw([path.split("/")[2][:64]], cloned.folder)
+    assert "corrections: 0 kept, 0 relabelled, 0 removed, 0 added" in cloned.run("dvc repro download").stdout
 
 
 def test_a_temp_run_refuses_a_relative_path_and_names_the_absolute_one(cloned):
