@@ -2,6 +2,8 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -31,6 +33,8 @@ from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
 from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
+from vit.tracking.progress import ProgressFile
+from vit.tracking.run import RunDescription
 from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device
@@ -38,7 +42,8 @@ from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
-from vit.training.loop import fit, rates_of
+from vit.training.loop import fit, note_nothing, rates_of, steps_per_epoch
+from vit.training.optim import learning_rate
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
@@ -75,19 +80,43 @@ def main() -> None:
                 teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())
             write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
+            file = stack.enter_context(new_progress_file(checkpoints.folder, description, feed))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
         step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
+        if world.is_first:
+            file.start(progress)
 
         def show(progress: Progress) -> None:
             if world.is_first:
+                file.epoch(progress)
                 live.show(progress.history, rates_of(progress, feed), progress.clock)
 
-        fit(step, feed, val, progress, checkpoints, show)
+        fit(step, feed, val, progress, checkpoints, show, file.step if world.is_first else note_nothing)
         if world.is_first:
             save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
             write_outputs(progress, feed)
+
+
+def new_progress_file(folder: Path, description: RunDescription, feed: Feed) -> ProgressFile:
+    """The file that says how far this training is, for those who watch it."""
+    train, classifier = feed.train, feed.classifier
+    per_epoch = steps_per_epoch(len(feed.part), train.batch_size)
+    record = {
+        "name": description.name,
+        "folder": str(Path.cwd()),  # with the packed images while it runs
+        "params": description.params,
+        "config": classifier.config,
+        "parameters": classifier.parameter_count,
+        "images": len(feed.part),
+        "processes": feed.world.size,
+        "batch_size": train.batch_size,
+        "steps_per_epoch": per_epoch,
+        "epochs": train.epochs,
+        "steps": train.epochs * per_epoch,
+    }
+    return ProgressFile(folder, record, partial(learning_rate, steps_per_epoch=per_epoch, train=train))
 
 
 def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:

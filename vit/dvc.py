@@ -1,26 +1,36 @@
-"""DVC started as a program, in the only place that does so."""
+"""DVC started as a program, in the only place that does so: the pipeline's status and the queue of experiments."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vit.errors import UserError
 from vit.files import project_root
 
+QUEUE = Path(".dvc/tmp/exps")  # of DVC 3: its messages, and the output of each run
+TASK = re.compile(r"(?P<rev>[0-9a-f]{7})\s+(?P<name>\S*)\s+.*\s(?P<state>Queued|Running|Failed|Success)\s*")
+EXPERIMENT = re.compile(r"Queued experiment '(.+)' for future execution")
+
 
 def run(*arguments: str, folder: Path | None = None) -> str:
     """Run `dvc ARGUMENTS` in `folder`, by default the project's root, and return its output.
 
-    Raises UserError with DVC's last line if it fails.
+    Raises UserError with DVC's last line if it fails. What DVC starts in turn outlives this process and its terminal.
     """
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder or project_root(),
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
+        start_new_session=True,
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
@@ -28,6 +38,115 @@ def run(*arguments: str, folder: Path | None = None) -> str:
     return done.stdout
 
 
+def _environment() -> dict[str, str]:
+    """This process's, with its own Python first: DVC starts `dvc` for its workers, and `python` for the stages."""
+    folders = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    return os.environ | {"PATH": os.pathsep.join(dict.fromkeys(folders))}
+
+
 def status() -> dict[str, list]:
     """What changed since the last `dvc repro`, by stage; stages that are up to date are absent."""
     return json.loads(run("status", "--json"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """An entry of the queue: the commit that holds its parameters, its name and Queued, Running, Failed or Success."""
+
+    rev: str
+    name: str
+    state: str
+
+
+def tasks(folder: Path | None = None) -> list[Task]:
+    """The queue as `dvc queue status` prints it, which takes a second or two."""
+    lines = run("queue", "status", folder=folder).splitlines()
+    return [Task(**match.groupdict()) for line in lines if (match := TASK.fullmatch(line))]
+
+
+def queue_changes(root: Path) -> frozenset[str]:
+    """Something that differs whenever the queue does, in less than a millisecond; only to be compared."""
+    folders = (root / QUEUE / "celery" / name for name in ("broker/in", "broker/processed", "result"))
+    files = {f"{file.parent.name}/{file.name}" for folder in folders for file in folder.glob("*")}
+    # Asking for the status sends messages too.
+    return frozenset(name for name in files if name.endswith(".celery.msg") or name.startswith("result/"))
+
+
+def sweep(values: Mapping[str, Sequence[object]]) -> list[str]:
+    """`-S key=value` for every key, for `dvc exp run`; several values of a key are a sweep.
+
+    Every value comes out as it is put in: text is quoted for Hydra's grammar, which DVC parses with. Raises UserError
+    for text that no quoting saves.
+    """
+    return [word for key, several in values.items() for word in ("-S", f"{key}={','.join(map(_quoted, several))}")]
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, str):
+        if "${" in value or not value.isprintable():
+            raise UserError(f"{value!r} holds '${{' or a control character, which `dvc exp run -S` cannot take")
+        escaped = re.sub(r'(\\*)("|$)', lambda end: 2 * end[1] + (r"\"" if end[2] else ""), value)
+        return value if re.fullmatch(r"[A-Za-z][\w/-]*", value) and not _is_special(value) else f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_quoted, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_key(key)}:{_quoted(one)}' for key, one in value.items())}}}"
+    return json.dumps(value)
+
+
+def _key(name: str) -> str:
+    """The grammar has no quotes for the keys of a mapping."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ?-]*", name) or _is_special(name):
+        raise UserError(f"the name {name!r} cannot be written for `dvc exp run -S`; set the mapping in params.yaml")
+    return name
+
+
+def _is_special(text: str) -> bool:
+    return text.lower() in {"null", "true", "false", "nan", "inf", "infinity"}
+
+
+def queue_command(values: Mapping[str, Sequence[object]]) -> list[str]:
+    """The command that queues one experiment, or one per combination of values."""
+    return ["dvc", "exp", "run", "--queue", *sweep(values)]
+
+
+def start_command(jobs: int) -> list[str]:
+    """The command that works through the queue, `jobs` experiments at a time."""
+    return ["dvc", "queue", "start", "-j", str(jobs)]
+
+
+def kill_command(names: Iterable[str]) -> list[str]:
+    """The command that interrupts running experiments as Ctrl-C does: a training writes a checkpoint first."""
+    return ["dvc", "queue", "kill", *names]
+
+
+def remove_command(names: Iterable[str]) -> list[str]:
+    """The command that takes experiments out of the queue."""
+    return ["dvc", "queue", "remove", *names]
+
+
+def execute(command: Sequence[str], folder: Path | None = None) -> str:
+    """Run one of these commands, as it is shown. Raises UserError as `run`."""
+    program, *arguments = command
+    assert program == "dvc"
+    return run(*arguments, folder=folder)
+
+
+def queue(values: Mapping[str, Sequence[object]], folder: Path | None = None) -> list[str]:
+    """Queue experiments; returns their names."""
+    return EXPERIMENT.findall(execute(queue_command(values), folder))
+
+
+def kill(names: Sequence[str], jobs: int, folder: Path | None = None) -> None:
+    """Interrupt running experiments, and let the others of the queue go on, `jobs` at a time.
+
+    DVC interrupts the whole process group, and with it the worker that ran the experiment.
+    """
+    execute(kill_command(names), folder)
+    if any(task.state == "Queued" for task in tasks(folder)):
+        execute(start_command(jobs), folder)
+
+
+def output_of(rev: str, root: Path) -> Path | None:
+    """The file with what a queued experiment printed, from the first characters of its commit; None before its start."""
+    return next((root / QUEUE / "run").glob(f"{rev}*/*.out"), None)
