@@ -63,7 +63,7 @@ def test_labels_change_in_every_split_images_go_and_corrected_ones_join_train(wo
     gone = next(path for path in before if before[path] == "train" and path.startswith("dog/"))
     decide([row(f"images/{gone}", "", "remove"), row("images/dog/001.png", "dog", "keep")])
     new = draw(work / "new.JPG", seed=1000)
-    kept = keep_image(new.read_bytes(), new.name, "cat", "me", {})
+    kept = keep_image(new.read_bytes(), new.name, "cat", "me")
 
     record = run()
     assert record["corrections"] == {"kept": 1, "relabelled": 3, "removed": 1, "added": 1}
@@ -83,7 +83,7 @@ def test_the_same_corrections_give_the_same_bytes_and_none_those_of_before(work)
     run(data__corrections=None)
     without = sha256("data/splits/train.csv")
     assert not Path("data/tables/corrections.json").exists()
-    keep_image(draw(work / "new.png", seed=1000).read_bytes(), "new.png", "cat", "me", {})
+    keep_image(draw(work / "new.png", seed=1000).read_bytes(), "new.png", "cat", "me")
     decide([row("images/cat/000.png", "dog", "relabel")])
     records = [run() for _ in range(2)]
     assert records[0] == records[1]
@@ -94,7 +94,7 @@ def test_the_same_corrections_give_the_same_bytes_and_none_those_of_before(work)
 def test_what_is_added_does_not_move_a_val_or_test_image(work):
     before = run(data__corrections=None) and split_of()
     for seed in range(1000, 1010):
-        keep_image(draw(work / "new.png", seed).read_bytes(), "new.png", "cat", "me", {})
+        keep_image(draw(work / "new.png", seed).read_bytes(), "new.png", "cat", "me")
     run()
     after = split_of()
     assert {path: part for path, part in after.items() if "feedback_" not in path} == before
@@ -110,7 +110,7 @@ def test_a_corrected_copy_or_near_duplicate_of_a_held_out_image_is_not_trained_o
     path = next(path for path, where in split_of().items() if where == part)
     nearly = Image.open(Path("images") / path).point(lambda value: min(value + brighter, 255))
     nearly.save(work / "other.bmp")  # other bytes, nearly or exactly the same pixels
-    keep_image((work / "other.bmp").read_bytes(), "other.bmp", "cat", "me", {})
+    keep_image((work / "other.bmp").read_bytes(), "other.bmp", "cat", "me")
     assert run()["corrections"]["added"] == 1
     after = split_of()
     assert after[path] == part and len(after) == 40
@@ -119,10 +119,13 @@ def test_a_corrected_copy_or_near_duplicate_of_a_held_out_image_is_not_trained_o
 
 
 def test_an_image_of_the_data_is_relabelled_where_it_is_and_not_copied(work):
+    run(data__corrections=None)
     content = Path("images/cat/000.png").read_bytes()
-    where = keep_image(content, "upload.png", "dog", "me", {sha256("images/cat/000.png"): "cat/000.png"})
-    assert where == "cat/000.png" and not Path("feedback/images").exists()
-    assert run()["corrections"] == {"kept": 0, "relabelled": 1, "removed": 0, "added": 0}
+    assert keep_image(content, "upload.png", "dog", "me") == "cat/000.png"
+    assert keep_image(Path("images/cat/001.png").read_bytes(), "upload.png", "cat", "me") == "cat/001.png"
+    assert not Path("feedback/images").exists()
+    assert [one.action for one in decided().values()] == ["relabel", "keep"]
+    assert run()["corrections"] == {"kept": 1, "relabelled": 1, "removed": 0, "added": 0}
 
 
 def test_tables_still_find_a_relabelled_image_by_its_path_at_the_source(work):
@@ -150,7 +153,7 @@ def test_a_source_that_is_split_keeps_its_splits(work):
         (Path("images", label) / "train").mkdir()
         for path in Path("images", label).glob("*.png"):
             path.rename(path.parent / "train" / path.name)
-    keep_image(draw(work / "new.png", seed=1000).read_bytes(), "new.png", "cat", "me", {})
+    keep_image(draw(work / "new.png", seed=1000).read_bytes(), "new.png", "cat", "me")
     decide([row("images/cat/test/000.png", "dog", "relabel")])
     assert run(split__strategy="auto")["parts"] == {"train": 31, "test": 10}
     after = split_of()
@@ -203,13 +206,13 @@ def test_a_label_that_is_no_class_a_missing_table_and_an_emptied_class_are_refus
 
 
 def test_a_corrected_image_must_be_readable_named_by_its_digest_and_have_one_label(work):
-    broken = keep_image(b"\x89PNG\r\n\x1a\n no more", "a.png", "cat", "me", {})
+    broken = keep_image(b"\x89PNG\r\n\x1a\n no more", "a.png", "cat", "me")
     with pytest.raises(UserError, match=r"corrected image cat/train/feedback_.*: .*delete its row"):
         run()
     withdraw([Path(broken).stem])
     assert decided() == {} and not Path(broken).exists()
     for ending, label in ((".png", "cat"), (".bmp", "dog")):
-        keep_image(draw(work / f"a{ending}", seed=1000).read_bytes(), f"a{ending}", label, "me", {})
+        keep_image(draw(work / f"a{ending}", seed=1000).read_bytes(), f"a{ending}", label, "me")
     with pytest.raises(UserError, match="have equal pixels and two labels"):
         run()
     Path("feedback/images/other.png").write_bytes((work / "a.png").read_bytes())

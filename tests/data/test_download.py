@@ -39,7 +39,7 @@ def corrected(cloned) -> str:
     """The digest of an image in feedback/images that is to be added to train."""
     write_preset(cloned.folder / "params.yaml", "shapes", CORRECTED)
     drawn = draw(cloned.folder / "new.png", seed=9, height=16, width=16)
-    path = keep_image(drawn.read_bytes(), drawn.name, "vertical_bars", "me", {}, cloned.folder)
+    path = keep_image(drawn.read_bytes(), drawn.name, "vertical_bars", "me", cloned.folder)
     drawn.unlink()
     return Path(path).stem
 

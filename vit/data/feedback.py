@@ -9,11 +9,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vit.config.files import CORRECTED_IMAGES, CORRECTIONS, FEEDBACK
+from vit.config.files import AUDIT, AUDITED_IMAGES, CORRECTED_IMAGES, CORRECTIONS, FEEDBACK
 from vit.data.corrections import Correction, read_corrections, write_corrections
 from vit.data.formats import SUFFIXES, format_of
 from vit.errors import UserError
-from vit.files import project_root, replacing
+from vit.files import project_root, read_table, replacing
 
 
 def decided(root: Path | None = None) -> dict[str, Correction]:
@@ -42,24 +42,30 @@ def withdraw(digests: Iterable[str], root: Path | None = None) -> None:
                 path.unlink()
 
 
-def keep_image(
-    content: bytes, name: str, label: str, by: str, in_data: dict[str, str], root: Path | None = None
-) -> str:
+def images_of_the_data(root: Path | None = None) -> dict[str, dict[str, str]]:
+    """The rows of data/audit/images.csv (path, part, label) by the digest of the file; none before the first split."""
+    table = (root or project_root()) / AUDIT / AUDITED_IMAGES
+    return {row["file_sha256"]: row for row in read_table(table)} if table.is_file() else {}
+
+
+def keep_image(content: bytes, name: str, label: str, by: str, root: Path | None = None) -> str:
     """Correct the image file with these bytes to `label`, for training; returns where it lies.
 
-    `in_data` holds the paths of the images of the data by digest: such an image is relabelled there, in whatever split
-    it is. Any other is kept in feedback/images, to be added to train; of its `name` only the ending is used. Raises
-    UserError if it is not an image file.
+    An image of the data is relabelled there, in whatever split it is, or kept if that is its label. Any other is kept
+    in feedback/images, to be added to train; of its `name` only the ending is used. Raises UserError if it is not an
+    image file.
     """
     root = root or project_root()
     digest = hashlib.sha256(content).hexdigest()
-    path = in_data.get(digest)
-    if path is None:
+    if known := images_of_the_data(root).get(digest):
+        path = known["path"]
+    else:
         file = root / CORRECTED_IMAGES / f"{digest}{_ending(content, name)}"
         with replacing(file) as temporary:
             temporary.write_bytes(content)
         path = file.relative_to(root).as_posix()
-    decide([Correction(digest, path, label, "relabel", by, now())], root)
+    action = "keep" if known and known["label"] == label else "relabel"
+    decide([Correction(digest, path, label, action, by, now())], root)
     return path
 
 

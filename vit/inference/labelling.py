@@ -34,7 +34,6 @@ class Prediction:
     indices: list[int]
     probabilities: list[float]
 
-
     def rows(self) -> list[list[object]]:
         """The rows of its table, under COLUMNS."""
         ranked = zip(self.classes, self.indices, self.probabilities, strict=True)
