@@ -5,6 +5,7 @@ import logging
 from vit.config.files import AUDIT, CLASSES, RAW, SPLIT_METRICS, SPLITS, TABLES, VALUE_RANGE
 from vit.config.params_file import load_params
 from vit.data.added import added_paths, look_at_added, with_added
+from vit.data.alternatives import alternatives
 from vit.data.audit.doubts import find_lost_classes, find_warnings
 from vit.data.audit.findings import audit
 from vit.data.audit.leakage import HELD_OUT, measure
@@ -32,6 +33,7 @@ def main() -> None:
     found = find_losses(findings, split.max_broken_fraction) + find_flat(findings)
     found += find_doubtful_values(findings.scan, drawn)
     strategy, reason = choose_strategy(findings, split)
+    others = alternatives(findings, split)
     parts = assign(strategy, findings, split, TABLES)
     if corrected:
         added = look_at_added(RAW, [row for row in images if row.path in corrected], findings, parts)
@@ -41,7 +43,7 @@ def main() -> None:
     parts = with_fewer_to_train_on(parts, split)
     leakage = measure(findings, parts)
     warnings = find_warnings(parts, leakage, split.leakage_margin) + find_lost_classes(findings) + found
-    summary = summarize(findings, parts, leakage, strategy, reason, warnings)
+    summary = summarize(findings, parts, leakage, strategy, reason, warnings) | others
     with replacing_folder(AUDIT) as folder:
         write_report(folder, RAW, findings, parts, summary)
     if split.fail_on_leakage and any(leakage[part].leakage > split.leakage_margin for part in HELD_OUT):

@@ -171,6 +171,7 @@ def test_the_model_imports_torch_alone():
 ROOMS = (
     ("files", "redaction"),
     ("errors", "release", "source_code"),
+    ("background",),
     ("dvc",),
     ("config",),
     ("data", "models"),
