@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vit import background
 from vit.errors import UserError
 from vit.files import project_root
 
@@ -36,6 +37,14 @@ def run(*arguments: str, folder: Path | None = None) -> str:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise UserError(f"dvc {' '.join(arguments)}: {said[-1] if said else f'exit status {done.returncode}'}")
     return done.stdout
+
+
+def begin(arguments: Sequence[str], job: Path, root: Path) -> None:
+    """Start `dvc ARGUMENTS` in `root`, where it outlives this process; its output and status are in the folder `job`.
+
+    Raises UserError if the one that was begun there before still runs.
+    """
+    background.begin([sys.executable, "-m", "dvc", *arguments], ["dvc", *arguments], job, root, _environment())
 
 
 def _environment() -> dict[str, str]:
