@@ -1,12 +1,13 @@
 """What a model makes of images before its head decides, and a picture of it in two dimensions."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vit.data.decoded import Part
+from vit.data.decoded import Part, pick
 from vit.data.images import centre_crop
 from vit.inference.classifier import Classifier
 
@@ -21,17 +22,16 @@ class Embedded(NamedTuple):
     labels: np.ndarray
 
 
-def embed(classifier: Classifier, part: Part) -> Embedded:
-    """The features, predictions and labels of all images of a split, in its order."""
-    features, logits, labels = [], [], []
-    for images, truth in part.in_order(BATCH_SIZE):
-        images = centre_crop(images, classifier.config["image_size"])
+def embed(classifier: Classifier, part: Part, indices: Sequence[int]) -> Embedded:
+    """The features, predictions and labels of the images of a split at `indices`, in their order."""
+    features, logits = [], []
+    for start in range(0, len(indices), BATCH_SIZE):
+        images = pick(part, list(indices[start : start + BATCH_SIZE]))
         with Reading(classifier.model) as reading:
-            logits.append(classifier.logits(images))
+            logits.append(classifier.logits(centre_crop(images, classifier.config["image_size"])))
         features.append(reading.features if reading.features is not None else logits[-1])
-        labels.append(truth)
-    probabilities = classifier.calibrated(torch.cat(logits))
-    return Embedded(torch.cat(features).numpy(), probabilities, torch.cat(labels).numpy())
+    labels = part.labels.numpy()[list(indices)]
+    return Embedded(torch.cat(features).numpy(), classifier.calibrated(torch.cat(logits)), labels)
 
 
 class Reading:

@@ -162,7 +162,9 @@ def _of_stages(model: nn.Module, x: Tensor, costs: dict[str, int]) -> Iterator[S
         before, after = (tuple(value.shape[1:]) for value in seen[name])
         meaning = f"{kind}: from {_spelled(before)} to {_spelled(after)} (channels, rows, columns)"
         yield Step(name, meaning, seen[name][1][0], costs.get(name, 0))
-    yield Step("pooling", "the mean over all places: all that the head reads", seen[last][0][0], 0)
+    read = seen[last][0]
+    if read.dim() == 2:  # some end in a convolution
+        yield Step("pooling", "the mean over all places: all that the head reads", read[0], 0)
     yield Step("logits", "one number per class; the softmax turns them into probabilities", logits[0], costs[last])
 
 
