@@ -24,11 +24,9 @@ def show_data_set(params: Params) -> None:
     except (OSError, ValueError) as error:
         st.error(literal(f"{error}; make it anew with `dvc repro --force split`"))
         return
-    images = record["images"]
-    total = sum(images.values()) if isinstance(images, dict) else images
     st.write(f"{literal(str(record['source']))}, version {literal(str(record['version']))}")
-    _numbers({"classes": len(images) if isinstance(images, dict) else "-", "images": f"{total:,}"})
-    _numbers({name: f"{counts[f'{name}_images']:,}" for name in ("train", "val", "test")})
+    splits = {name: f"{counts[f'{name}_images']:,}" for name in ("train", "val", "test")}
+    _numbers({"classes": len(record["classes"]), "images": f"{record['images']:,}"} | splits)
     if record["source"] != params.data.source:
         st.caption(f"params.yaml now says {literal(params.data.source)}: the next `dvc repro` fetches that.")
 
