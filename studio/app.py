@@ -25,7 +25,7 @@ st.set_page_config(page_title="ViT Studio", page_icon=f"{ROOT}/studio/icon.png",
 import_in_background()
 st.navigation(
     [
-        st.Page(f"pages/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
+        st.Page(f"screens/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
         for name, title, icon in PAGES
     ]
 ).run()
