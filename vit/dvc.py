@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from vit.errors import UserError
 from vit.files import project_root
@@ -22,20 +24,27 @@ def run(*arguments: str, folder: Path | None = None) -> str:
 
     Raises UserError with DVC's last line if it fails. What DVC starts in turn outlives this process and its terminal.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder or project_root(),
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    # Files instead of pipes: the workers that `dvc queue start` leaves behind would keep pipes open for hours.
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=folder or project_root(),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        printed, complained = (_text_of(file) for file in (output, errors))
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        said = (complained or printed).strip().splitlines()
         raise UserError(f"dvc {' '.join(arguments)}: {said[-1] if said else f'exit status {done.returncode}'}")
-    return done.stdout
+    return printed
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", errors="replace")
 
 
 def _environment() -> dict[str, str]:
