@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from vit.errors import UserError
 from vit.files import project_root
@@ -22,20 +24,27 @@ def run(*arguments: str, folder: Path | None = None) -> str:
 
     Raises UserError with DVC's last line if it fails. What DVC starts in turn outlives this process and its terminal.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder or project_root(),
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    # Files instead of pipes: the workers that `dvc queue start` leaves behind would keep pipes open for hours.
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=folder or project_root(),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        printed, complained = (_text_of(file) for file in (output, errors))
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        said = (complained or printed).strip().splitlines()
         raise UserError(f"dvc {' '.join(arguments)}: {said[-1] if said else f'exit status {done.returncode}'}")
-    return done.stdout
+    return printed
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", errors="replace")
 
 
 def _environment() -> dict[str, str]:
@@ -105,9 +114,10 @@ def _is_special(text: str) -> bool:
     return text.lower() in {"null", "true", "false", "nan", "inf", "infinity"}
 
 
-def queue_command(values: Mapping[str, Sequence[object]]) -> list[str]:
-    """The command that queues one experiment, or one per combination of values."""
-    return ["dvc", "exp", "run", "--queue", *sweep(values)]
+def queue_command(values: Mapping[str, Sequence[object]], name: str | None = None) -> list[str]:
+    """The command that queues one experiment, which may have a `name`, or one per combination of values."""
+    named = [] if name is None else ["--name", name]
+    return ["dvc", "exp", "run", "--queue", *named, *sweep(values)]
 
 
 def start_command(jobs: int) -> list[str]:
@@ -132,19 +142,9 @@ def execute(command: Sequence[str], folder: Path | None = None) -> str:
     return run(*arguments, folder=folder)
 
 
-def queue(values: Mapping[str, Sequence[object]], folder: Path | None = None) -> list[str]:
-    """Queue experiments; returns their names."""
-    return EXPERIMENT.findall(execute(queue_command(values), folder))
-
-
-def kill(names: Sequence[str], jobs: int, folder: Path | None = None) -> None:
-    """Interrupt running experiments, and let the others of the queue go on, `jobs` at a time.
-
-    DVC interrupts the whole process group, and with it the worker that ran the experiment.
-    """
-    execute(kill_command(names), folder)
-    if any(task.state == "Queued" for task in tasks(folder)):
-        execute(start_command(jobs), folder)
+def queued_names(output: str) -> list[str]:
+    """The names of the experiments that a `queue_command` printed."""
+    return EXPERIMENT.findall(output)
 
 
 def output_of(rev: str, root: Path) -> Path | None:
