@@ -47,7 +47,9 @@ def bar_chart(
     names = list(dict.fromkeys(row[y] for row in rows))
     encodings: dict[str, Any] = {
         "x": alt.X(field=_column(x), type="quantitative", title=x),
-        "y": alt.Y(field=_column(y), type="nominal", title=None, sort=names, axis=alt.Axis(labelLimit=160)),
+        "y": alt.Y(
+            field=_column(y), type="nominal", title=None, sort=names, axis=alt.Axis(labelLimit=160, labelOverlap=False)
+        ),
         "tooltip": [alt.Tooltip(field=_column(name), type="nominal", title=name) for name in (y, by, x) if name],
     }
     if by:
@@ -56,7 +58,7 @@ def bar_chart(
         encodings["color"] = alt.Color(field=_column(by), type="nominal", title=None, sort=groups, legend=legend)
         encodings["yOffset"] = alt.YOffset(field=_column(by), type="nominal", sort=groups)
     bars = alt.Chart(alt.Data(values=list(rows))).mark_bar().encode(**encodings)
-    show_chart(bars.properties(height=height or 60 + 22 * len(rows)), rows, title, about)
+    show_chart(bars.properties(height=height or 70 + max(24 * len(names), 16 * len(rows))), rows, title, about)
 
 
 def heat_map(rows: Rows, x: str, y: str, value: str, *, title: str, about: str, height: int = 340) -> None:
@@ -70,16 +72,15 @@ def heat_map(rows: Rows, x: str, y: str, value: str, *, title: str, about: str, 
         y=alt.Y(field=_column(y), type="nominal", sort=down, title=y, axis=alt.Axis(labelLimit=120)),
         tooltip=[alt.Tooltip(field=_column(name), type="nominal", title=name) for name in (y, x, value)],
     )
-    # cividis is made for colour-blind readers (Nunez et al. 2018)
-    scale = alt.Scale(scheme="cividis", domain=[0, largest or 1])
+    scale = alt.Scale(scheme="blues", domain=[0, largest or 1])  # one hue: told apart by its lightness
     squares = base.mark_rect().encode(
         color=alt.Color(field=_column(value), type="quantitative", title=value, scale=scale)
     )
     chart = squares
     if len(across) <= 20:
-        is_bright = f"datum[{_quoted(value)}] > {largest / 2}"
-        ink = alt.condition(is_bright, alt.value("#000000"), alt.value("#ffffff"))
-        chart = squares + base.mark_text(fontSize=11).encode(
+        number = f"datum[{json.dumps(value)}]"
+        ink = alt.condition(f"{number} > {largest / 2}", alt.value("#ffffff"), alt.value("#000000"))
+        chart = squares + base.mark_text(fontSize=11).transform_filter(f"{number} != 0").encode(
             text=alt.Text(field=_column(value), type="quantitative", format=".3~g"), color=ink
         )
     show_chart(chart.properties(height=height), rows, title, about)
@@ -101,7 +102,3 @@ def data_of(rows: Rows, title: str) -> None:
 def _column(name: str) -> str:
     """A column's name where Vega would read dots and brackets as a path."""
     return re.sub(r"([\\.\[\]'\"])", r"\\\1", name)
-
-
-def _quoted(name: str) -> str:
-    return json.dumps(name)

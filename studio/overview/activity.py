@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from studio.registry import runs
+from studio.registry import WHEN, runs
 from studio.text import literal
 from vit import dvc
 from vit.errors import UserError
@@ -70,5 +70,5 @@ def show_last_runs() -> None:
         for run in found
     ]
     number = st.column_config.NumberColumn(format="%.4f")
-    shown = {"val accuracy": number, "test accuracy": number}
+    shown = {"val accuracy": number, "test accuracy": number, "started": WHEN}
     st.dataframe(rows, hide_index=True, column_config=shown, alt="The last runs with their scores")

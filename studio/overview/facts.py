@@ -26,7 +26,7 @@ def show_data_set(params: Params) -> None:
         return
     st.write(f"{literal(str(record['source']))}, version {literal(str(record['version']))}")
     splits = {name: f"{counts[f'{name}_images']:,}" for name in ("train", "val", "test")}
-    _numbers({"classes": len(record["classes"]), "images": f"{record['images']:,}"} | splits)
+    _numbers({"classes": str(len(record["classes"])), "images": f"{record['images']:,}", **splits})
     if record["source"] != params.data.source:
         st.caption(f"params.yaml now says {literal(params.data.source)}: the next `dvc repro` fetches that.")
 

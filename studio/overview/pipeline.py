@@ -25,6 +25,9 @@ def status_or_none() -> dict[str, list] | None:
     """What `dvc status` says; None, with the sentence on the page, while DVC cannot say it."""
     try:
         return _status(_changed(project_root()))
+    except dvc.Busy:
+        st.info("DVC is running a stage; what changed shows when it is done.")
+        return None
     except UserError as error:
         st.warning(literal(str(error)))
         return None

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from studio.registry import runs
+from studio.registry import WHEN, runs
 from studio.text import literal
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _show_table(matching: "list[RunSummary]") -> None:
         for run in matching
     ]
     number = st.column_config.NumberColumn(format="%.4f")
-    shown = dict.fromkeys(("val accuracy", "test accuracy", "low", "high", "ECE"), number)
+    shown = dict.fromkeys(("val accuracy", "test accuracy", "low", "high", "ECE"), number) | {"started": WHEN}
     st.dataframe(rows, hide_index=True, column_config=shown, alt="The runs with scores and settings")
 
 
