@@ -26,7 +26,8 @@ class Busy(UserError):
 def run(*arguments: str, folder: Path | None = None) -> str:
     """Run `dvc ARGUMENTS` in `folder`, by default the project's root, and return its output.
 
-    Raises UserError with DVC's last line if it fails, and Busy while another command is at work. What DVC starts in turn outlives this process and its terminal.
+    Raises UserError with the last line of DVC if it fails, and Busy while another command is at work.
+    What DVC starts in turn outlives this process and its terminal.
     """
     # Files instead of pipes: the workers that `dvc queue start` leaves behind would keep pipes open for hours.
     with TemporaryFile() as output, TemporaryFile() as errors:
