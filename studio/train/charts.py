@@ -53,7 +53,7 @@ def show_curves(shown: list[Seen]) -> None:
 def _chart(table: pd.DataFrame, title: str, lines: dict[str, str], names: list[str]) -> alt.Chart:
     long = table.melt(["training", "epoch"], list(lines), "line", "value").replace({"line": lines})
     is_split = len(lines) > 1
-    chart = alt.Chart(long, title=title, height=320).mark_line(point=table["epoch"].max() < FEW)
+    chart = alt.Chart(long, title=title, height=320).mark_line(point=bool(table["epoch"].max() < FEW))
     return chart.encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d")),
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),

@@ -88,7 +88,7 @@ def little(folder: Path, **changes) -> Project:
 
 def opened(browser, address: str) -> Page:
     page = browser.new_page(viewport=DESKTOP)
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(180_000)
     page.goto(address)
     page.get_by_role("link", name="Train", exact=True).click()
     page.get_by_role("heading", name="Train", exact=True, level=1).wait_for()
