@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPO, Project, clone
+from tests.conftest import REPO, Project, clone, free_port
 from tests.presets import write_preset
 from tests.studio.browser import DESKTOP, chromium, needs_chromium, studio_of
 from vit.config.entries import fields
@@ -100,26 +100,125 @@ def seen_in(project: Project) -> Seen:
     return one
 
 
+def start(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("^Start (training|[0-9]+ trainings)")).click()
+
+
+def wait_for(page: Page, text: str) -> None:
+    page.get_by_text(re.compile(text)).first.wait_for()
+
+
 @pytest.mark.long
 @needs_chromium
-def test_a_training_is_started_watched_across_a_reload_stopped_and_gone_on_with(tmp_path):
+def test_a_training_is_started_watched_across_a_reload_and_stopped(tmp_path):
     project = little(tmp_path, **{"train.epochs": 2000})
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
-        page.get_by_role("button", name="Start training").click()
-        page.get_by_text(re.compile(r"running, .* of 2000 epochs.* left")).wait_for()
+        start(page)
         page.get_by_text("The numbers of these charts").wait_for()
         page.reload()
-        page.get_by_text(re.compile(r"running, .* of 2000 epochs")).wait_for()
+        wait_for(page, "running, .* of 2000 epochs.* left")
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text("was not started in this browser window").wait_for()  # as a reload begins a new session
         page.get_by_role("button", name="Stop it anyway").click()
-        page.get_by_text(re.compile("stopped, ")).wait_for()
+        wait_for(page, "stopped, ")
         stopped = seen_in(project)
         assert stopped.state == "stopped" and 0 < stopped.how_far["steps"] < stopped.record["steps"]
+
+
+def weights_of(project: Project, commit: str) -> str:
+    """The md5 of the trained model in a commit's dvc.lock."""
+    lock = YAML(typ="safe", pure=True).load(project.run(f"git show {commit}:dvc.lock").stdout)
+    (model,) = [out["md5"] for out in lock["stages"]["train"]["outs"] if out["path"] == "model"]
+    return model
+
+
+def experiments(project: Project) -> list[str]:
+    """The commits of all finished experiments."""
+    refs = project.run("git for-each-ref --format='%(refname)' refs/exps").stdout.split()
+    return [ref for ref in refs if "/celery/" not in ref and ref.count("/") > 3]
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_stopped_training_goes_on_to_the_bytes_of_one_that_never_stopped(tmp_path):
+    changes = {"train.epochs": 300, "train.batch_size": 16}
+    project, whole = little(tmp_path / "stopped", **changes), little(tmp_path / "whole", **changes)
+    with studio_of(project) as address, chromium() as browser:
+        page = opened(browser, address)
+        start(page)
+        wait_for(page, "running, .* of 300 epochs.* left")
+        page.get_by_role("button", name="Stop", exact=True).click()  # begun here, so nothing is asked
+        wait_for(page, "stopped, ")
+        stopped = seen_in(project)
+        assert 0 < stopped.how_far["steps"] < stopped.record["steps"]
         page.get_by_role("button", name="Go on").click()
-        page.get_by_text(re.compile(r"running, .* of 2000 epochs")).wait_for()
-        gone_on = seen_in(project)
-        assert gone_on.name == stopped.name and gone_on.how_far["steps"] >= stopped.how_far["steps"]
+        page.get_by_text("Nothing is training").wait_for()
+    gone_on = seen_in(project)
+    assert (gone_on.state, gone_on.name, gone_on.share) == ("finished", stopped.name, 1.0)
+    (experiment,) = experiments(project)
+    whole.run("dvc repro train && git add dvc.lock && git commit -qm trained")
+    assert weights_of(project, experiment) == weights_of(whole, "HEAD")
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_grid_of_two_by_two_runs_two_at_a_time(tmp_path):
+    project = little(tmp_path, **{"train.epochs": 200})
+    with studio_of(project) as address, chromium() as browser:
+        page = opened(browser, address)
+        page.get_by_role("button", name="Grid").click()
+        page.get_by_text("train: → stages/train.py").click()
+        page.get_by_label("train.lr", exact=True).fill("0.001, 0.002")
+        page.get_by_label("train.lr", exact=True).press("Enter")
+        page.get_by_label("train.seed", exact=True).fill("0, 1")
+        page.get_by_label("train.seed", exact=True).press("Enter")
+        page.get_by_label("Runs at a time").fill("2")
+        page.get_by_label("Runs at a time").press("Enter")
+        page.get_by_text("dvc queue start -j 2").wait_for()
+        start(page)
+        page.get_by_role("button", name="Take out").first.wait_for()
+        most = 0
+        while len(experiments(project)) < 4:
+            most = max(most, sum(one.state == "running" for one in trainings(project.folder)))
+            time.sleep(0.2)
+    assert most == 2
+    runs = {(one.record["params"]["train"]["lr"], one.record["params"]["train"]["seed"]) for one in trainings(tmp_path)}
+    assert runs == {(0.001, 0), (0.001, 1), (0.002, 0), (0.002, 1)}
+    assert len({weights_of(project, one) for one in experiments(project)}) == 4
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_training_of_a_terminal_shows_live_and_outlives_a_killed_studio(tmp_path):
+    project = little(tmp_path, **{"train.epochs": 600})
+    terminal = subprocess.Popen(
+        ["dvc", "repro", "train"],
+        cwd=project.folder,
+        env=project.env,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with chromium() as browser:
+        port = free_port()
+        studio = subprocess.Popen(
+            [sys.executable, "-m", "vit", "studio", "--port", str(port)], cwd=project.folder, env=project.env
+        )
+        page = browser.new_page(viewport=DESKTOP)
+        while not answers(port):
+            time.sleep(0.1)
+        page = opened(browser, f"http://127.0.0.1:{port}")
+        wait_for(page, "running, .* of 600 epochs.* left")
         page.get_by_role("button", name="Stop", exact=True).click()
-        page.get_by_text(re.compile("stopped, ")).wait_for()
+        page.get_by_text("was not started in this browser window").wait_for()
+        before = seen_in(project).how_far["steps"]
+        studio.kill()
+        studio.wait()
+    assert terminal.wait(timeout=300) == 0
+    assert before < seen_in(project).how_far["steps"] and seen_in(project).state == "finished"
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
