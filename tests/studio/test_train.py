@@ -1,11 +1,16 @@
 """Page Train: its form without a browser, and a training that is started, watched, stopped and gone on with in one."""
 
 import re
+import socket
 import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
+from ruamel.yaml import YAML
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPO, Project, clone, free_port
