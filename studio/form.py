@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from studio.text import literal
 from vit.config.document import choices, scalar, section_of, takes, unit
 from vit.config.entries import entry_problems, fields, typed
+from vit.config.fields import Section
 from vit.config.schema import Params
 from vit.errors import UserError
 
@@ -71,11 +72,11 @@ def _rows(group: list[tuple[str, FieldInfo]]) -> Iterable[list[tuple[str, FieldI
 
 def _meaning(section: str) -> str:
     """What the section is, from its docstring, as beside its name in params.yaml."""
-    first, *rest = section.split(".")
-    field = next(field for name, field in Params.model_fields.items() if (field.alias or name) == first)
-    for name in rest:
-        field = section_of(field).model_fields[name]
-    return literal((section_of(field).__doc__ or "").strip())
+    kind: type[Section] | None = Params
+    for key in section.split("."):
+        assert kind is not None
+        kind = next(section_of(field) for name, field in kind.model_fields.items() if key in (name, field.alias))
+    return literal(((kind and kind.__doc__) or "").strip())
 
 
 def _widget(key: str, field: FieldInfo, widget: str, is_grid: bool, fixed: Mapping[str, object]) -> None:

@@ -114,9 +114,10 @@ def _is_special(text: str) -> bool:
     return text.lower() in {"null", "true", "false", "nan", "inf", "infinity"}
 
 
-def queue_command(values: Mapping[str, Sequence[object]]) -> list[str]:
-    """The command that queues one experiment, or one per combination of values."""
-    return ["dvc", "exp", "run", "--queue", *sweep(values)]
+def queue_command(values: Mapping[str, Sequence[object]], name: str | None = None) -> list[str]:
+    """The command that queues one experiment, which may have a `name`, or one per combination of values."""
+    named = [] if name is None else ["--name", name]
+    return ["dvc", "exp", "run", "--queue", *named, *sweep(values)]
 
 
 def start_command(jobs: int) -> list[str]:
@@ -141,21 +142,11 @@ def execute(command: Sequence[str], folder: Path | None = None) -> str:
     return run(*arguments, folder=folder)
 
 
-def queue(values: Mapping[str, Sequence[object]], folder: Path | None = None) -> list[str]:
-    """Queue experiments; returns their names."""
-    return EXPERIMENT.findall(execute(queue_command(values), folder))
-
-
-def kill(names: Sequence[str], jobs: int, folder: Path | None = None) -> None:
-    """Interrupt running experiments, and let the others of the queue go on, `jobs` at a time.
-
-    DVC interrupts the whole process group, and with it the worker that ran the experiment.
-    """
-    execute(kill_command(names), folder)
-    if any(task.state == "Queued" for task in tasks(folder)):
-        execute(start_command(jobs), folder)
+def queued_names(output: str) -> list[str]:
+    """The names of the experiments that a `queue_command` printed."""
+    return EXPERIMENT.findall(output)
 
 
 def output_of(rev: str, root: Path) -> Path | None:
-    """The file with what a queued experiment printed, from the first characters of its commit; None before its start."""
+    """The file with what an experiment of the queue has printed, by the start of its commit; None before it ran."""
     return next((root / QUEUE / "run").glob(f"{rev}*/*.out"), None)

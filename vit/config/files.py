@@ -28,10 +28,7 @@ FIRST_BATCH = "first_batch.safetensors"
 PREDICTIONS, VAL_PREDICTIONS = "predictions.csv", "val_predictions.csv"  # of the evaluation
 MODEL_SUMMARY = "model_summary.txt"
 ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and with a version
-TRAINING_RECORD, HOW_FAR = (
-    "training.json",
-    "progress.json",
-)  # beside the checkpoints: what is trained, and how far it is
+TRAINING_RECORD, HOW_FAR = "training.json", "progress.json"  # beside them too: what is trained, and how far it is
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
 CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it

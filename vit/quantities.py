@@ -1,0 +1,14 @@
+"""Durations and sizes in words."""
+
+
+def duration(seconds: float) -> str:
+    """Such as `40 seconds`, `12 minutes` or `2.5 hours`."""
+    if seconds < 90:
+        whole = max(1, round(seconds))
+        return f"{whole} second{'s' if whole > 1 else ''}"
+    return f"{seconds / 60:.0f} minutes" if seconds < 120 * 60 else f"{seconds / 3600:.1f} hours"
+
+
+def size(count: int) -> str:
+    """Bytes as GB."""
+    return f"{count / 1e9:.1f} GB"
