@@ -3,11 +3,11 @@
 import streamlit as st
 
 from studio.command import show_command
+from studio.project import parameters
 from studio.text import literal
 from studio.uploads import preview
 from vit.config.changes import changed
 from vit.config.files import CLASSES, CORRECTED_IMAGES, CORRECTIONS, PARAMS, RAW, SPLITS
-from vit.config.params_file import load_params
 from vit.data.corrections import ACTIONS, Correction
 from vit.data.feedback import decide, decided, now, withdraw
 from vit.errors import UserError, one_line
@@ -53,7 +53,7 @@ def _find() -> dict | str:
 
     try:
         with st.spinner("Reading the predictions of the runs"):
-            return suspected_labels(load_params(project_root() / PARAMS).split.folds)
+            return suspected_labels(parameters().split.folds)
     except UserError as error:
         return one_line(error)
 
@@ -86,7 +86,7 @@ def show_corrections() -> None:
     st.header("Corrections")
     try:
         corrections = decided()
-        params = load_params(project_root() / PARAMS)
+        params = parameters()
     except UserError as error:
         st.error(literal(str(error)))
         return

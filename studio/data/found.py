@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from studio.charts import bar_chart, data_of
 from studio.text import literal
 from studio.uploads import preview
 from vit.config.files import AUDIT, AUDITED_IMAGES, RAW
@@ -12,7 +13,7 @@ from vit.data.manifest import PARTS
 from vit.errors import UserError
 from vit.files import project_root, read_table
 
-SAMPLES, PAIRS = 12, 6
+SAMPLES, PAIRS, MOST_CLASSES = 12, 6, 20
 SHEETS = {"torn_near_duplicates.png": "test", "torn_near_duplicates_val.png": "val"}
 
 
@@ -32,9 +33,13 @@ def show_classes(audit: dict) -> None:
         f"{audit['usable_images']:,} images in {len(totals)} classes. The largest, {literal(largest)}, has "
         f"{totals[largest] / max(1, totals[smallest]):.1f} times the images of the smallest, {literal(smallest)}."
     )
-    st.bar_chart(rows, x="class", y="images", color="split", horizontal=len(totals) > 12)
-    with st.expander("Data of this chart"):
-        st.dataframe(rows, hide_index=True)
+    shown = sorted(totals, key=lambda name: (-totals[name], name))[:MOST_CLASSES]
+    title = "Images per class" if len(shown) == len(totals) else f"Images of the {len(shown)} largest classes"
+    about = f"Bars: the images of {len(shown)} classes in train, val and test"
+    drawn = [row for name in shown for row in rows if row["class"] == name]
+    bar_chart(drawn, "images", "class", by="split", title=title, about=about, height=80 + 36 * len(shown))
+    if len(shown) < len(totals):
+        data_of(rows, "Images per class, all classes")
 
 
 def show_sizes(audit: dict) -> None:

@@ -2,11 +2,10 @@
 
 import streamlit as st
 
+from studio.charts import bar_chart, data_of
+from studio.project import parameters
 from studio.text import literal
-from vit.config.files import PARAMS
-from vit.config.params_file import load_params
 from vit.errors import UserError
-from vit.files import project_root
 
 
 def show_split(audit: dict, figures: dict) -> None:
@@ -36,21 +35,22 @@ def show_split(audit: dict, figures: dict) -> None:
         "The share of held-out images that can be labelled by recognizing train images alone. A score on a split that "
         "leaks is too good."
     )
-    st.bar_chart(rows, x="split", y="leakage in %", color="held out", stack=False, horizontal=True)
+    about = "; ".join(f"{row['split']}, {row['held out']}: {row['leakage in %']} %" for row in rows)
+    bar_chart(
+        rows, "leakage in %", "split", by="held out", title="Leakage of this split and of a random one", about=about
+    )
+    shares = {name: value for name, value in figures.items() if not name.endswith("_images")}
+    data_of(
+        [{"figure": name.replace("_", " "), "share in %": round(100 * share, 2)} for name, share in shares.items()],
+        "all figures of leakage",
+    )
     _margin(figures)
-    with st.expander("Data of this chart, and the other figures of leakage"):
-        st.dataframe(rows, hide_index=True)
-        shares = {name: value for name, value in figures.items() if not name.endswith("_images")}
-        st.dataframe(
-            [{"figure": name.replace("_", " "), "share in %": round(100 * share, 2)} for name, share in shares.items()],
-            hide_index=True,
-        )
 
 
 def _margin(figures: dict) -> None:
     try:
-        margin = load_params(project_root() / PARAMS).split.leakage_margin
-    except UserError:
+        margin = parameters().split.leakage_margin
+    except UserError:  # the section Source shows it
         return
     worst = max(figures["leakage"], figures["val_leakage"])
     if worst > margin:

@@ -6,17 +6,19 @@ import streamlit as st
 
 from studio.command import show_command
 from studio.data.running import JOB, is_running
+from studio.project import named_path, parameters
 from studio.text import literal
 from vit.config.changes import changed
 from vit.config.document import scalar, takes, unit
 from vit.config.entries import fields, flat, typed
 from vit.config.files import PARAMS
-from vit.config.params_file import load_params
+from vit.config.schema import DataParams
 from vit.data.sources.unpacked import suggested_name, unpack_upload
 from vit.dvc import begin
 from vit.errors import UserError
 from vit.files import project_root, write_text
 
+DEFAULT = DataParams.model_fields["path"].default
 FETCH = ("repro", "pack")  # download, split and pack
 
 
@@ -47,7 +49,7 @@ def show_source() -> None:
     """The section: choose, see the changes, write them, fetch."""
     st.header("Source")
     try:
-        now = flat(load_params(project_root() / PARAMS).model_dump(by_alias=True))
+        now = flat(parameters().model_dump(by_alias=True))
     except UserError as error:
         st.error(literal(str(error)))
         return
@@ -97,14 +99,11 @@ def _write(kind: Kind, now: dict) -> None:
 
 
 def _folder(typed_path: str) -> str:
-    """The absolute path of a folder or archive in the project, as trainings of the queue need it."""
-    root = project_root()
-    path = (root / typed_path).resolve()
-    if not path.is_relative_to(root):
-        raise UserError(f"data.path '{typed_path}' is outside the project; move or copy the images into images/")
+    """The absolute path of a folder or archive that a field may name, as trainings of the queue need it."""
+    path = named_path(typed_path)
     if not path.exists():
         raise UserError(f"data.path '{typed_path}': no such folder; put the images into images/NAME")
-    return typed_path if path == root / "images" and typed_path == "images" else str(path)
+    return typed_path if typed_path == DEFAULT else str(path)
 
 
 def _upload() -> None:

@@ -24,17 +24,10 @@ KINDS = "Id or name of a run, models:/NAME@ALIAS or models:/NAME/VERSION."
 def compare(run_a: str, run_b: str, as_json: bool) -> None:
     """Compare two runs on their test images, image by image."""
     from vit.config.params_file import load_params
-    from vit.evaluation.comparison import comparison
-    from vit.registry.lookup import find_named_run, predictions_of
-    from vit.tracking.store import open_store
+    from vit.registry.runs import compare_runs
 
     settings = load_params().evaluate
-    store = open_store()
-    runs = [find_named_run(store, reference) for reference in (run_a, run_b)]
-    table_a, table_b = (predictions_of(run) for run in runs)
-    found = comparison(table_a, table_b, settings.confidence_level, settings.seed)
-    inputs = [data for run in runs if run.inputs for data in run.inputs.dataset_inputs]
-    same_data = len({data.dataset.digest for data in inputs}) < 2
+    runs, found, same_data = compare_runs((run_a, run_b), settings.confidence_level, settings.seed)
     if as_json:
         named = {
             letter: {"name": run.info.run_name, "id": run.info.run_id}
