@@ -17,8 +17,15 @@ from vit.inference.classifier import Classifier
 PER_PAGE, COLUMNS = 12, 3
 
 
-def show_cards(classifier: Classifier, answers: Sequence[Answer], top_k: int, threshold: float, by: str) -> None:
-    """The cards of one page of images, three in a row."""
+def show_cards(
+    classifier: Classifier,
+    answers: Sequence[Answer],
+    top_k: int,
+    threshold: float,
+    by: str,
+    trained_on: frozenset[str],
+) -> None:
+    """The cards of one page of images, three in a row; `trained_on` holds digests of the model's train images."""
     pages = -(-len(answers) // PER_PAGE)
     page = int(st.number_input(f"Page (of {pages})", 1, pages, 1, key="ask page")) if pages > 1 else 1
     shown = answers[(page - 1) * PER_PAGE : page * PER_PAGE]
@@ -28,6 +35,8 @@ def show_cards(classifier: Classifier, answers: Sequence[Answer], top_k: int, th
         for column, answer in zip(row, shown[start : start + COLUMNS], strict=False):
             with column, st.container(border=True):
                 _card(classifier, answer, top_k, threshold)
+                if answer.upload.digest in trained_on:
+                    st.caption(":material/warning: This model was trained on this image.")
                 _correction(answer, classes, by)
 
 
