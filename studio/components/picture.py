@@ -25,6 +25,9 @@ def _component(name: str) -> Any:
     return st.components.v2.component(f"vit_{name}", html=HTML, css=style, js=script)
 
 
+PICK, BRUSH, DRAG = (_component(name) for name in ("pick", "brush", "drag"))
+
+
 def pick(
     image: np.ndarray, patch_size: int, *, label: str, key: str, default: tuple[int, int], shown: int = SHOWN
 ) -> tuple[int, int]:
@@ -39,7 +42,7 @@ def pick(
         point = start  # the image has become smaller
     data = _data(image, label, shown) | {"step": patch_size, "point": point}
     data["help"] = "Click a patch; or move with the arrow keys and press Enter."
-    _component("pick")(data=data, key=key, default={"point": point}, on_point_change=_nothing)
+    PICK(data=data, key=key, default={"point": point}, on_point_change=_nothing)
     point = _state(key).get("point") or point
     return int(point[1] // patch_size), int(point[0] // patch_size)
 
@@ -50,7 +53,7 @@ def paint(image: np.ndarray, *, label: str, key: str, shown: int = SHOWN) -> lis
     strokes = _state(key).get("strokes") or []
     data = _data(image, label, shown) | {"radii": [longer * share for share in (0.04, 0.08, 0.16)], "strokes": strokes}
     data["help"] = "Paint with mouse or finger; or move with the arrow keys, Enter paints, Backspace undoes."
-    _component("brush")(data=data, key=key, default={"strokes": strokes}, on_strokes_change=_nothing)
+    BRUSH(data=data, key=key, default={"strokes": strokes}, on_strokes_change=_nothing)
     return _state(key).get("strokes") or []
 
 
@@ -65,7 +68,7 @@ def cover(
     red, green, blue = (int(value) for value in (fill if len(fill) == 3 else [*fill] * 3))
     data = _data(image, label, shown) | {"side": side, "corner": corner, "step": step}
     data |= {"fill": f"rgb({red},{green},{blue})", "help": "Drag the square; or move it with the arrow keys."}
-    _component("drag")(data=data, key=key, default={"corner": corner}, on_corner_change=_nothing)
+    DRAG(data=data, key=key, default={"corner": corner}, on_corner_change=_nothing)
     left, top = _state(key).get("corner") or corner
     return min(int(top), height - side), min(int(left), width - side)
 
