@@ -64,9 +64,12 @@ def begin(arguments: Sequence[str], job: Path, root: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with its own Python first: DVC starts `dvc` for its workers, and `python` for the stages."""
+    """This process's, with its own Python first: DVC starts `dvc` for its workers, and `python` for the stages.
+
+    Stages print at once, so that an experiment's log can be read while it runs.
+    """
     folders = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
-    return os.environ | {"PATH": os.pathsep.join(dict.fromkeys(folders))}
+    return os.environ | {"PATH": os.pathsep.join(dict.fromkeys(folders)), "PYTHONUNBUFFERED": "1"}
 
 
 def status() -> dict[str, list]:

@@ -8,6 +8,8 @@ from vit.tracking.progress import Seen, newest_checkpoint
 
 # Okabe and Ito 2008: distinguishable for colour-blind people, on light and on dark.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
+FEW = 30  # epochs whose points are marked
+BELOW = alt.Legend(orient="bottom")
 PANELS = {
     "Loss": {"train_loss": "train", "val_loss": "val"},
     "Accuracy": {"train_accuracy": "train", "val_accuracy": "val"},
@@ -51,11 +53,13 @@ def show_curves(shown: list[Seen]) -> None:
 def _chart(table: pd.DataFrame, title: str, lines: dict[str, str], names: list[str]) -> alt.Chart:
     long = table.melt(["training", "epoch"], list(lines), "line", "value").replace({"line": lines})
     is_split = len(lines) > 1
-    chart = alt.Chart(long, title=title, height=220).mark_line(point=True)
+    chart = alt.Chart(long, title=title, height=320).mark_line(point=bool(table["epoch"].max() < FEW))
     return chart.encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d")),
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
-        color=alt.Color("training:N", scale=alt.Scale(domain=names, range=COLOURS), legend=alt.Legend(orient="bottom")),
-        strokeDash=alt.StrokeDash("line:N", title="split", sort=["val", "train"]) if is_split else alt.Undefined,
+        color=alt.Color("training:N", scale=alt.Scale(domain=names, range=COLOURS), legend=BELOW),
+        strokeDash=alt.StrokeDash("line:N", title="split", sort=["val", "train"], legend=BELOW)
+        if is_split
+        else alt.Undefined,
         tooltip=["training", "epoch", alt.Tooltip("value:Q", format=".4g"), *(["line"] if is_split else [])],
     )

@@ -125,7 +125,7 @@ def _watch(found: Sequence[Job], root: Path) -> None:
     name = st.selectbox("Log and attention maps of", list(by_name))
     with st.expander("Log"):
         st.code(_log(by_name[name], root) or "Nothing was written yet.", language=None, height=300)
-    with st.expander("Attention maps of eight val images"):
+    if st.toggle("Attention maps of eight val images, drawn here after each epoch"):
         _attention(by_name[name], root)
 
 
