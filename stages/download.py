@@ -1,10 +1,12 @@
 """download: fetch the images of `data.source` to data/raw/<class>/[<split>/]<file>, described in data/raw.json."""
 
 import logging
+from pathlib import Path
 
 from vit.config.files import RAW, RAW_RECORD, TABLES
 from vit.config.folder import failing_in
 from vit.config.params_file import load_params
+from vit.data.sources.corrected import correct
 from vit.data.sources.fetch import describe, fetch
 from vit.data.sources.readings import counted
 from vit.errors import run_program
@@ -25,6 +27,8 @@ def main() -> None:
         )
     with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
         known = fetch(params.data, raw, tables)
+        if params.data.corrections is not None:
+            known["corrections"] = correct(raw, tables, Path(params.data.corrections))
         # DVC warns about an empty folder in every command.
         (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
     names = sorted(path.name for path in TABLES.glob("*.csv"))
@@ -36,6 +40,8 @@ def main() -> None:
         f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "
         f"({record['version']}){parts}"
     )
+    if corrections := known.get("corrections"):
+        print(f"corrections: {', '.join(f'{count} {what}' for what, count in corrections.items())}")
     print(f"classes: {counted(described['classes'], CLASSES_SHOWN)}")
 
 

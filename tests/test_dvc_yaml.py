@@ -171,6 +171,7 @@ def test_the_model_imports_torch_alone():
 ROOMS = (
     ("files", "quantities", "redaction"),
     ("errors", "release", "source_code"),
+    ("background",),
     ("dvc", "exposure", "next_step"),
     ("config",),
     ("graph",),

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from vit import background
 from vit.errors import UserError
 from vit.files import project_root
 
@@ -52,6 +53,14 @@ def run(*arguments: str, folder: Path | None = None) -> str:
 def _text_of(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode("utf-8", errors="replace")
+
+
+def begin(arguments: Sequence[str], job: Path, root: Path) -> None:
+    """Start `dvc ARGUMENTS` in `root`, where it outlives this process; its output and status are in the folder `job`.
+
+    Raises UserError if the one that was begun there before still runs.
+    """
+    background.begin([sys.executable, "-m", "dvc", *arguments], ["dvc", *arguments], job, root, _environment())
 
 
 def _environment() -> dict[str, str]:
