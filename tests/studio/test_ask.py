@@ -19,7 +19,7 @@ from vit.inference.labelling import predictions
 
 pytestmark = pytest.mark.long
 
-PAGE = str(Path(__file__).parents[2] / "studio/pages/ask.py")
+PAGE = str(Path(__file__).parents[2] / "studio/screens/ask.py")
 
 
 def opened() -> AppTest:

@@ -19,7 +19,7 @@ from vit.files import read_json
 
 pytestmark = pytest.mark.long
 
-PAGE = str(Path(__file__).parents[2] / "studio/pages/data.py")
+PAGE = str(Path(__file__).parents[2] / "studio/screens/data.py")
 NASTY = ("<b>*x*</b>", "$a$ & _b_")
 
 

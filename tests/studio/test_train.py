@@ -20,7 +20,7 @@ from vit.config.entries import fields
 from vit.config.presets import preset_names
 from vit.tracking.progress import Seen, trainings
 
-PAGE = REPO / "studio/pages/train.py"
+PAGE = REPO / "studio/screens/train.py"
 LITTLE = {"data.shapes_per_class": 20, "train.epochs": 4, "train.threads": 1, "evaluate.explain_images": 0}
 
 
