@@ -1,10 +1,10 @@
 """download: fetch the images of `data.source` to data/raw/<class>/[<split>/]<file>, described in data/raw.json."""
 
 import logging
-import re
 from pathlib import Path
 
 from vit.config.files import RAW, RAW_RECORD, TABLES
+from vit.config.folder import failing_in
 from vit.config.params_file import load_params
 from vit.data.sources.corrected import correct
 from vit.data.sources.fetch import describe, fetch
@@ -13,11 +13,6 @@ from vit.errors import run_program
 from vit.files import project_root, replacing_folder, write_json
 
 CLASSES_SHOWN = 20
-# What takes a path for a URI in DVC 3.67 and in MLflow 3.17, and the characters that it cannot have then.
-TAKES_PATHS_FOR_URIS = {
-    "`dvc exp run --queue` and `--temp`": re.compile(r"[?#]|[^ -~]"),
-    "`mlflow models serve`": re.compile(r"[?#]|%[0-9A-Fa-f]{2}"),
-}
 
 log = logging.getLogger("vit")
 
@@ -25,7 +20,7 @@ log = logging.getLogger("vit")
 def main() -> None:
     """Run the stage; the old images stay until the new ones are complete."""
     params = load_params()
-    if failing := [what for what, characters in TAKES_PATHS_FOR_URIS.items() if characters.search(str(project_root()))]:
+    if failing := failing_in(project_root()):
         log.warning(
             f"warning: {' and '.join(failing)} will fail in this folder because of its name, '{project_root()}'; "
             "everything else works; rename the folder if you need them"

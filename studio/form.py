@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import streamlit as st
@@ -49,8 +48,7 @@ def parameter_form(defaults: Mapping[str, Any], fixed: Mapping[str, object], is_
             found[key] = str(error)
     if not found:
         found = entry_problems(entries)
-    for section, members in groupby(fields(), key=lambda item: item[0].rpartition(".")[0]):
-        group = list(members)
+    for section, group in _by_section().items():
         wrong = [key for key, _ in group if key in found]
         with st.expander(f"{section}: {_meaning(section)}" if not wrong else f"{section}: see below", bool(wrong)):
             for row in _rows(group):
@@ -60,6 +58,14 @@ def parameter_form(defaults: Mapping[str, Any], fixed: Mapping[str, object], is_
                         if key in found:
                             st.error(literal(found[key]))
     return Form(entries, found)
+
+
+def _by_section() -> dict[str, list[tuple[str, FieldInfo]]]:
+    """The parameters by section, subsections after the section that holds them."""
+    sections: dict[str, list[tuple[str, FieldInfo]]] = {}
+    for key, field in fields():
+        sections.setdefault(key.rpartition(".")[0], []).append((key, field))
+    return dict(sorted(sections.items(), key=lambda item: list(sections).index(item[0].partition(".")[0])))
 
 
 def _widget_key(name: str, key: str, is_grid: bool) -> str:

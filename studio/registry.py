@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vit.registry.runs import RunSummary
 
 FRESH = 5  # seconds
+WHEN = st.column_config.DatetimeColumn("started (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC")
 
 
 def runs() -> "list[RunSummary]":

@@ -8,8 +8,11 @@ from typing import NamedTuple
 import streamlit as st
 from PIL import Image
 
+from vit.config.files import AUDIT, AUDITED_IMAGES
+from vit.data.feedback import images_of_the_data
 from vit.data.images import decode
 from vit.errors import UserError
+from vit.files import project_root
 
 MOST = 256  # images at once
 SIDE = 224  # pixels of the longer side of a picture on a page
@@ -43,6 +46,17 @@ def read_files(paths: list[Path], names: list[str], labels: list[str]) -> list[U
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}; restore the images with `dvc repro pack`") from error
     return [Upload(*one) for one in zip(names, contents, labels, strict=True)]
+
+
+def data_rows() -> dict[str, dict[str, str]]:
+    """The images of the data (path, part, label) by the digest of their file, read again when they change."""
+    path = project_root() / AUDIT / AUDITED_IMAGES
+    return _data_rows(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _data_rows(path: Path, changed: int) -> dict[str, dict[str, str]]:
+    return images_of_the_data()
 
 
 def preview(content: bytes, side: int = SIDE) -> bytes:

@@ -172,7 +172,7 @@ ROOMS = (
     ("files", "quantities", "redaction"),
     ("errors", "release", "source_code"),
     ("background",),
-    ("dvc", "next_step"),
+    ("dvc", "exposure", "next_step"),
     ("config",),
     ("graph",),
     ("data", "models"),

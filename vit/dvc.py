@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from vit import background
 from vit.errors import UserError
@@ -18,25 +20,39 @@ TASK = re.compile(r"(?P<rev>[0-9a-f]{7})\s+(?P<name>\S*)\s+.*\s(?P<state>Queued|
 EXPERIMENT = re.compile(r"Queued experiment '(.+)' for future execution")
 
 
+class Busy(UserError):
+    """Another DVC command holds the lock of the repo."""
+
+
 def run(*arguments: str, folder: Path | None = None) -> str:
     """Run `dvc ARGUMENTS` in `folder`, by default the project's root, and return its output.
 
-    Raises UserError with DVC's last line if it fails. What DVC starts in turn outlives this process and its terminal.
+    Raises UserError with the last line of DVC if it fails, and Busy while another command is at work.
+    What DVC starts in turn outlives this process and its terminal.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder or project_root(),
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    # Files instead of pipes: the workers that `dvc queue start` leaves behind would keep pipes open for hours.
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=folder or project_root(),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        printed, complained = (_text_of(file) for file in (output, errors))
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        if "Unable to acquire lock" in complained or "rwlock" in complained:
+            raise Busy(f"dvc {' '.join(arguments)}: another DVC command is at work here; wait until it ends")
+        said = (complained or printed).strip().splitlines()
         raise UserError(f"dvc {' '.join(arguments)}: {said[-1] if said else f'exit status {done.returncode}'}")
-    return done.stdout
+    return printed
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", errors="replace")
 
 
 def begin(arguments: Sequence[str], job: Path, root: Path) -> None:
@@ -48,9 +64,12 @@ def begin(arguments: Sequence[str], job: Path, root: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with its own Python first: DVC starts `dvc` for its workers, and `python` for the stages."""
+    """This process's, with its own Python first: DVC starts `dvc` for its workers, and `python` for the stages.
+
+    Stages print at once, so that an experiment's log can be read while it runs.
+    """
     folders = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
-    return os.environ | {"PATH": os.pathsep.join(dict.fromkeys(folders))}
+    return os.environ | {"PATH": os.pathsep.join(dict.fromkeys(folders)), "PYTHONUNBUFFERED": "1"}
 
 
 def status() -> dict[str, list]:
@@ -114,9 +133,10 @@ def _is_special(text: str) -> bool:
     return text.lower() in {"null", "true", "false", "nan", "inf", "infinity"}
 
 
-def queue_command(values: Mapping[str, Sequence[object]]) -> list[str]:
-    """The command that queues one experiment, or one per combination of values."""
-    return ["dvc", "exp", "run", "--queue", *sweep(values)]
+def queue_command(values: Mapping[str, Sequence[object]], name: str | None = None) -> list[str]:
+    """The command that queues one experiment, which may have a `name`, or one per combination of values."""
+    named = [] if name is None else ["--name", name]
+    return ["dvc", "exp", "run", "--queue", *named, *sweep(values)]
 
 
 def start_command(jobs: int) -> list[str]:
@@ -141,19 +161,9 @@ def execute(command: Sequence[str], folder: Path | None = None) -> str:
     return run(*arguments, folder=folder)
 
 
-def queue(values: Mapping[str, Sequence[object]], folder: Path | None = None) -> list[str]:
-    """Queue experiments; returns their names."""
-    return EXPERIMENT.findall(execute(queue_command(values), folder))
-
-
-def kill(names: Sequence[str], jobs: int, folder: Path | None = None) -> None:
-    """Interrupt running experiments, and let the others of the queue go on, `jobs` at a time.
-
-    DVC interrupts the whole process group, and with it the worker that ran the experiment.
-    """
-    execute(kill_command(names), folder)
-    if any(task.state == "Queued" for task in tasks(folder)):
-        execute(start_command(jobs), folder)
+def queued_names(output: str) -> list[str]:
+    """The names of the experiments that a `queue_command` printed."""
+    return EXPERIMENT.findall(output)
 
 
 def output_of(rev: str, root: Path) -> Path | None:

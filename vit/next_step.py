@@ -24,8 +24,8 @@ def next_step(
 ) -> NextStep:
     """The next step.
 
-    Takes the error of params.yaml or None, the stages that changed, the names of running trainings, the model's name and
-    its versions as `vit.registry.overview.versions_of` lists them, newest first.
+    Takes the error of params.yaml or None, the stages that changed, the names of running trainings, the model's name
+    and its versions as `vit.registry.overview.versions_of` lists them, newest first.
     """
     if problem is not None:
         return NextStep(f"Correct params.yaml: {problem}")
@@ -43,10 +43,34 @@ def next_step(
     if challenger is not champion:
         references = (f"models:/{name}@champion", f"models:/{name}@challenger")
         return NextStep(
-            f"Version {challenger['version']} is not champion. Compare it with version {champion['version']}, which is:",
+            f"Compare version {challenger['version']} with the champion, version {champion['version']}:",
             ("vit", "compare", *references),
         )
     return NextStep(
         "All is up to date. Ask the champion on the page Ask, try other parameters on the page Train, or serve it:",
         ("mlflow", "models", "serve", "-m", f"models:/{name}@champion", "--env-manager", "local"),
     )
+
+
+def reasons(entries: Sequence[object]) -> list[str]:
+    """Why DVC calls a stage changed, one line per file or parameter."""
+    lines = []
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            lines += [line for kind, changes in entry.items() for line in _lines(str(kind), changes)]
+        else:
+            lines.append(str(entry))
+    return lines
+
+
+def _lines(kind: str, changes: object) -> list[str]:
+    """`kind` is "changed deps" or "changed outs"; a parameter file holds its changed keys once more."""
+    if not isinstance(changes, Mapping):
+        return [f"{kind}: {changes}"]
+    found = []
+    for name, change in changes.items():
+        if isinstance(change, Mapping):
+            found += [f"{key} {said}" for key, said in change.items()]
+        else:
+            found.append(f"{name} {change}")
+    return found

@@ -6,9 +6,10 @@ import streamlit as st
 
 from studio.ask.answers import Answer
 from studio.text import literal
-from studio.uploads import preview
+from studio.uploads import Upload, data_rows, preview
 from vit.config.files import CLASSES, CORRECTED_IMAGES, SPLITS
-from vit.data.feedback import decided, images_of_the_data, keep_image
+from vit.data.corrections import Correction
+from vit.data.feedback import decided, keep_image
 from vit.errors import UserError
 from vit.evaluation.explain import enlarged, explanation_png
 from vit.files import project_root, read_json
@@ -17,18 +18,28 @@ from vit.inference.classifier import Classifier
 PER_PAGE, COLUMNS = 12, 3
 
 
-def show_cards(classifier: Classifier, answers: Sequence[Answer], top_k: int, threshold: float, by: str) -> None:
-    """The cards of one page of images, three in a row."""
+def show_cards(
+    classifier: Classifier,
+    answers: Sequence[Answer],
+    top_k: int,
+    threshold: float,
+    by: str,
+    trained_on: frozenset[str],
+) -> None:
+    """The cards of one page of images, three in a row; `trained_on` holds digests of the model's train images."""
     pages = -(-len(answers) // PER_PAGE)
     page = int(st.number_input(f"Page (of {pages})", 1, pages, 1, key="ask page")) if pages > 1 else 1
     shown = answers[(page - 1) * PER_PAGE : page * PER_PAGE]
-    classes = _classes(classifier)
+    classes, in_data, corrections = _classes(classifier), data_rows(), _corrections()
     for start in range(0, len(shown), COLUMNS):
         row = st.columns(COLUMNS)
         for column, answer in zip(row, shown[start : start + COLUMNS], strict=False):
             with column, st.container(border=True):
                 _card(classifier, answer, top_k, threshold)
-                _correction(answer, classes, by)
+                if answer.upload.digest in trained_on:
+                    st.caption(":material/warning: This model was trained on this image.")
+                digest = answer.upload.digest
+                _correction(answer.upload, classes, in_data.get(digest), corrections.get(digest), by)
 
 
 def _classes(classifier: Classifier) -> list[str]:
@@ -57,11 +68,20 @@ def _card(classifier: Classifier, answer: Answer, top_k: int, threshold: float) 
         st.progress(share, literal(f"{one} {share:.1%}"))
 
 
-def _correction(answer: Answer, classes: list[str], by: str) -> None:
-    upload = answer.upload
+def _corrections() -> dict[str, Correction]:
+    try:
+        return decided()
+    except UserError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return {}
+
+
+def _correction(
+    upload: Upload, classes: list[str], known: dict[str, str] | None, kept: Correction | None, by: str
+) -> None:
+    """The button that corrects the answer; `known` is the image's row in the data, `kept` an earlier correction."""
     key = f"ask {upload.digest}"
     with st.popover("Wrong: it is ...", width="stretch"):
-        known = images_of_the_data().get(upload.digest)
         st.caption(
             literal(f"An image of the data ({known['part']} split): its label is corrected there.")
             if known
@@ -72,10 +92,10 @@ def _correction(answer: Answer, classes: list[str], by: str) -> None:
             try:
                 keep_image(upload.content, upload.name, str(chosen), by)
             except UserError as error:
-                st.error(literal(str(error)))
-    try:
-        if (kept := decided().get(upload.digest)) is not None:
-            where = CORRECTED_IMAGES if kept.path.startswith(str(CORRECTED_IMAGES)) else "the data"
-            st.success(literal(f"corrected to {kept.label} in {where}"), icon=":material/check:")
-    except UserError as error:
-        st.error(literal(str(error)))
+                st.error(literal(str(error)), icon=":material/error:")
+            else:
+                st.rerun()
+    if kept is not None:
+        where = CORRECTED_IMAGES if kept.path.startswith(str(CORRECTED_IMAGES)) else "the data"
+        said = "to be removed from the data" if kept.action == "remove" else f"corrected to {kept.label} in {where}"
+        st.success(literal(said), icon=":material/check:")

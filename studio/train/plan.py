@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from studio.command import show_command
 from studio.form import Form, parameter_form
 from studio.text import literal
 from vit.config.entries import differences, flat, runs_of
@@ -14,6 +13,7 @@ from vit.config.params_file import load_params
 from vit.config.presets import load_preset, preset_names
 from vit.dvc import queue_command, start_command
 from vit.errors import UserError
+from vit.files import project_root
 
 AS_IT_IS = "params.yaml as it is"
 TINY = 90  # train images per class, as the article trains its quick runs
@@ -76,17 +76,25 @@ def _checked(form: Form, now: Mapping[str, Any], is_grid: bool) -> Plan | None:
         keys = ", ".join(form.problems)
         st.error(literal(f"Not valid: {keys}. {next(iter(form.problems.values()))}"), icon=":material/error:")
         return None
+    relative = [path for path in form.entries["data.path"] if isinstance(path, str) and not path.startswith("/")]
+    if "folder" in form.entries["data.source"] and relative:
+        st.error(
+            literal(
+                f"data.path '{relative[0]}' is relative, which queued runs cannot use; set data.path to "
+                f"{project_root() / relative[0]}"
+            ),
+            icon=":material/error:",
+        )
+        return None
     runs = runs_of(form.entries)
     jobs = 1
     if is_grid:
         jobs = int(st.number_input("Runs at a time", 1, 16, 1, key="jobs", help="Workers of DVC's queue."))
     try:
         plan = Plan(form, differences(form.entries, now), jobs)
-        commands = plan.commands
+        _ = plan.commands  # refuses what cannot be quoted for DVC
     except UserError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return None
     st.success(f"Valid: {runs} {'run' if runs == 1 else 'runs'}, {len(plan.changes)} keys differ from params.yaml.")
-    for command in commands:
-        show_command(command)
     return plan

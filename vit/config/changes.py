@@ -27,7 +27,7 @@ def changed(values: Mapping[str, object], path: Path = PARAMS) -> tuple[str, lis
     value is wrong.
     """
     before = flat(load_params(path).model_dump(by_alias=True))
-    after = before | values
+    after = {**before, **values}
     params = checked(Params, nested(after), path).model_dump(by_alias=True)
     differing = [key for key in before if before[key] != after[key]]
     return completed_text(path, params), [Change(key, scalar(before[key]), scalar(after[key])) for key in differing]

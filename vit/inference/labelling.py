@@ -51,7 +51,7 @@ def label_file(classifier: Classifier, name: str, content: bytes, top_k: int) ->
     except UserError as error:
         raise UserError(f"{name}: {str(error).removeprefix('image: ')}") from error
     remarks.tell(log)
-    (row,) = classifier.probabilities(torch.from_numpy(image[None]))
+    (row,) = classifier.probabilities(torch.from_numpy(np.array(image[None])))  # Pillow's memory is read-only
     return _prediction(classifier, Path(name), image, row, top_k)
 
 

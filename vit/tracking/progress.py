@@ -6,6 +6,7 @@ They are no stage outputs and change no weights. Reading them needs neither torc
 import json
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import psutil
 
 from vit.config.files import CHECKPOINTS, HOW_FAR, TRAINING_RECORD
 from vit.config.schema import Params
+from vit.errors import UserError
 from vit.files import read_json, write_json
 
 log = logging.getLogger("vit")
@@ -149,6 +151,18 @@ class Seen:
         return is_alive(self.how_far["pid"], self.how_far["process_started"])
 
 
+def interrupt_command(seen: Seen) -> list[str]:
+    """What stops a training as Ctrl-C does: it writes a checkpoint and ends."""
+    return ["kill", "-INT", str(seen.how_far["pid"])]
+
+
+def interrupt(seen: Seen) -> None:
+    """Run `interrupt_command`. Raises UserError if the training has ended, so that no other process is hit."""
+    if not seen.process_is_alive():
+        raise UserError(f"{seen.name} has already ended")
+    os.kill(seen.how_far["pid"], signal.SIGINT)
+
+
 def is_alive(pid: int, started: float) -> bool:
     """Whether process `pid` is the one that started at `started` (seconds since 1970), and no zombie."""
     try:
@@ -170,3 +184,18 @@ def seen(folder: Path) -> Seen | None:
         return Seen(folder, read_json(folder / TRAINING_RECORD), read_json(folder / HOW_FAR))
     except (OSError, json.JSONDecodeError):
         return None
+
+
+def newest_checkpoint(seen: Seen) -> Path | None:
+    """The file; None before the first epoch."""
+    return max(seen.folder.glob("step-*.pt"), default=None)
+
+
+def tail(path: Path, lines: int = 40) -> str:
+    """The last lines of a log; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 200 * lines))
+            return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

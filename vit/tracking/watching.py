@@ -13,18 +13,13 @@ from vit.data.decoded import load_part, pick
 from vit.evaluation.explain import explanation_maps, explanation_sheet, overlay_png
 from vit.files import replacing
 from vit.inference.classifier import Classifier
-from vit.tracking.progress import Seen
+from vit.tracking.progress import Seen, newest_checkpoint
 from vit.training.checkpoint import UNREADABLE
 
 log = logging.getLogger("vit")
 
 SHOWN = 8  # val images
 SHEETS = Path(".vit/studio/attention")  # below the repo: a folder per training, a PNG per epoch
-
-
-def newest_checkpoint(seen: Seen) -> Path | None:
-    """The file; None before the first epoch."""
-    return max(seen.folder.glob("step-*.pt"), default=None)
 
 
 def load_checkpoint(path: Path) -> dict | None:
@@ -102,13 +97,3 @@ def _weights(step: dict) -> dict[str, torch.Tensor]:
     return {name.removeprefix("module."): value for name, value in average.items() if name != "n_averaged"} or step[
         "model"
     ]
-
-
-def tail(path: Path, lines: int = 40) -> str:
-    """The last lines of a log; empty if there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 200 * lines))
-            return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-lines:])
-    except OSError:
-        return ""
