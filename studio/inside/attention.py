@@ -26,9 +26,10 @@ SAMPLE = 32  # images whose attention distances are averaged
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.explain import grid_of
+    from vit.evaluation.looking import batch_of
     from vit.evaluation.patch_attention import relevance_matrix, rollout_matrix, seen_from
 
-    st.subheader("Attention")
+    st.header("Attention")
     classifier = loaded.classifier
     if not classifier.has_attention:
         name = literal(classifier.config["model"]["name"])
@@ -62,8 +63,8 @@ def show(loaded: Loaded, picture: Picture) -> None:
         elif kind == ROLLOUT:
             matrix, title = rollout_matrix(maps), f"Rollout from {where}"
         else:
-            label = int(classifier.probabilities(_batch(picture)).argmax())
-            matrix = relevance_matrix(classifier, _batch(picture)[0], label)
+            label = int(classifier.probabilities(batch_of(picture.pixels)).argmax())
+            matrix = relevance_matrix(classifier, batch_of(picture.pixels)[0], label)
             title = f"Gradient x attention from {where}, for {classifier.classes[label]}"
         seen = seen_from(matrix, classifier, place)
         st.markdown(f"**{literal(title)}**")
@@ -79,19 +80,12 @@ def _read(classifier) -> str:
     return "the class token" if pool == "cls" else "all patches"
 
 
-def _batch(picture: Picture):
-    import torch
-
-    return torch.from_numpy(picture.pixels[None])
-
-
 @st.cache_resource(max_entries=8, show_spinner="Reading the attention")
 def _maps(digest: str, pixels: np.ndarray, _classifier):
-    import torch
-
+    from vit.evaluation.looking import batch_of
     from vit.evaluation.patch_attention import head_maps
 
-    return head_maps(_classifier, torch.from_numpy(pixels[None]))
+    return head_maps(_classifier, batch_of(pixels))
 
 
 def _all_heads(maps: np.ndarray, picture: Picture, where: str) -> None:
@@ -114,10 +108,11 @@ def _distances(loaded: Loaded, picture: Picture) -> None:
     import torch
 
     from vit.evaluation.explain_figures import mean_distances
+    from vit.evaluation.looking import batch_of
 
     images = test_images(loaded, SAMPLE)
     sample = "this image" if images is None else f"{len(images)} test images"
-    found, uniform = mean_distances(loaded.classifier, _batch(picture) if images is None else torch.from_numpy(images))
+    found, uniform = mean_distances(loaded.classifier, batch_of(picture.pixels) if images is None else torch.from_numpy(np.array(images)))
     rows = [
         {"block": block + 1, "head": head + 1, "pixels": round(float(pixels), 4)}
         for (block, head), pixels in np.ndenumerate(found)

@@ -35,7 +35,7 @@ class Points(NamedTuple):
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
-    st.subheader("Embeddings")
+    st.header("Embeddings")
     st.markdown(
         "Before the head decides, an image is a point in a space of many dimensions. **Images that the model takes "
         "for alike lie close together**: mistakes show as points of one colour among another."

@@ -14,7 +14,7 @@ MOST, COLUMNS, TILE = 28, 7, 40
 def show(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.filters import first_filters, similarity_to_start
 
-    st.subheader("Filters")
+    st.header("Filters")
     start = untrained(loaded, _seed()).classifier
     st.markdown(
         "The first layer compares the pixels with a set of small templates. Grey is zero. **Before training they are "

@@ -23,7 +23,7 @@ def show(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.attention import position_similarity
     from vit.evaluation.explain import grid_of
 
-    st.subheader("Positions")
+    st.header("Positions")
     classifier = loaded.classifier
     if not classifier.has_attention:
         name = literal(classifier.config["model"]["name"])

@@ -27,7 +27,7 @@ def picture_of_round(config: dict, number: int) -> Picture:
 def show_progress() -> None:
     """How far the game is, and the learning curve over all rounds ever kept in this project."""
     played = rounds(project_root() / SKETCHES)
-    st.subheader("Your score")
+    st.header("Your score")
     if not played:
         st.info(f"Paint and check: {ROUNDS} rounds make a game. Your rounds are kept in {SKETCHES} of this project.")
         return
