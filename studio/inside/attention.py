@@ -112,7 +112,9 @@ def _distances(loaded: Loaded, picture: Picture) -> None:
 
     images = test_images(loaded, SAMPLE)
     sample = "this image" if images is None else f"{len(images)} test images"
-    found, uniform = mean_distances(loaded.classifier, batch_of(picture.pixels) if images is None else torch.from_numpy(np.array(images)))
+    found, uniform = mean_distances(
+        loaded.classifier, batch_of(picture.pixels) if images is None else torch.from_numpy(np.array(images))
+    )
     rows = [
         {"block": block + 1, "head": head + 1, "pixels": round(float(pixels), 4)}
         for (block, head), pixels in np.ndenumerate(found)

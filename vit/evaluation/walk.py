@@ -6,6 +6,7 @@ On the device "meta" the steps have shapes and costs only, so that a model witho
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from vit.models.families import architecture_of, has_attention
 from vit.models.vision_transformer import PatchEmbed, VisionTransformer
 
 TOKENS = {"cls_token": "class", "dist_token": "distillation", "reg_token": "register"}
+Model = TypeVar("Model", bound=nn.Module)
 VIT_B16 = ModelParams(name="vit", patch_size=16, embed_dim=768, depth=12, num_heads=12, mlp_ratio=4.0)
 
 
@@ -59,8 +61,8 @@ def walk(classifier: Classifier, image: Tensor | None = None) -> list[Step]:
     meaning = f"{height} x {width} pixels, each channel scaled by the mean and the deviation of the training images"
     first = Step("pixels", meaning, x[0], 0)
     with torch.no_grad():
-        steps = _of_vit if has_attention(classifier.model) else _of_stages
-        return [first, *steps(classifier.model, x, costs)]
+        model = classifier.model
+        return [first, *(_of_vit(model, x, costs) if has_attention(model) else _of_stages(model, x, costs))]
 
 
 def b16_config() -> dict:
@@ -76,7 +78,7 @@ def b16_config() -> dict:
     }
 
 
-def _twin(model: nn.Module) -> nn.Module:
+def _twin(model: Model) -> Model:
     """A copy that shares the weights, to hang hooks on while others use the model."""
     return copy.deepcopy(model, {id(value): value for value in (*model.parameters(), *model.buffers())}).eval()
 
