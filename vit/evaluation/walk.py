@@ -16,7 +16,7 @@ from vit.data.batches import normalize, to_unit
 from vit.inference.classifier import Classifier
 from vit.inference.summary import count, without_memory
 from vit.models.families import architecture_of, has_attention
-from vit.models.vision_transformer import PatchEmbed, VisionTransformer
+from vit.models.vision_transformer import Attention, PatchEmbed, VisionTransformer
 
 TOKENS = {"cls_token": "class", "dist_token": "distillation", "reg_token": "register"}
 Model = TypeVar("Model", bound=nn.Module)
@@ -92,8 +92,9 @@ def _of_vit(model: VisionTransformer, x: Tensor, costs: dict[str, int]) -> Itera
         )
     logits = twin(x)
     yield from _tokens(twin, x, seen, costs)
-    for number, block in enumerate(twin.blocks, 1):
-        yield from _block(number, block.attn.num_heads, seen, costs)
+    heads = next(module.num_heads for module in twin.modules() if isinstance(module, Attention))
+    for number in range(1, len(twin.blocks) + 1):
+        yield from _block(number, heads, seen, costs)
     yield from _head(twin, logits, seen, costs)
 
 
