@@ -20,7 +20,7 @@ from vit.config.entries import fields
 from vit.config.presets import preset_names
 from vit.tracking.progress import Seen, trainings
 
-PAGE = REPO / "studio/pages/train.py"
+PAGE = REPO / "studio/screens/train.py"
 LITTLE = {"data.shapes_per_class": 20, "train.epochs": 4, "train.threads": 1, "evaluate.explain_images": 0}
 
 
@@ -58,6 +58,25 @@ def test_an_error_of_two_keys_stands_at_both(page):
     page.text_input(key="train params.yaml as it is train.min_lr single").set_value("5").run()
     sentence = "min_lr 5.0 must not exceed lr 0.002"
     assert said(page).count(sentence) == 3  # at train.lr, at train.min_lr, and at the end
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data.path": "images"}, "is relative, which queued runs cannot use; set it to /"),
+        ({"data.path": "/etc"}, "'/etc' is outside this project"),
+        ({"data.path": "images/../.."}, "is outside this project"),
+        ({"train.launcher": "torchrun other.py"}, "the Studio takes python or torchrun --nproc-per-node N"),
+        ({"split.group_regex": "${data.path}"}, "which `dvc exp run -S` cannot take"),
+    ],
+)
+def test_no_field_names_a_folder_outside_or_another_program(page, changes, sentence):
+    page.selectbox(key="train params.yaml as it is data.source single").set_value("folder")
+    page.text_input(key="train params.yaml as it is data.path single").set_value(str(REPO / "images"))
+    for key, text in changes.items():
+        page.text_input(key=f"train params.yaml as it is {key} single").set_value(text)
+    page.run()
+    assert sentence in said(page) and commands(page) == []
 
 
 def test_a_grid_counts_its_runs_and_the_tiny_subset_is_a_parameter(page):
@@ -120,7 +139,7 @@ def test_a_training_is_started_watched_across_a_reload_and_stopped(tmp_path):
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
         start(page)
-        page.get_by_text("The numbers of these charts").wait_for()
+        page.get_by_text("Data: Loss").wait_for()
         page.reload()
         wait_for(page, "running, .* of 2000 epochs.* left")
         page.get_by_role("button", name="Stop", exact=True).click()
