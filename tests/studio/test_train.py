@@ -67,7 +67,7 @@ def test_an_error_of_two_keys_stands_at_both(page):
         ({"data.path": "/etc"}, "'/etc' is outside this project"),
         ({"data.path": "images/../.."}, "is outside this project"),
         ({"train.launcher": "torchrun other.py"}, "the Studio takes python or torchrun --nproc-per-node N"),
-        ({"split.group_regex": "${data.path}"}, "which `dvc exp run -S` cannot take"),
+        ({"split.group_regex": "(${b})"}, "which `dvc exp run -S` cannot take"),
     ],
 )
 def test_no_field_names_a_folder_outside_or_another_program(page, changes, sentence):
