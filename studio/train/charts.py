@@ -1,5 +1,6 @@
 """Curves of several trainings on one chart, read again after each checkpoint."""
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -25,11 +26,18 @@ def _curves(_seen: Seen, checkpoint: str, changed: int) -> list[dict[str, float]
 
 def curves_of(seen: Seen) -> list[dict[str, float]]:
     """A row per epoch, read again only when there is a new checkpoint."""
+    last = _last_read()
     path = newest_checkpoint(seen)
-    try:
-        return [] if path is None else _curves(seen, str(path), path.stat().st_mtime_ns)
-    except FileNotFoundError:  # replaced by the next one just now
-        return []
+    with suppress(FileNotFoundError):  # replaced by the next one just now
+        if path is not None and (rows := _curves(seen, str(path), path.stat().st_mtime_ns)):
+            last[seen.key] = rows
+    return last.get(seen.key, [])
+
+
+@st.cache_resource(show_spinner=False)
+def _last_read() -> dict[str, list[dict[str, float]]]:
+    """By training: its checkpoints are removed when it is published."""
+    return {}
 
 
 def show_curves(shown: list[Seen]) -> None:
