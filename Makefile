@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -78,6 +78,9 @@ bench-quality: .venv/run.stamp  ## Measure accuracy at equal training time, some
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json
+
+bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a training in the Studio costs it, about 8 minutes; needs chromium
+	python -m benchmarks.watching --out benchmarks/watching.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

@@ -13,6 +13,7 @@ from vit.quantities import duration
 from vit.tracking.progress import Seen, interrupt, interrupt_command, trainings
 
 OLD = 5  # stopped trainings that are offered again
+REMEMBERED = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Job:
     @property
     def state(self) -> str:
         """running, preparing, queued, stopped, failed, killed or finished."""
+        if self.seen is not None and not self.seen.folder.exists():
+            return "finished"  # `register` removes the folder when everything is published
         if self.seen is not None and self.seen.state == "running":
             return "running"
         if self.task is not None and self.task.state in ("Queued", "Running"):
@@ -47,6 +50,12 @@ class Job:
         return ", ".join(parts)
 
 
+@st.cache_resource(show_spinner=False)
+def _remembered() -> dict[str, Seen]:
+    """Trainings that were watched: on the charts they stay after they are published. Page Runs has them all."""
+    return {}
+
+
 @st.cache_data(show_spinner=False, max_entries=4)
 def _tasks(root: str, changes: tuple[str, ...]) -> list[dvc.Task]:
     """Asked again only when the queue has changed, because DVC takes a second or two to answer."""
@@ -60,6 +69,11 @@ def jobs(root: Path) -> list[Job]:
     """
     tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if (root / dvc.QUEUE).exists() else []
     seen = trainings(root)
+    kept = _remembered()
+    kept.update({one.key: one for one in seen})
+    for key in list(kept)[:-REMEMBERED]:
+        del kept[key]
+    seen += [one for one in kept.values() if not one.folder.exists()]
     by_name = {one.name: one for one in reversed(seen)}
     found = [Job(task.name, by_name.get(task.name), task) for task in tasks]
     named = {job.name for job in found}
