@@ -35,7 +35,9 @@ def choose_picture(config: dict, key: str) -> Picture | None:
     kind = st.segmented_control("Picture", kinds, default=kinds[0], key=f"{key} picture", required=True)
     try:
         if kind == SAMPLE:
-            number = st.number_input(f"Number of the test image, 1 to {len(rows)}", 1, len(rows), 1, key=f"{key} number")
+            number = st.number_input(
+                f"Number of the test image, 1 to {len(rows)}", 1, len(rows), 1, key=f"{key} number"
+            )
             return sample(config, rows[int(number) - 1])
         if kind == CAT:
             st.caption(CREDIT)

@@ -56,7 +56,9 @@ def show(loaded: Loaded, picture: Picture) -> None:
             head = second.selectbox("Head", ["mean", *range(1, heads + 1)], key="attention head")
             one = maps[block - 1, 0]
             matrix = one.mean(dim=0) if head == "mean" else one[head - 1]
-            title = f"Attention from {where}: block {block}, {'mean of the heads' if head == 'mean' else f'head {head}'}"
+            title = (
+                f"Attention from {where}: block {block}, {'mean of the heads' if head == 'mean' else f'head {head}'}"
+            )
         elif kind == ROLLOUT:
             matrix, title = rollout_matrix(maps), f"Rollout from {where}"
         else:

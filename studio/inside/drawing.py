@@ -39,7 +39,9 @@ def numbers_of(values: np.ndarray, title: str, column: str = "value") -> None:
     with st.expander(f"Data: {literal(title)}", icon=":material/table:"):
         shown = values[:MOST, :MOST]
         if shown.shape != values.shape:
-            st.caption(f"the first {shown.shape[0]} x {shown.shape[1]} of {values.shape[0]} x {values.shape[1]} numbers")
+            st.caption(
+                f"the first {shown.shape[0]} x {shown.shape[1]} of {values.shape[0]} x {values.shape[1]} numbers"
+            )
         rows = [
             {f"{column}": f"row {number}"} | {str(place): f"{value:.4f}" for place, value in enumerate(line, 1)}
             for number, line in enumerate(shown.tolist(), 1)

@@ -80,7 +80,7 @@ def test_rounds_are_kept_and_ten_make_a_game(tmp_path):
     path, sketch = tmp_path / "studio" / "sketches.csv", np.array([[1.0, 0.0], [1.0, 0.0]])
     assert rounds(path) == []
     for _ in range(11):
-        keep_round(path, "abc", "a, \"b\".png", 0.5, scores(sketch, TRUTH, None))
+        keep_round(path, "abc", 'a, "b".png', 0.5, scores(sketch, TRUTH, None))
     played = rounds(path)
     assert len(played) == 11 and played[0]["image"] == 'a, "b".png' and played[0]["average_iou"] == ""
     first, second = games(played)
