@@ -20,7 +20,11 @@ from vit.files import read_json
 pytestmark = pytest.mark.long
 
 PAGE = str(Path(__file__).parents[2] / "studio/screens/data.py")
+<<<<<<< HEAD
 NASTY = ("<b>*x*</b>", "$a$ & _b_")
+=======
+NASTY = ("<b>*x*", "$a$ & _b_")
+>>>>>>> studio-data
 
 
 def opened() -> AppTest:
@@ -179,6 +183,7 @@ def test_corrections_are_listed_taken_back_and_used_by_the_next_run(work):
     assert any("column 'sha256' is missing" in one.value.replace("\\", "") for one in opened().error)
 
 
+@pytest.mark.slow
 def test_suspects_that_nothing_is_known_about_say_what_to_run(work):
     draw_data()
     page = opened()
