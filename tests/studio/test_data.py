@@ -20,11 +20,7 @@ from vit.files import read_json
 pytestmark = pytest.mark.long
 
 PAGE = str(Path(__file__).parents[2] / "studio/screens/data.py")
-<<<<<<< HEAD
-NASTY = ("<b>*x*</b>", "$a$ & _b_")
-=======
 NASTY = ("<b>*x*", "$a$ & _b_")
->>>>>>> studio-data
 
 
 def opened() -> AppTest:
