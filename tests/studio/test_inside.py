@@ -26,7 +26,7 @@ def opened(page: str, project: Path, kind: str) -> AppTest:
     classifier = classifier_of(kind)
     (project / "model").mkdir(exist_ok=True)
     classifier.save(project / "model", classifier.model.state_dict())
-    return AppTest.from_file(str(REPO / f"studio/pages/{page}.py"), default_timeout=60).run()
+    return AppTest.from_file(str(REPO / f"studio/screens/{page}.py"), default_timeout=60).run()
 
 
 def said(app: AppTest) -> str:
