@@ -177,6 +177,7 @@ def test_a_stopped_training_goes_on_to_the_bytes_of_one_that_never_stopped(tmp_p
         stopped = seen_in(project)
         assert 0 < stopped.how_far["steps"] < stopped.record["steps"]
         page.get_by_role("button", name="Go on").click()
+        page.get_by_text("Nothing is training").wait_for(state="hidden")
         page.get_by_text("Nothing is training").wait_for()
     (experiment,) = experiments(project)
     assert experiment.endswith(f"/{stopped.name}")
@@ -190,7 +191,7 @@ def test_a_grid_of_two_by_two_runs_two_at_a_time(tmp_path):
     project = little(tmp_path, **{"train.epochs": 200})
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
-        page.get_by_role("button", name="Grid").click()
+        page.get_by_text("Grid", exact=True).click()
         page.get_by_text("train: → stages/train.py").click()
         page.get_by_label("train.lr", exact=True).fill("0.001, 0.002")
         page.get_by_label("train.lr", exact=True).press("Enter")
