@@ -9,6 +9,7 @@ import streamlit as st
 from vit import dvc
 from vit.config.entries import differences, flat
 from vit.config.params_file import load_params
+from vit.config.presets import base_values, merged
 from vit.quantities import duration
 from vit.tracking.progress import Seen, interrupt, interrupt_command, trainings
 
@@ -95,7 +96,8 @@ def stop_commands(job: Job, others: Sequence[Job]) -> list[list[str]]:
 def go_on_commands(job: Job) -> list[list[str]]:
     """What goes on from its last checkpoint: the same parameters, queued again. Raises UserError as `differences`."""
     assert job.seen is not None
-    entries = {key: [value] for key, value in flat(job.seen.record["params"]).items()}
+    params = merged(base_values(), job.seen.record["params"])  # an earlier release may have had fewer keys
+    entries = {key: [value] for key, value in flat(params).items()}
     changes = differences(entries, load_params().model_dump(by_alias=True))
     if job.task is None:
         return [dvc.queue_command(changes), dvc.start_command(1)]
