@@ -56,7 +56,7 @@ def parameter_form(
         found = further(entries) | entry_problems(entries)
     for section, group in _by_section().items():
         wrong = [key for key, _ in group if key in found]
-        with st.expander(f"{section}: {_meaning(section)}" if not wrong else f"{section}: see below", bool(wrong)):
+        with st.expander(f"{_title(section)}: see below" if wrong else _title(section), bool(wrong)):
             for row in _rows(group):
                 for column, (key, field) in zip(st.columns(COLUMNS), row, strict=False):
                     with column:
@@ -72,6 +72,24 @@ def _by_section() -> dict[str, list[tuple[str, FieldInfo]]]:
     for key, field in fields():
         sections.setdefault(key.rpartition(".")[0], []).append((key, field))
     return dict(sorted(sections.items(), key=lambda item: list(sections).index(item[0].partition(".")[0])))
+
+
+def _widget_key(name: str, key: str, is_grid: bool) -> str:
+    return f"{name} {key} {'grid' if is_grid else 'single'}"
+
+
+def _rows(group: list[tuple[str, FieldInfo]]) -> Iterable[list[tuple[str, FieldInfo]]]:
+    return (group[start : start + COLUMNS] for start in range(0, len(group), COLUMNS))
+
+
+def _title(section: str) -> str:
+    """The section with what it is, from its docstring; without the file that reads it, which params.yaml names."""
+    kind: type[Section] | None = Params
+    for key in section.split("."):
+        assert kind is not None
+        kind = next(section_of(field) for name, field in kind.model_fields.items() if key in (name, field.alias))
+    about = ((kind and kind.__doc__) or "").strip()
+    return section if about.startswith("->") else f"{section}: {literal(about)}"
 
 
 def _widget_key(name: str, key: str, is_grid: bool) -> str:

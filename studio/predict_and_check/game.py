@@ -26,7 +26,7 @@ def play(loaded: Loaded) -> None:
     except UserError as error:
         st.error(literal(one_line(error)), icon=":material/error:")
         return
-    st.subheader(f"Round {number + 1}")
+    st.header(f"Round {number + 1}")
     if picture.name == "cat and person":
         st.caption(CREDIT)
     key = f"sketch {number} {loaded.digest}"

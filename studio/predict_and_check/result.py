@@ -10,7 +10,7 @@ from studio.models import Loaded
 from studio.picture_choice import Picture
 from studio.text import literal
 from vit.evaluation.explain import enlarged, overlay
-from vit.evaluation.looking import average_map, how_it_is_seen, looked_at
+from vit.evaluation.looking import average_map, batch_of, how_it_is_seen, looked_at
 from vit.evaluation.sketch import Score, region
 
 AVERAGED = 64  # test images in the average map
@@ -77,19 +77,15 @@ def mean_map(loaded: Loaded) -> np.ndarray | None:
 
 @st.cache_data(max_entries=32, show_spinner="Asking where the model looked")
 def _map(digest: str, pixels: np.ndarray, _classifier) -> np.ndarray:
-    import torch
-
-    return looked_at(_classifier, torch.from_numpy(pixels[None]))[0]
+    return looked_at(_classifier, batch_of(pixels))[0]
 
 
 @st.cache_data(max_entries=4, show_spinner="Averaging the maps of test images")
 def _average(digest: str, images: np.ndarray, _classifier) -> np.ndarray:
     import torch
 
-    return average_map(_classifier, torch.from_numpy(images))
+    return average_map(_classifier, torch.from_numpy(np.array(images)))
 
 
 def _probabilities(loaded: Loaded, picture: Picture) -> np.ndarray:
-    import torch
-
-    return loaded.classifier.probabilities(torch.from_numpy(picture.pixels[None]))[0]
+    return loaded.classifier.probabilities(batch_of(picture.pixels))[0]

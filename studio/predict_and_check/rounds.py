@@ -27,7 +27,7 @@ def picture_of_round(config: dict, number: int) -> Picture:
 def show_progress() -> None:
     """How far the game is, and the learning curve over all rounds ever kept in this project."""
     played = rounds(project_root() / SKETCHES)
-    st.subheader("Your score")
+    st.header("Your score")
     if not played:
         st.info(f"Paint and check: {ROUNDS} rounds make a game. Your rounds are kept in {SKETCHES} of this project.")
         return
@@ -48,5 +48,5 @@ def show_progress() -> None:
     about = f"overlap of your sketch in {len(played)} rounds, beside a uniform, a centre and an average guess"
     line_chart(rows, "round", "overlap", "guess", title="Overlap by round", about=about)
     if len(found) > 1:
-        st.table([{"game": one["game"], "rounds": one["rounds"],
-                   **{name: f"{one[name]:.3f}" for name in ("you", "uniform", "centre")}} for one in found])  # fmt: skip
+        means = ("you", "uniform", "centre")
+        st.table([{"game": one["game"]} | {name: f"{one[name]:.3f}" for name in means} for one in found])
