@@ -92,23 +92,6 @@ def _title(section: str) -> str:
     return section if about.startswith("->") else f"{section}: {literal(about)}"
 
 
-def _widget_key(name: str, key: str, is_grid: bool) -> str:
-    return f"{name} {key} {'grid' if is_grid else 'single'}"
-
-
-def _rows(group: list[tuple[str, FieldInfo]]) -> Iterable[list[tuple[str, FieldInfo]]]:
-    return (group[start : start + COLUMNS] for start in range(0, len(group), COLUMNS))
-
-
-def _meaning(section: str) -> str:
-    """What the section is, from its docstring, as beside its name in params.yaml."""
-    kind: type[Section] | None = Params
-    for key in section.split("."):
-        assert kind is not None
-        kind = next(section_of(field) for name, field in kind.model_fields.items() if key in (name, field.alias))
-    return literal(((kind and kind.__doc__) or "").strip())
-
-
 def _widget(key: str, field: FieldInfo, widget: str, is_grid: bool, fixed: Mapping[str, object]) -> None:
     label = f"{key} {unit(field)}".strip().replace("[", r"\[")
     text = literal(f"{field.description} ({takes(field).replace('`', '')})")

@@ -192,7 +192,7 @@ def test_a_grid_of_two_by_two_runs_two_at_a_time(tmp_path):
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
         page.get_by_text("Grid", exact=True).click()
-        page.get_by_text("train: → stages/train.py").click()
+        page.get_by_text("train", exact=True).click()
         page.get_by_label("train.lr", exact=True).fill("0.001, 0.002")
         page.get_by_label("train.lr", exact=True).press("Enter")
         page.get_by_label("train.seed", exact=True).fill("0, 1")
