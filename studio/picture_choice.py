@@ -1,4 +1,4 @@
-"""One picture to look at: of the test split, of the person's own, or a cat with a person; read as the model reads it."""
+"""One picture to look at, read as the model reads it: from the test split, a cat with a person, or one's own."""
 
 from dataclasses import dataclass
 from io import BytesIO

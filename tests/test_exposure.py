@@ -23,7 +23,7 @@ def test_only_addresses_of_this_machine_are_loopback(host, alone):
         ("0.0.0.0", {}, False, "VIT_STUDIO_PASSWORD"),
         (None, {"VIT_STUDIO_PASSWORD": ""}, False, "shorter than 12"),
         ("0.0.0.0", {"VIT_STUDIO_PASSWORD": "eleven char"}, False, "shorter than 12"),
-        ("127.0.0.1", {"VIT_STUDIO_PASSWORD": "short"}, False, "shorter than 12"),
+        ("127.0.0.1", {"VIT_STUDIO_PASSWORD": "hunter2"}, False, "shorter than 12"),
         ("0.0.0.0", {"VIT_STUDIO_PASSWORD": LONG}, False, None),
         ("0.0.0.0", {"VIT_STUDIO_PROXY_HEADER": "X-Forwarded-User"}, False, None),
         ("0.0.0.0", {"VIT_STUDIO_PROXY_HEADER": ""}, False, "proxy"),

@@ -1,5 +1,7 @@
 """Attention: click a patch and see what it attends to, by block and head, by rollout and by gradient."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -12,6 +14,11 @@ from studio.models import Loaded
 from studio.picture_choice import Picture
 from studio.text import literal
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vit.inference.classifier import Classifier
+
 PLAIN, ROLLOUT, GRADIENT = "Attention", "Rollout", "Gradient x attention"
 CLICKED, READ = "the clicked patch", "what the head reads"
 MEANING = {
@@ -19,6 +26,7 @@ MEANING = {
     ROLLOUT: "All blocks together: what reaches the query through attention and residuals (Abnar & Zuidema 2020).",
     GRADIENT: "What of that attention supports the predicted class (Chefer et al. 2021).",
 }
+MEAN = "mean of the heads"
 TILE, GAP = 72, 4  # pixels
 SAMPLE = 32  # images whose attention distances are averaged
 
@@ -26,46 +34,35 @@ SAMPLE = 32  # images whose attention distances are averaged
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.explain import grid_of
-    from vit.evaluation.patch_attention import relevance_matrix, rollout_matrix, seen_from
+    from vit.evaluation.patch_attention import seen_from
 
-    st.subheader("Attention")
+    st.header("Attention")
     classifier = loaded.classifier
     if not classifier.has_attention:
         name = literal(classifier.config["model"]["name"])
-        st.info(f"model.name is {name}: convolutions look at fixed neighbourhoods, there is no attention to show. "
-                "Occlusion works for every model.")  # fmt: skip
+        st.info(
+            f"model.name is {name}: convolutions look at fixed neighbourhoods, there is no attention to show. "
+            "Occlusion works for every model."
+        )
         return
     st.markdown("In every block each token asks all others what they hold. **Click a patch: whom does it ask?**")
-    maps = _maps(loaded.digest, picture.pixels, classifier)
-    grid, (depth, _, heads, _, _) = grid_of(classifier), maps.shape
+    maps, grid = _maps(loaded.digest, picture.pixels, classifier), grid_of(classifier)
     left, right = st.columns(2)
     with left:
-        patch = pick(picture.pixels, classifier.config["model"]["patch_size"], key="attention patch",
-                     label=f"Choose a patch of {picture.name}", default=(grid[0] // 2, grid[1] // 2))  # fmt: skip
+        side, start = classifier.config["model"]["patch_size"], (grid[0] // 2, grid[1] // 2)
+        patch = pick(
+            picture.pixels, side, key="attention patch", label=f"Choose a patch of {picture.name}", default=start
+        )
     with right:
-        kind = st.segmented_control("View", [PLAIN, ROLLOUT, GRADIENT], default=PLAIN, key="attention kind",
-                                    required=True)  # fmt: skip
+        kind = st.segmented_control("View", list(MEANING), default=PLAIN, key="attention kind", required=True)
         st.caption(MEANING[kind])
-        query = st.segmented_control("Seen from", [CLICKED, READ], default=CLICKED, key="attention query",
-                                     required=True)  # fmt: skip
+        query = st.segmented_control(
+            "Seen from", [CLICKED, READ], default=CLICKED, key="attention query", required=True
+        )
         place = patch if query == CLICKED else None
         where = f"row {patch[0] + 1}, column {patch[1] + 1}" if query == CLICKED else _read(classifier)
-        if kind == PLAIN:
-            first, second = st.columns(2)
-            block = first.selectbox("Block", range(1, depth + 1), index=depth - 1, key="attention block")
-            head = second.selectbox("Head", ["mean", *range(1, heads + 1)], key="attention head")
-            one = maps[block - 1, 0]
-            matrix = one.mean(dim=0) if head == "mean" else one[head - 1]
-            title = (
-                f"Attention from {where}: block {block}, {'mean of the heads' if head == 'mean' else f'head {head}'}"
-            )
-        elif kind == ROLLOUT:
-            matrix, title = rollout_matrix(maps), f"Rollout from {where}"
-        else:
-            label = int(classifier.probabilities(_batch(picture)).argmax())
-            matrix = relevance_matrix(classifier, _batch(picture)[0], label)
-            title = f"Gradient x attention from {where}, for {classifier.classes[label]}"
-        seen = seen_from(matrix, classifier, place)
+        matrix, which = _matrix(kind, maps, loaded, picture)
+        seen, title = seen_from(matrix, classifier, place), f"{kind} from {where}{which}"
         st.markdown(f"**{literal(title)}**")
         show_map(picture.pixels, seen, title, column="patch")
         if kind == PLAIN and seen.sum() < 0.9995:
@@ -74,24 +71,37 @@ def show(loaded: Loaded, picture: Picture) -> None:
     _distances(loaded, picture)
 
 
-def _read(classifier) -> str:
+def _matrix(kind: str, maps: "Tensor", loaded: Loaded, picture: Picture) -> "tuple[Tensor, str]":
+    """The matrix (N, N) of a view, and what to add to its title."""
+    from vit.evaluation.looking import batch_of
+    from vit.evaluation.patch_attention import relevance_matrix, rollout_matrix
+
+    depth, _, heads, _, _ = maps.shape
+    if kind == ROLLOUT:
+        return rollout_matrix(maps), ""
+    if kind == GRADIENT:
+        batch = batch_of(picture.pixels)
+        label = int(loaded.classifier.probabilities(batch).argmax())
+        return relevance_matrix(loaded.classifier, batch[0], label), f", for {loaded.classifier.classes[label]}"
+    first, second = st.columns(2)
+    block = first.selectbox("Block", range(1, depth + 1), index=depth - 1, key="attention block")
+    head = second.selectbox("Head", [MEAN, *(f"head {one}" for one in range(1, heads + 1))], key="attention head")
+    one = maps[block - 1, 0]
+    found = one.mean(dim=0) if head == MEAN else one[int(head.removeprefix("head ")) - 1]
+    return found, f": block {block}, {head}"
+
+
+def _read(classifier: "Classifier") -> str:
     pool = classifier.config["model"]["pool"]
     return "the class token" if pool == "cls" else "all patches"
 
 
-def _batch(picture: Picture):
-    import torch
-
-    return torch.from_numpy(picture.pixels[None])
-
-
 @st.cache_resource(max_entries=8, show_spinner="Reading the attention")
-def _maps(digest: str, pixels: np.ndarray, _classifier):
-    import torch
-
+def _maps(digest: str, pixels: np.ndarray, _classifier: "Classifier") -> "Tensor":
+    from vit.evaluation.looking import batch_of
     from vit.evaluation.patch_attention import head_maps
 
-    return head_maps(_classifier, torch.from_numpy(pixels[None]))
+    return head_maps(_classifier, batch_of(pixels))
 
 
 def _all_heads(maps: np.ndarray, picture: Picture, where: str) -> None:
@@ -114,10 +124,12 @@ def _distances(loaded: Loaded, picture: Picture) -> None:
     import torch
 
     from vit.evaluation.explain_figures import mean_distances
+    from vit.evaluation.looking import batch_of
 
     images = test_images(loaded, SAMPLE)
     sample = "this image" if images is None else f"{len(images)} test images"
-    found, uniform = mean_distances(loaded.classifier, _batch(picture) if images is None else torch.from_numpy(images))
+    looked_at = batch_of(picture.pixels) if images is None else torch.from_numpy(np.array(images))
+    found, uniform = mean_distances(loaded.classifier, looked_at)
     rows = [
         {"block": block + 1, "head": head + 1, "pixels": round(float(pixels), 4)}
         for (block, head), pixels in np.ndenumerate(found)

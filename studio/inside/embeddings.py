@@ -21,6 +21,7 @@ from vit.files import project_root
 PCA, TSNE = "PCA", "t-SNE"
 LABEL, PREDICTION, RIGHT = "label", "prediction", "right or wrong"
 MOST, FEWEST = 2000, 5  # images; t-SNE of more takes minutes
+MOST_COLOURS = 8  # of the theme
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke", "wedge"]
 
 
@@ -35,7 +36,7 @@ class Points(NamedTuple):
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
-    st.subheader("Embeddings")
+    st.header("Embeddings")
     st.markdown(
         "Before the head decides, an image is a point in a space of many dimensions. **Images that the model takes "
         "for alike lie close together**: mistakes show as points of one colour among another."
@@ -138,14 +139,14 @@ def _scatter(table: list[dict], by: str, method: str) -> int | None:
              "prediction": row["prediction"]} for row in table]  # fmt: skip
     clicked = alt.selection_point(name="clicked", fields=["image"], empty=False)
     legend = alt.Legend(orient="bottom", columns=4, title=None, symbolLimit=40)
-    scheme = {} if len(names) <= 8 else {"scheme": "category20"}
+    colours = alt.Scale() if len(names) <= MOST_COLOURS else alt.Scale(scheme="category20")
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_point(filled=True, size=55, opacity=0.85)
         .encode(
             x=alt.X("x", type="quantitative", title=None, axis=alt.Axis(labels=False, ticks=False)),
             y=alt.Y("y", type="quantitative", title=None, axis=alt.Axis(labels=False, ticks=False)),
-            color=alt.Color("is", type="nominal", sort=names, legend=legend, scale=alt.Scale(**scheme)),
+            color=alt.Color("is", type="nominal", sort=names, legend=legend, scale=colours),
             shape=alt.Shape("is", type="nominal", sort=names, legend=legend,
                             scale=alt.Scale(domain=names, range=[SHAPES[i % len(SHAPES)] for i in range(len(names))])),
             size=alt.condition(clicked, alt.value(260), alt.value(55)),

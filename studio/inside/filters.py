@@ -3,7 +3,7 @@
 import streamlit as st
 
 from studio.inside.drawing import numbers_of
-from studio.inside.positions import _seed
+from studio.inside.samples import seed_of_training
 from studio.models import Loaded, untrained
 from studio.picture_choice import Picture
 
@@ -14,8 +14,8 @@ MOST, COLUMNS, TILE = 28, 7, 40
 def show(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.filters import first_filters, similarity_to_start
 
-    st.subheader("Filters")
-    start = untrained(loaded, _seed()).classifier
+    st.header("Filters")
+    start = untrained(loaded, seed_of_training()).classifier
     st.markdown(
         "The first layer compares the pixels with a set of small templates. Grey is zero. **Before training they are "
         "noise; edges, blobs and colours are what a model found worth telling apart.**"
@@ -42,11 +42,12 @@ def _sheet(filters, name: str) -> None:
 
 def _components(loaded: Loaded) -> None:
     from vit.evaluation.attention import filter_components
+    from vit.evaluation.explain import require_attention
 
-    components, shares = filter_components(loaded.classifier.model)
+    components, shares = filter_components(require_attention(loaded.classifier))
     few = components[:MOST].cpu().numpy()
     st.markdown(
         f"**Principal components** of all filters: the first {min(5, len(shares))} hold "
-        f"{float(shares[:5].sum()):.0%} of their variance. Smooth ones mean that the model reads coarse structure first."
+        f"{float(shares[:5].sum()):.0%} of their variance. If these are smooth, the model reads coarse structure first."
     )
     _sheet(few, "Principal components")

@@ -17,7 +17,7 @@ def show(loaded: Loaded, picture: Picture) -> None:
 
     from vit.evaluation.occlusion import covered, grey_of
 
-    st.subheader("Occlusion")
+    st.header("Occlusion")
     st.markdown(
         "Cover a part of the image with grey and watch the confidence. **What the model needs, it misses at once; "
         "what it never looked at, you can cover for free.** This needs no attention, so it works for every model."

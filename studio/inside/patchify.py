@@ -15,7 +15,7 @@ MOST_PATCHES = 4096  # more are neither seen nor drawn apart
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
-    st.subheader("Patchify")
+    st.header("Patchify")
     st.markdown(
         "A Vision Transformer reads an image as a sentence of patches. **Halve the patch, and there are four times "
         "as many tokens; attention compares every token with every other, so it costs sixteen times as much.**"

@@ -4,11 +4,10 @@ import streamlit as st
 
 from studio.components.picture import pick
 from studio.inside.drawing import show_heat
+from studio.inside.samples import seed_of_training
 from studio.models import Loaded, untrained
 from studio.picture_choice import Picture
-from studio.project import parameters
 from studio.text import literal
-from vit.errors import UserError
 
 KINDS = {
     "learned": "This model **learns** a vector for each place. It starts as noise; what it learns, it learned from "
@@ -21,9 +20,9 @@ KINDS = {
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.attention import position_similarity
-    from vit.evaluation.explain import grid_of
+    from vit.evaluation.explain import grid_of, require_attention
 
-    st.subheader("Positions")
+    st.header("Positions")
     classifier = loaded.classifier
     if not classifier.has_attention:
         name = literal(classifier.config["model"]["name"])
@@ -39,9 +38,9 @@ def show(loaded: Loaded, picture: Picture) -> None:
         "**Click a place: which others are alike?**"
     )
     grid = grid_of(classifier)
-    seed = _seed()
-    before = position_similarity(untrained(loaded, seed).classifier.model, grid).cpu().numpy()
-    after = position_similarity(classifier.model, grid).cpu().numpy()
+    seed = seed_of_training()
+    before = position_similarity(require_attention(untrained(loaded, seed).classifier), grid).cpu().numpy()
+    after = position_similarity(require_attention(classifier), grid).cpu().numpy()
     columns = st.columns(3)
     with columns[0]:
         row, column = pick(picture.pixels, classifier.config["model"]["patch_size"], key="positions patch",
@@ -52,12 +51,6 @@ def show(loaded: Loaded, picture: Picture) -> None:
             show_heat(similarity[row, column], title, -1.0, 1.0)
     st.caption(
         f"Cosine similarity, 1 for the same direction, 0 for none. Before training: the initial weights of "
-        f"train.seed {seed}. Neighbours that became alike are learned from the images (Dosovitskiy et al. 2020, figure 7)."
+        f"train.seed {seed}. Neighbours that became alike are learned from the images (Dosovitskiy et al. 2020, "
+        "figure 7)."
     )
-
-
-def _seed() -> int:
-    try:
-        return parameters().train.seed
-    except UserError:
-        return 0

@@ -5,6 +5,7 @@ import streamlit as st
 
 from studio.models import Loaded
 from studio.picture_choice import sample, test_rows
+from studio.project import parameters
 from vit.errors import UserError
 
 
@@ -27,3 +28,11 @@ def _images(digest: str, most: int, total: int, _config: dict) -> np.ndarray | N
         return np.stack([sample(_config, rows[index]).pixels for index in spread(total, most)])
     except UserError:
         return None  # the views that need them say so; the others go on with one image
+
+
+def seed_of_training() -> int:
+    """`train.seed` of the project, from which the initial weights are drawn; 0 while params.yaml is not valid."""
+    try:
+        return parameters().train.seed
+    except UserError:
+        return 0

@@ -15,9 +15,9 @@ HERE, B16 = "This model", "ViT-B/16 at 224 x 224"
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
-    import torch
+    from vit.evaluation.looking import batch_of
 
-    st.subheader("The walk")
+    st.header("The walk")
     st.markdown(
         "Follow one image through the model. Each step is a tensor; **its shape says what the model knows there**, "
         "and its cost where the time goes."
@@ -38,7 +38,7 @@ def show(loaded: Loaded, picture: Picture) -> None:
             f"This model is a {family_title(classifier)}: it has no patches, tokens or attention. "
             "Its walk goes through stages that shrink the image and widen the channels."
         )
-    steps = walk(classifier, torch.from_numpy(picture.pixels))
+    steps = walk(classifier, batch_of(picture.pixels)[0])
     names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
     chosen = st.select_slider("Step", names, key="walk step")
     number = names.index(chosen)

@@ -61,7 +61,7 @@ def test_the_password_lets_in_and_a_wrong_one_does_not(project):
     with studio_of(project, "--host 0.0.0.0", VIT_STUDIO_PASSWORD=PASSWORD) as address, chromium() as browser:
         page = browser.new_page()
         page.goto(f"{address}/runs")
-        field = page.get_by_label("Password")
+        field = page.get_by_label("Password", exact=True)
         field.fill("correct horse batter")
         field.press("Enter")
         page.get_by_text("Wrong password.").wait_for()
@@ -71,12 +71,13 @@ def test_the_password_lets_in_and_a_wrong_one_does_not(project):
         page.get_by_role("heading", name="Runs", exact=True).wait_for()
         other = browser.new_page()  # a session of its own
         other.goto(address)
-        other.get_by_label("Password").wait_for()
+        other.get_by_label("Password", exact=True).wait_for()
     printed = project.read("logs/server.txt")
     assert "warning: others can reach the Studio on 0.0.0.0" in printed and PASSWORD not in printed
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_a_proxy_that_names_the_user_lets_in_and_a_request_past_it_does_not(project):
     with studio_of(project, "--proxy-header X-Forwarded-User") as address, chromium() as browser:
         page = browser.new_page()

@@ -23,7 +23,7 @@ def test_a_path_in_the_project_is_made_absolute(repo, typed):
 
 @pytest.mark.parametrize("typed", ["/etc/passwd", "..", "../beside", "images/../../beside", "out", "out/inner"])
 def test_a_path_outside_is_refused_with_the_way_out_however_it_is_written(repo, typed):
-    with pytest.raises(UserError, match="outside this project; .*--allow FOLDER"):
+    with pytest.raises(UserError, match=r"outside this project; .*--allow FOLDER"):
         named_path(typed)
 
 

@@ -64,6 +64,6 @@ def average_map(classifier: Classifier, images: Tensor) -> np.ndarray:
     return (maps / np.where(totals > 0, totals, 1)).mean(axis=0)
 
 
-def as_images(pixels: np.ndarray) -> Tensor:
-    """An image (H, W, C) as a batch of one."""
-    return torch.from_numpy(np.ascontiguousarray(pixels[None]))
+def batch_of(pixels: np.ndarray) -> Tensor:
+    """An image (H, W, C) as a batch of one; a copy, as tensors must be writable."""
+    return torch.from_numpy(np.array(pixels[None]))

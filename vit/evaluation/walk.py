@@ -6,6 +6,7 @@ On the device "meta" the steps have shapes and costs only, so that a model witho
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,10 @@ from vit.data.batches import normalize, to_unit
 from vit.inference.classifier import Classifier
 from vit.inference.summary import count, without_memory
 from vit.models.families import architecture_of, has_attention
-from vit.models.vision_transformer import PatchEmbed, VisionTransformer
+from vit.models.vision_transformer import Attention, PatchEmbed, VisionTransformer
 
 TOKENS = {"cls_token": "class", "dist_token": "distillation", "reg_token": "register"}
+Model = TypeVar("Model", bound=nn.Module)
 VIT_B16 = ModelParams(name="vit", patch_size=16, embed_dim=768, depth=12, num_heads=12, mlp_ratio=4.0)
 
 
@@ -59,8 +61,8 @@ def walk(classifier: Classifier, image: Tensor | None = None) -> list[Step]:
     meaning = f"{height} x {width} pixels, each channel scaled by the mean and the deviation of the training images"
     first = Step("pixels", meaning, x[0], 0)
     with torch.no_grad():
-        steps = _of_vit if has_attention(classifier.model) else _of_stages
-        return [first, *steps(classifier.model, x, costs)]
+        model = classifier.model
+        return [first, *(_of_vit(model, x, costs) if has_attention(model) else _of_stages(model, x, costs))]
 
 
 def b16_config() -> dict:
@@ -76,7 +78,7 @@ def b16_config() -> dict:
     }
 
 
-def _twin(model: nn.Module) -> nn.Module:
+def _twin(model: Model) -> Model:
     """A copy that shares the weights, to hang hooks on while others use the model."""
     return copy.deepcopy(model, {id(value): value for value in (*model.parameters(), *model.buffers())}).eval()
 
@@ -90,8 +92,9 @@ def _of_vit(model: VisionTransformer, x: Tensor, costs: dict[str, int]) -> Itera
         )
     logits = twin(x)
     yield from _tokens(twin, x, seen, costs)
-    for number, block in enumerate(twin.blocks, 1):
-        yield from _block(number, block.attn.num_heads, seen, costs)
+    heads = next(module.num_heads for module in twin.modules() if isinstance(module, Attention))
+    for number in range(1, len(twin.blocks) + 1):
+        yield from _block(number, heads, seen, costs)
     yield from _head(twin, logits, seen, costs)
 
 
