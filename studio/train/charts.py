@@ -15,6 +15,7 @@ PANELS = {
     "Images per second": {"images_per_second": "in training"},
 }
 FEW = 30  # epochs whose points are marked
+MOST = 300  # epochs drawn per training, because charts are sent to the browser every second
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -34,6 +35,12 @@ def curves_of(seen: Seen) -> list[dict[str, float]]:
     return last.get(seen.key, [])
 
 
+def thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """At most MOST rows, evenly spaced, the last one among them."""
+    every = -(-len(rows) // MOST) or 1
+    return rows[::-every][::-1]
+
+
 @st.cache_resource(show_spinner=False)
 def _last_read() -> dict[str, list[dict[str, float]]]:
     """By training: its checkpoints are removed when it is published."""
@@ -42,10 +49,13 @@ def _last_read() -> dict[str, list[dict[str, float]]]:
 
 def show_curves(shown: list[Seen]) -> None:
     """Four charts, a colour per training; on two of them train is dashed."""
-    read = {seen.name: curves_of(seen) for seen in shown}
-    if not any(read.values()):
+    whole = {seen.name: curves_of(seen) for seen in shown}
+    if not any(whole.values()):
         st.caption("Curves appear with the first epoch's checkpoint.")
         return
+    read = {name: thinned(rows) for name, rows in whole.items()}
+    if read != whole:
+        st.caption(f"Of a training with more than {MOST} epochs some are left out. Page Runs has all of them.")
     columns = st.columns(2)
     for number, (title, lines) in enumerate(PANELS.items()):
         rows = [

@@ -73,8 +73,8 @@ def jobs(root: Path) -> list[Job]:
     kept = _remembered()
     kept.update({one.key: one for one in seen})
     for key in list(kept)[:-REMEMBERED]:
-        del kept[key]
-    seen += [one for one in kept.values() if not one.folder.exists()]
+        kept.pop(key, None)  # another browser window may have been faster
+    seen += [one for one in list(kept.values()) if not one.folder.exists()]
     by_name = {one.name: one for one in reversed(seen)}
     found = [Job(task.name, by_name.get(task.name), task) for task in tasks]
     named = {job.name for job in found}

@@ -1,5 +1,6 @@
 """What can be done about a training: the commands that stop it and that go on with it."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from studio.train.charts import thinned
 from studio.train.jobs import Job, execute, go_on_commands, stop_commands
 from tests.conftest import REPO
 from vit.config.params_file import load_params
@@ -64,3 +66,11 @@ def test_a_training_is_finished_once_it_is_published_and_its_folder_removed(tmp_
     assert job(tmp_path / "gone", params).state == "finished"
     assert job(tmp_path, params, "failed").state == "failed"
     assert job(tmp_path, params, "stopped", task="Queued").state == "queued"
+
+
+@pytest.mark.parametrize(("epochs", "drawn"), [(0, 0), (1, 1), (300, 300), (301, 151), (3000, 300)])
+def test_long_curves_are_thinned_evenly_and_end_with_the_last_epoch(epochs, drawn):
+    rows = [{"epoch": number} for number in range(1, epochs + 1)]
+    kept = [row["epoch"] for row in thinned(rows)]
+    assert len(kept) == drawn and kept[-1:] == [epochs][: len(kept)]
+    assert len({late - early for early, late in itertools.pairwise(kept)}) <= 1
