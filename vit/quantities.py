@@ -12,3 +12,11 @@ def duration(seconds: float) -> str:
 def size(count: int) -> str:
     """Bytes as GB."""
     return f"{count / 1e9:.1f} GB"
+
+
+def flops(count: int) -> str:
+    """Operations such as `512 FLOPs`, `131 kFLOPs` or `17.6 GFLOPs`, with three digits."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:#.3g}".rstrip(".") + f" {prefix}FLOPs"
+    return f"{count} FLOPs"

@@ -18,7 +18,8 @@ export default function ({ data, parentElement, setStateValue }) {
       line.setAttribute("stroke-width", 2 * stroke.radius);
       drawing.querySelector(".painted").appendChild(line);
     }
-    draw(drawing, "cursor", { cx: stage.cursor[0], cy: stage.cursor[1], r: stage.radius }, "circle");
+    for (const part of ["cursor-edge", "cursor"])
+      draw(drawing, part, { cx: stage.cursor[0], cy: stage.cursor[1], r: stage.radius }, "circle");
     undo.disabled = clear.disabled = stage.strokes.length === 0;
   }
   function finish(strokes, what) {

@@ -5,7 +5,9 @@ export default function ({ data, parentElement, setStateValue }) {
   const middle = ([x, y]) => [(Math.floor(x / step) + 0.5) * step, (Math.floor(y / step) + 0.5) * step];
   const cell = ([x, y]) => ({ x: Math.floor(x / step) * step, y: Math.floor(y / step) * step });
   const named = ([x, y]) => `row ${Math.floor(y / step) + 1}, column ${Math.floor(x / step) + 1}`;
-  const place = (name, point) => draw(drawing, name, { ...cell(point), width: step, height: step });
+  const place = (name, point) => {
+    for (const part of [`${name}-edge`, name]) draw(drawing, part, { ...cell(point), width: step, height: step });
+  };
 
   lines();
   place("chosen", data.point);

@@ -8,7 +8,7 @@ from PIL import Image
 
 from studio.charts import show_chart
 from studio.components.picture import pick
-from studio.inside.drawing import show_map
+from studio.inside.drawing import over, show_map
 from studio.inside.samples import test_images
 from studio.models import Loaded
 from studio.picture_choice import Picture
@@ -67,7 +67,8 @@ def show(loaded: Loaded, picture: Picture) -> None:
         show_map(picture.pixels, seen, title, column="patch")
         if kind == PLAIN and seen.sum() < 0.9995:
             st.caption(f"{1 - seen.sum():.1%} of the attention goes to tokens that are no patches.")
-    _all_heads(seen_from(maps[:, 0], classifier, place), picture, where)
+    with left:
+        _all_heads(seen_from(maps[:, 0], classifier, place), picture, where)
     _distances(loaded, picture)
 
 
@@ -105,11 +106,9 @@ def _maps(digest: str, pixels: np.ndarray, _classifier: "Classifier") -> "Tensor
 
 
 def _all_heads(maps: np.ndarray, picture: Picture, where: str) -> None:
-    from vit.evaluation.explain import overlay
-
     depth, heads = maps.shape[:2]
     st.markdown(f"**All heads at a glance, seen from {where}**: a row per block, first block on top; a column per head")
-    tiles = [[overlay(picture.pixels, maps[block, head], TILE) for head in range(heads)] for block in range(depth)]
+    tiles = [[over(picture.pixels, maps[block, head], TILE) for head in range(heads)] for block in range(depth)]
     width, height = tiles[0][0].size
     size = (heads * (width + GAP) - GAP, depth * (height + GAP) - GAP)
     sheet = Image.new("RGBA", size, (0, 0, 0, 0))
@@ -144,7 +143,8 @@ def _distances(loaded: Loaded, picture: Picture) -> None:
     )  # fmt: skip
     st.markdown(
         "**From local to global.** A head with a short distance looks at neighbours, as a convolution does; one near "
-        "the dashed line looks everywhere alike. Trained ViTs have both kinds below, and mostly global heads on top."
+        "the dashed line looks everywhere alike. Trained ViTs have both kinds in their first blocks, and mostly global "
+        "heads in their last."
     )
     title = f"Mean attention distance of each head, over {sample}"
     show_chart((points + rule).properties(height=260), rows, title, f"{title}; even attention has {uniform:.1f} pixels")

@@ -5,7 +5,7 @@ import streamlit as st
 from PIL import Image
 
 from studio.text import literal
-from vit.evaluation.explain import HEAT, enlarged, overlay
+from vit.evaluation.explain import HEAT, OPACITY, enlarged
 
 SIDE = 360  # pixels of the longer side
 MOST = 32  # rows and columns of a table of numbers
@@ -13,7 +13,7 @@ MOST = 32  # rows and columns of a table of numbers
 
 def show_map(image: np.ndarray, values: np.ndarray, title: str, *, column: str = "value", side: int = SIDE) -> None:
     """A map (rows, columns) over its image, in colour, and its numbers below."""
-    st.image(overlay(image, values, side), width="stretch", alt=f"{title}, as colours over the image",
+    st.image(over(image, values, side), width="stretch", alt=f"{title}, as colours over the image",
              caption=f"dark {values.min():.3g}, yellow {values.max():.3g}")  # fmt: skip
     numbers_of(values, title, column)
 
@@ -26,8 +26,15 @@ def show_heat(values: np.ndarray, title: str, low: float | None = None, high: fl
     numbers_of(values, title)
 
 
+def over(image: np.ndarray, values: np.ndarray, side: int = SIDE) -> Image.Image:
+    """A map (rows, columns) in colour over a grey image, with sharp edges, so that each patch shows its own value."""
+    grey = enlarged(image, side).convert("L").convert("RGB")
+    colours = heat(values, float(values.min()), float(values.max())).resize(grey.size, Image.Resampling.NEAREST)
+    return Image.blend(grey, colours, OPACITY)
+
+
 def heat(values: np.ndarray, low: float, high: float, side: int = SIDE) -> Image.Image:
-    """A matrix (rows, columns) in the colours of `overlay`, enlarged without smoothing."""
+    """A matrix (rows, columns) in the colours of `vit predict --explain`, enlarged without smoothing."""
     shares = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     anchors = np.linspace(0, 1, len(HEAT))
     colours = np.stack([np.interp(shares, anchors, HEAT[:, channel]) for channel in range(3)], axis=-1)

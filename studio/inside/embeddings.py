@@ -22,7 +22,7 @@ PCA, TSNE = "PCA", "t-SNE"
 LABEL, PREDICTION, RIGHT = "label", "prediction", "right or wrong"
 MOST, FEWEST = 2000, 5  # images; t-SNE of more takes minutes
 MOST_COLOURS = 8  # of the theme
-SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke", "wedge"]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
 
 
 class Points(NamedTuple):
@@ -139,7 +139,7 @@ def _scatter(table: list[dict], by: str, method: str) -> int | None:
              "prediction": row["prediction"]} for row in table]  # fmt: skip
     clicked = alt.selection_point(name="clicked", fields=["image"], empty=False)
     legend = alt.Legend(orient="bottom", columns=4, title=None, symbolLimit=40)
-    colours = alt.Scale() if len(names) <= MOST_COLOURS else alt.Scale(scheme="category20")
+    colours = alt.Scale() if len(names) <= MOST_COLOURS else alt.Scale(scheme="tableau20")
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_point(filled=True, size=55, opacity=0.85)

@@ -35,9 +35,9 @@ def _sheet(filters, name: str) -> None:
 
     pixels = sheet(filters, TILE, COLUMNS)
     shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    st.image(shown, width="stretch", caption=f"{name}: {len(filters)} filters, heaviest first",
+    st.image(shown, width="stretch", caption=f"{name}: the first {len(filters)}, largest first",
              alt=f"{len(filters)} filters {name.lower()}")  # fmt: skip
-    numbers_of(filters[0, 0], f"{name}: the heaviest filter, first channel")
+    numbers_of(filters[0, 0], f"{name}: the largest filter, first channel")
 
 
 def _components(loaded: Loaded) -> None:

@@ -53,7 +53,7 @@ def _map(loaded: Loaded, picture: Picture, label: int) -> None:
     name = loaded.classifier.classes[label]
     cell = cell_of(loaded.classifier)
     st.markdown(
-        f"**The square everywhere at once.** Each cell of {cell} pixels shows how much confidence in {literal(name)} a "
+        f"**The square everywhere at once.** Each cell, {cell} wide, shows how much confidence in {literal(name)} a "
         f"square of {2 * cell} pixels around it costs."
     )
     found = _occlusion_map(loaded.digest, picture.pixels, label, cell, loaded.classifier)
@@ -63,8 +63,8 @@ def _map(loaded: Loaded, picture: Picture, label: int) -> None:
     with right:
         show_map(picture.pixels, found, f"Occlusion map for {name}", column="cell")
     best = np.unravel_index(found.argmax(), found.shape)
-    st.caption(f"The costliest place is row {best[0] + 1}, column {best[1] + 1} of the map: {found.max():.3f} of "
-               f"{1:.0f} in probability.")  # fmt: skip
+    st.caption(f"The costliest place is row {best[0] + 1}, column {best[1] + 1} of the map: "
+               f"{100 * found.max():.1f} points of confidence.")  # fmt: skip
 
 
 @st.cache_data(max_entries=32, show_spinner="Covering every part once")

@@ -9,6 +9,7 @@ from studio.inside.drawing import SIDE
 from studio.models import Loaded
 from studio.picture_choice import Picture
 from vit.inference.patches import apart, attention_multiply_adds, patch_sizes, token_count
+from vit.quantities import flops
 
 MOST_PATCHES = 4096  # more are neither seen nor drawn apart
 
@@ -36,7 +37,7 @@ def show(loaded: Loaded, picture: Picture) -> None:
         first.metric("Tokens", f"{tokens:,}", help="patches; a class token comes on top")
         second.metric("Numbers in a patch", f"{patch * patch * config['channels']:,}")
         cost = 2 * attention_multiply_adds(tokens, width, depth)
-        first.metric("Attention, FLOPs", f"{cost:,.3g}", help="q·k and attention times v, in all blocks, one image")
+        first.metric("Attention", flops(cost), help="q·k and attention times v, in all blocks, one image")
         second.metric("Comparisons in one head", f"{tokens**2:,}", help="every token with every token")
         st.caption(
             f"For {depth} blocks of width {width}"

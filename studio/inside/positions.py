@@ -41,14 +41,14 @@ def show(loaded: Loaded, picture: Picture) -> None:
     seed = seed_of_training()
     before = position_similarity(require_attention(untrained(loaded, seed).classifier), grid).cpu().numpy()
     after = position_similarity(require_attention(classifier), grid).cpu().numpy()
-    columns = st.columns(3)
+    columns, lowest = st.columns(3), float(min(before.min(), after.min()))
     with columns[0]:
         row, column = pick(picture.pixels, classifier.config["model"]["patch_size"], key="positions patch",
                            label="Choose a place", default=(grid[0] // 2, grid[1] // 2))  # fmt: skip
     for part, name, similarity in ((columns[1], "Before training", before), (columns[2], "After training", after)):
         with part:
             title = f"{name}, from row {row + 1}, column {column + 1}"
-            show_heat(similarity[row, column], title, -1.0, 1.0)
+            show_heat(similarity[row, column], title, lowest, 1.0)
     st.caption(
         f"Cosine similarity, 1 for the same direction, 0 for none. Before training: the initial weights of "
         f"train.seed {seed}. Neighbours that became alike are learned from the images (Dosovitskiy et al. 2020, "

@@ -1,5 +1,7 @@
 """The walk: one image from pixels to logits, a step at a time."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import streamlit as st
 
@@ -10,13 +12,14 @@ from studio.picture_choice import Picture
 from studio.text import literal
 from vit.evaluation.walk import Step, b16_config, family_title, walk
 
+if TYPE_CHECKING:
+    from vit.inference.classifier import Classifier
+
 HERE, B16 = "This model", "ViT-B/16 at 224 x 224"
 
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
-    from vit.evaluation.looking import batch_of
-
     st.header("The walk")
     st.markdown(
         "Follow one image through the model. Each step is a tensor; **its shape says what the model knows there**, "
@@ -24,13 +27,11 @@ def show(loaded: Loaded, picture: Picture) -> None:
     )
     which = st.segmented_control("Walk through", [HERE, B16], default=HERE, key="walk which", required=True)
     if which == B16:
-        from vit.inference.summary import without_memory
-
         st.markdown(
             "The base model of the ViT paper: shapes and costs, counted without weights. Load a model of this "
             "geometry above to see its numbers."
         )
-        _table(walk(without_memory(b16_config())), "ViT-B/16")
+        _table(_steps_of_b16(), "ViT-B/16")
         return
     classifier = loaded.classifier
     if not classifier.has_attention:
@@ -38,12 +39,26 @@ def show(loaded: Loaded, picture: Picture) -> None:
             f"This model is a {family_title(classifier)}: it has no patches, tokens or attention. "
             "Its walk goes through stages that shrink the image and widen the channels."
         )
-    steps = walk(classifier, batch_of(picture.pixels)[0])
+    steps = _steps(loaded.digest, picture.pixels, classifier)
     names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
     chosen = st.select_slider("Step", names, key="walk step")
     number = names.index(chosen)
     _one(loaded, picture, steps[number], number)
     _table(steps, "this model")
+
+
+@st.cache_resource(max_entries=8, show_spinner="Walking through the model")
+def _steps(digest: str, pixels: np.ndarray, _classifier: "Classifier") -> list[Step]:
+    from vit.evaluation.looking import batch_of
+
+    return walk(_classifier, batch_of(pixels)[0])
+
+
+@st.cache_resource(show_spinner="Counting the operations of ViT-B/16")
+def _steps_of_b16() -> list[Step]:
+    from vit.inference.summary import without_memory
+
+    return walk(without_memory(b16_config()))
 
 
 def _one(loaded: Loaded, picture: Picture, step: Step, number: int) -> None:
@@ -102,4 +117,4 @@ def _table(steps: list[Step], of: str) -> None:
         for number, step in enumerate(steps)
     ]
     st.markdown(f"**All steps of {of}**: {total:,} multiply-adds for one image")
-    st.dataframe(rows, hide_index=True, width="stretch", alt=f"every step of {of} with shape and cost")
+    st.table(rows)

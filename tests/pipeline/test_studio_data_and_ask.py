@@ -65,7 +65,7 @@ def test_a_wrong_answer_on_ask_is_used_by_the_run_that_the_page_data_starts(corr
         page.get_by_role("button", name="Fetch, split and pack the images").click()
         page.get_by_role("button", name="Stop", exact=True).wait_for()
         page.reload()  # the stages go on
-        page.get_by_text("dvc repro pack is done.").wait_for()
+        page.get_by_text("dvc repro pack is done.").wait_for(timeout=180_000)
         seen(page, "data")
         assert outside == []
     raw = read_json(corrected.folder / "data/raw.json")
