@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas  # noqa: F401  # altair takes one that is half imported, by studio.warmup's thread, for a whole one
 import streamlit as st
 
 from studio.text import literal

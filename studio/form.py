@@ -1,6 +1,6 @@
 """A widget for every parameter, made from the one schema, with the sentence of its error below it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from studio.text import literal
 from vit.config.document import choices, scalar, section_of, takes, unit
-from vit.config.entries import entry_problems, fields, typed
+from vit.config.entries import Entries, entry_problems, fields, typed
 from vit.config.fields import Section
 from vit.config.schema import Params
 from vit.errors import UserError
@@ -30,8 +30,14 @@ class Form:
         return not self.problems
 
 
-def parameter_form(defaults: Mapping[str, Any], fixed: Mapping[str, object], is_grid: bool, name: str) -> Form:
-    """The widgets of all parameters, one expander per section.
+def parameter_form(
+    defaults: Mapping[str, Any],
+    fixed: Mapping[str, object],
+    is_grid: bool,
+    name: str,
+    further: Callable[[Entries], dict[str, str]] = lambda entries: {},
+) -> Form:
+    """The widgets of all parameters, one expander per section; `further` finds problems that the schema cannot know.
 
     `defaults` are by dotted key, and `fixed` cannot be changed; in a grid every field takes several values. What was
     typed is kept under `name` while one looks at other pages.
@@ -47,10 +53,10 @@ def parameter_form(defaults: Mapping[str, Any], fixed: Mapping[str, object], is_
         except UserError as error:
             found[key] = str(error)
     if not found:
-        found = entry_problems(entries)
+        found = further(entries) | entry_problems(entries)
     for section, group in _by_section().items():
         wrong = [key for key, _ in group if key in found]
-        with st.expander(f"{section}: {_meaning(section)}" if not wrong else f"{section}: see below", bool(wrong)):
+        with st.expander(f"{_title(section)}: see below" if wrong else _title(section), bool(wrong)):
             for row in _rows(group):
                 for column, (key, field) in zip(st.columns(COLUMNS), row, strict=False):
                     with column:
@@ -76,13 +82,14 @@ def _rows(group: list[tuple[str, FieldInfo]]) -> Iterable[list[tuple[str, FieldI
     return (group[start : start + COLUMNS] for start in range(0, len(group), COLUMNS))
 
 
-def _meaning(section: str) -> str:
-    """What the section is, from its docstring, as beside its name in params.yaml."""
+def _title(section: str) -> str:
+    """The section with what it is, from its docstring; without the file that reads it, which params.yaml names."""
     kind: type[Section] | None = Params
     for key in section.split("."):
         assert kind is not None
         kind = next(section_of(field) for name, field in kind.model_fields.items() if key in (name, field.alias))
-    return literal(((kind and kind.__doc__) or "").strip())
+    about = ((kind and kind.__doc__) or "").strip()
+    return section if about.startswith("->") else f"{section}: {literal(about)}"
 
 
 def _widget(key: str, field: FieldInfo, widget: str, is_grid: bool, fixed: Mapping[str, object]) -> None:

@@ -59,12 +59,15 @@ def _data_rows(path: Path, changed: int) -> dict[str, dict[str, str]]:
     return images_of_the_data()
 
 
-def preview(content: bytes, side: int = SIDE) -> bytes:
+@st.cache_data(max_entries=500, ttl=600, show_spinner=False)
+def preview(
+    content: bytes, side: int = SIDE, value_range: list[float] | str | None = None, background: str = "white"
+) -> bytes:
     """An image file as a small PNG: small images are enlarged so that their pixels show.
 
-    Raises UserError as `vit.data.images.load_image` does.
+    Range and background as in `vit.data.images.load_image`, which also says which UserError is raised.
     """
-    picture = decode(BytesIO(content), "RGB", side).image
+    picture = decode(BytesIO(content), "RGB", side, value_range, background).image
     factor = side / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     buffer = BytesIO()

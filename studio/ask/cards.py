@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from studio.ask.answers import Answer
+from studio.models import Loaded
 from studio.text import literal
 from studio.uploads import Upload, data_rows, preview
 from vit.config.files import CLASSES, CORRECTED_IMAGES, SPLITS
 from vit.data.corrections import Correction
 from vit.data.feedback import decided, keep_image
+from vit.data.images import settings_of
 from vit.errors import UserError
 from vit.evaluation.explain import enlarged, explanation_png
 from vit.files import project_root, read_json
@@ -19,7 +22,7 @@ PER_PAGE, COLUMNS = 12, 3
 
 
 def show_cards(
-    classifier: Classifier,
+    loaded: Loaded,
     answers: Sequence[Answer],
     top_k: int,
     threshold: float,
@@ -30,12 +33,13 @@ def show_cards(
     pages = -(-len(answers) // PER_PAGE)
     page = int(st.number_input(f"Page (of {pages})", 1, pages, 1, key="ask page")) if pages > 1 else 1
     shown = answers[(page - 1) * PER_PAGE : page * PER_PAGE]
+    classifier = loaded.classifier
     classes, in_data, corrections = _classes(classifier), data_rows(), _corrections()
     for start in range(0, len(shown), COLUMNS):
         row = st.columns(COLUMNS)
         for column, answer in zip(row, shown[start : start + COLUMNS], strict=False):
             with column, st.container(border=True):
-                _card(classifier, answer, top_k, threshold)
+                _card(classifier, loaded.digest, answer, top_k, threshold)
                 if answer.upload.digest in trained_on:
                     st.caption(":material/warning: This model was trained on this image.")
                 digest = answer.upload.digest
@@ -48,7 +52,12 @@ def _classes(classifier: Classifier) -> list[str]:
     return read_json(path) if path.is_file() else classifier.classes
 
 
-def _card(classifier: Classifier, answer: Answer, top_k: int, threshold: float) -> None:
+@st.cache_data(max_entries=500, ttl=600, show_spinner=False)
+def _looked(model: str, digest: str, label: int, _classifier: Classifier, _image: np.ndarray) -> bytes:
+    return explanation_png(_classifier, _image, label)
+
+
+def _card(classifier: Classifier, model: str, answer: Answer, top_k: int, threshold: float) -> None:
     prediction = answer.prediction
     assert prediction is not None
     label = answer.label(threshold)
@@ -57,10 +66,13 @@ def _card(classifier: Classifier, answer: Answer, top_k: int, threshold: float) 
     verdict = "" if truth is None else ", correct" if truth == label else f", labelled {literal(truth)}"
     st.markdown(f"**{literal(label)}** ({prediction.probabilities[0]:.1%}){verdict}")
     left, right = st.columns(2)
-    left.image(preview(answer.upload.content), caption=name, width="stretch", alt=answer.upload.name)
+    drawn = {
+        key: value for key, value in settings_of(classifier.config).items() if key in ("value_range", "background")
+    }
+    left.image(preview(answer.upload.content, **drawn), caption=name, width="stretch", alt=answer.upload.name)
     seen = f"what the model saw of {answer.upload.name}"
     if classifier.has_attention:
-        picture = explanation_png(classifier, prediction.image, prediction.indices[0])
+        picture = _looked(model, answer.upload.digest, prediction.indices[0], classifier, prediction.image)
         right.image(picture, caption="where it looked", width="stretch", alt=f"where the model looked in {seen}")
     else:
         right.image(enlarged(prediction.image), caption="as the model saw it", width="stretch", alt=seen)

@@ -66,7 +66,7 @@ def _suspect(row: dict, classes: list[str], known: Correction | None, by: str) -
     except (OSError, UserError):
         st.caption(literal(f"{caption}: not in data/raw any more"))
     st.markdown(f"Suggested: **{literal(row['suggested'])}** ({row['p_suggested']:.0%})")
-    key = f"suspect {row['sha256']}"
+    key = f"suspect {row['sha256']} {known.action if known else ''}"  # forgets what was chosen once it is taken back
     action = st.segmented_control(
         "Decision", ACTIONS, default=known.action if known else None, key=f"{key} action", label_visibility="collapsed"
     )
@@ -77,8 +77,10 @@ def _suspect(row: dict, classes: list[str], known: Correction | None, by: str) -
     wanted = Correction(row["sha256"], row["path"], "" if action == "remove" else label, action or "", by, now())
     if action and (known is None or (known.action, known.label) != (wanted.action, wanted.label)):
         decide([wanted])
+        st.rerun()
     elif action is None and known is not None:
         withdraw([row["sha256"]])
+        st.rerun()
 
 
 def show_corrections() -> None:

@@ -14,6 +14,7 @@ from vit.errors import UserError
 from vit.files import project_root, read_table
 
 SAMPLES, PAIRS, MOST_CLASSES = 12, 6, 20
+SIDE = 112  # pixels of a picture
 SHEETS = {"torn_near_duplicates.png": "test", "torn_near_duplicates_val.png": "val"}
 
 
@@ -61,7 +62,7 @@ def show_samples(audit: dict) -> None:
     chosen = st.selectbox("Class", classes, key="data class")
     rows = [row for row in _images(*_stamp(AUDITED_IMAGES)) if row["label"] == chosen]
     step = max(1, len(rows) // SAMPLES)
-    _gallery([(row["path"], f"{row['path']}, {row['part']}") for row in rows[::step][:SAMPLES]], 6)
+    _gallery([(row["path"], f"{row['path']}, {row['part']}") for row in rows[::step][:SAMPLES]])
 
 
 def show_left_out(audit: dict) -> None:
@@ -99,27 +100,27 @@ def show_near_duplicates(audit: dict) -> None:
     largest = sorted(groups.values(), key=lambda paths: (-len(paths), paths))[:PAIRS]
     if largest:
         st.markdown("The largest groups, two images of each side by side:")
-        for start in range(0, len(largest), 2):
-            _gallery([(path, path) for paths in largest[start : start + 2] for path in paths[:2]], 4)
+        for paths in largest:
+            _gallery([(path, path) for path in paths[:2]])
         with st.expander("All groups"):
             st.dataframe(
                 [{"images": len(paths), "paths": ", ".join(paths)} for paths in groups.values()], hide_index=True
             )
 
 
-def _gallery(images: list[tuple[str, str]], columns: int) -> None:
-    """Images of data/raw in a row or several, with captions."""
-    for start in range(0, len(images), columns):
-        for column, (path, caption) in zip(st.columns(columns), images[start : start + columns], strict=False):
+def _gallery(images: list[tuple[str, str]]) -> None:
+    """Images of data/raw with captions, as many in a row as there is room for."""
+    with st.container(horizontal=True):
+        for path, caption in images:
             try:
-                column.image(_preview(path), caption=literal(caption), alt=caption, width="stretch")
+                st.image(_preview(path), caption=literal(caption), alt=caption, width=SIDE)
             except (OSError, UserError):
-                column.caption(literal(f"{caption}: gone; `dvc repro pack` restores it"))
+                st.caption(literal(f"{caption}: gone; `dvc repro pack` restores it"))
 
 
 @st.cache_data(max_entries=500, show_spinner=False, ttl=600)
 def _preview(path: str) -> bytes:
-    return preview((project_root() / RAW / path).read_bytes(), 128)
+    return preview((project_root() / RAW / path).read_bytes(), SIDE)
 
 
 def _stamp(name: str) -> tuple[Path, int]:

@@ -36,9 +36,8 @@ def show_split(audit: dict, figures: dict) -> None:
         "leaks is too good."
     )
     about = "; ".join(f"{row['split']}, {row['held out']}: {row['leakage in %']} %" for row in rows)
-    bar_chart(
-        rows, "leakage in %", "split", by="held out", title="Leakage of this split and of a random one", about=about
-    )
+    title = "Leakage of this split and of a random one"
+    bar_chart(rows, "leakage in %", "split", by="held out", title=title, about=about, height=220)
     shares = {name: value for name, value in figures.items() if not name.endswith("_images")}
     data_of(
         [{"figure": name.replace("_", " "), "share in %": round(100 * share, 2)} for name, share in shares.items()],

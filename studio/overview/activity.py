@@ -17,7 +17,7 @@ def running() -> list[Seen]:
     return [one for one in trainings(project_root()) if one.state == "running"]
 
 
-@st.fragment(run_every=2)
+@st.fragment(run_every=5)
 def show_running() -> None:
     """The trainings that go on, and what waits in DVC's queue; it follows by itself."""
     found = running()

@@ -30,7 +30,7 @@ if loaded is not None:
     predicted = [answer for answer in answers if answer.prediction is not None]
     if predicted:
         st.header("Predictions")
-        show_cards(classifier, predicted, top_k, threshold, by, trained_on(loaded))
+        show_cards(loaded, predicted, top_k, threshold, by, trained_on(loaded))
         st.download_button(
             "Download as CSV", as_csv(answers, top_k, threshold), "predictions.csv", "text/csv", on_click="ignore"
         )

@@ -1,21 +1,21 @@
-"""Curves of several trainings on one chart, with their numbers one click away."""
+"""Curves of several trainings on one chart, read again after each checkpoint."""
 
-import altair as alt
-import pandas as pd
+from contextlib import suppress
+from typing import Any
+
 import streamlit as st
 
+from studio.charts import show_chart
 from vit.tracking.progress import Seen, newest_checkpoint
 
-# Okabe and Ito 2008: distinguishable for colour-blind people, on light and on dark.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
-FEW = 30  # epochs whose points are marked
-BELOW = alt.Legend(orient="bottom")
 PANELS = {
     "Loss": {"train_loss": "train", "val_loss": "val"},
     "Accuracy": {"train_accuracy": "train", "val_accuracy": "val"},
-    "Learning rate": {"learning_rate": ""},
-    "Images per second": {"images_per_second": ""},
+    "Learning rate": {"learning_rate": "at the end of the epoch"},
+    "Images per second": {"images_per_second": "in training"},
 }
+FEW = 30  # epochs whose points are marked
+MOST = 300  # epochs drawn per training, because charts are sent to the browser every second
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -27,39 +27,61 @@ def _curves(_seen: Seen, checkpoint: str, changed: int) -> list[dict[str, float]
 
 def curves_of(seen: Seen) -> list[dict[str, float]]:
     """A row per epoch, read again only when there is a new checkpoint."""
+    last = _last_read()
     path = newest_checkpoint(seen)
-    try:
-        return [] if path is None else _curves(seen, str(path), path.stat().st_mtime_ns)
-    except FileNotFoundError:  # replaced by the next one just now
-        return []
+    with suppress(FileNotFoundError):  # replaced by the next one just now
+        if path is not None and (rows := _curves(seen, str(path), path.stat().st_mtime_ns)):
+            last[seen.key] = rows
+    return last.get(seen.key, [])
+
+
+def thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """At most MOST rows, evenly spaced, the last one among them."""
+    every = -(-len(rows) // MOST) or 1
+    return rows[::-every][::-1]
+
+
+@st.cache_resource(show_spinner=False)
+def _last_read() -> dict[str, list[dict[str, float]]]:
+    """By training: its checkpoints are removed when it is published."""
+    return {}
 
 
 def show_curves(shown: list[Seen]) -> None:
-    """Four charts, a colour per training."""
-    frames = [pd.DataFrame(curves_of(seen)).assign(training=seen.name) for seen in shown]
-    table = pd.concat([frame for frame in frames if not frame.empty] or [pd.DataFrame()])
-    if table.empty:
+    """Four charts, a colour per training; on two of them train is dashed."""
+    whole = {seen.name: curves_of(seen) for seen in shown}
+    if not any(whole.values()):
         st.caption("Curves appear with the first epoch's checkpoint.")
         return
-    names = [seen.name for seen in shown]
-    left, right = st.columns(2)
+    read = {name: thinned(rows) for name, rows in whole.items()}
+    if read != whole:
+        st.caption(f"Of a training with more than {MOST} epochs some are left out. Page Runs has all of them.")
+    columns = st.columns(2)
     for number, (title, lines) in enumerate(PANELS.items()):
-        with (left, right)[number % 2]:
-            st.altair_chart(_chart(table, title, lines, names), width="stretch")
-    with st.expander("The numbers of these charts"):
-        st.dataframe(table.drop(columns="time"), hide_index=True, width="stretch")
+        rows = [
+            {"training": name, "epoch": row["epoch"], "split": split, "value": row[column]}
+            for name, epochs in read.items()
+            for row in epochs
+            for column, split in lines.items()
+        ]
+        with columns[number % 2]:
+            about = f"{title} by epoch of {', '.join(read)}"
+            show_chart(_chart(rows, is_split=len(lines) > 1), rows, title, about)
 
 
-def _chart(table: pd.DataFrame, title: str, lines: dict[str, str], names: list[str]) -> alt.Chart:
-    long = table.melt(["training", "epoch"], list(lines), "line", "value").replace({"line": lines})
-    is_split = len(lines) > 1
-    chart = alt.Chart(long, title=title, height=320).mark_line(point=bool(table["epoch"].max() < FEW))
-    return chart.encode(
-        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
-        color=alt.Color("training:N", scale=alt.Scale(domain=names, range=COLOURS), legend=BELOW),
-        strokeDash=alt.StrokeDash("line:N", title="split", sort=["val", "train"], legend=BELOW)
-        if is_split
-        else alt.Undefined,
-        tooltip=["training", "epoch", alt.Tooltip("value:Q", format=".4g"), *(["line"] if is_split else [])],
-    )
+def _chart(rows: list[dict[str, Any]], is_split: bool) -> Any:
+    import altair as alt
+
+    below = alt.Legend(orient="bottom", labelLimit=320)
+    encodings: dict[str, Any] = {
+        "x": alt.X(field="epoch", type="quantitative", axis=alt.Axis(tickMinStep=1, format="d")),
+        "y": alt.Y(field="value", type="quantitative", title=None, scale=alt.Scale(zero=False)),
+        "color": alt.Color(field="training", type="nominal", title=None, legend=below),
+        "tooltip": [alt.Tooltip(field=name, type="nominal") for name in ("training", "split", "epoch", "value")],
+    }
+    if is_split:
+        encodings["strokeDash"] = alt.StrokeDash(
+            field="split", type="nominal", title=None, sort=["val", "train"], legend=below
+        )
+    few = max(row["epoch"] for row in rows) < FEW
+    return alt.Chart(alt.Data(values=rows)).mark_line(point=few).encode(**encodings).properties(height=300)

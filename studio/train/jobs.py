@@ -9,10 +9,12 @@ import streamlit as st
 from vit import dvc
 from vit.config.entries import differences, flat
 from vit.config.params_file import load_params
+from vit.config.presets import base_values, merged
 from vit.quantities import duration
 from vit.tracking.progress import Seen, interrupt, interrupt_command, trainings
 
 OLD = 5  # stopped trainings that are offered again
+REMEMBERED = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Job:
     @property
     def state(self) -> str:
         """running, preparing, queued, stopped, failed, killed or finished."""
+        if self.seen is not None and not self.seen.folder.exists():
+            return "finished"  # `register` removes the folder when everything is published
         if self.seen is not None and self.seen.state == "running":
             return "running"
         if self.task is not None and self.task.state in ("Queued", "Running"):
@@ -47,6 +51,12 @@ class Job:
         return ", ".join(parts)
 
 
+@st.cache_resource(show_spinner=False)
+def _remembered() -> dict[str, Seen]:
+    """Trainings that were watched: on the charts they stay after they are published. Page Runs has them all."""
+    return {}
+
+
 @st.cache_data(show_spinner=False, max_entries=4)
 def _tasks(root: str, changes: tuple[str, ...]) -> list[dvc.Task]:
     """Asked again only when the queue has changed, because DVC takes a second or two to answer."""
@@ -60,6 +70,11 @@ def jobs(root: Path) -> list[Job]:
     """
     tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if (root / dvc.QUEUE).exists() else []
     seen = trainings(root)
+    kept = _remembered()
+    kept.update({one.key: one for one in seen})
+    for key in list(kept)[:-REMEMBERED]:
+        kept.pop(key, None)  # another browser window may have been faster
+    seen += [one for one in list(kept.values()) if not one.folder.exists()]
     by_name = {one.name: one for one in reversed(seen)}
     found = [Job(task.name, by_name.get(task.name), task) for task in tasks]
     named = {job.name for job in found}
@@ -81,7 +96,8 @@ def stop_commands(job: Job, others: Sequence[Job]) -> list[list[str]]:
 def go_on_commands(job: Job) -> list[list[str]]:
     """What goes on from its last checkpoint: the same parameters, queued again. Raises UserError as `differences`."""
     assert job.seen is not None
-    entries = {key: [value] for key, value in flat(job.seen.record["params"]).items()}
+    params = merged(base_values(), job.seen.record["params"])  # an earlier release may have had fewer keys
+    entries = {key: [value] for key, value in flat(params).items()}
     changes = differences(entries, load_params().model_dump(by_alias=True))
     if job.task is None:
         return [dvc.queue_command(changes), dvc.start_command(1)]

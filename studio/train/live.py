@@ -120,9 +120,11 @@ def _watch(found: Sequence[Job], root: Path) -> None:
         return
     running = [name for name in trained if by_name[name].state == "running"]
     default = running or list(trained)[:1]
-    shown = st.multiselect("Trainings on the charts", list(trained), placeholder=", ".join(default) or "none yet")
+    shown = st.multiselect(
+        "Trainings on the charts", list(trained), placeholder=", ".join(default) or "none yet", key="on the charts"
+    )
     show_curves([trained[name] for name in (shown or default) if name in trained])
-    name = st.selectbox("Log and attention maps of", list(by_name))
+    name = st.selectbox("Log and attention maps of", list(by_name), key="looked at")
     with st.expander("Log"):
         st.code(_log(by_name[name], root) or "Nothing was written yet.", language=None, height=300)
     if st.toggle("Attention maps of eight val images, drawn here after each epoch"):

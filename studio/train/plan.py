@@ -1,21 +1,24 @@
 """What is to be trained: preset, parameters, single run or grid, and the command that queues it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from studio.form import Form, parameter_form
+from studio.project import named_path
 from studio.text import literal
-from vit.config.entries import differences, flat, runs_of
+from vit.config.entries import Entries, differences, flat, runs_of
 from vit.config.params_file import load_params
 from vit.config.presets import load_preset, preset_names
 from vit.dvc import queue_command, start_command
 from vit.errors import UserError
-from vit.files import project_root
 
 AS_IT_IS = "params.yaml as it is"
+LAUNCHERS = re.compile(r"python|torchrun --nproc-per-node[ =]\d{1,3}")  # it is a command line
 TINY = 90  # train images per class, as the article trains its quick runs
 
 
@@ -67,24 +70,34 @@ def choose_plan() -> Plan | None:
         st.caption("Put several values between commas into any field: every combination becomes a run.")
     defaults = flat(presets[chosen].params.model_dump(by_alias=True) if chosen in presets else now)
     fixed = {"split.subset_per_class": TINY} if is_tiny else {}
-    form = parameter_form(defaults, fixed, is_grid, f"train {chosen}")
+    form = parameter_form(defaults, fixed, is_grid, f"train {chosen}", _studio_problems)
     return _checked(form, now, is_grid)
+
+
+def _studio_problems(entries: Entries) -> dict[str, str]:
+    """What no field may name: folders outside the project or that a queued run cannot use, and other programs."""
+    found: dict[str, str] = {}
+    for path in entries["data.path"] if "folder" in entries["data.source"] else []:
+        try:
+            place = named_path(str(path))
+        except UserError as error:
+            found["data.path"] = f"data.path: {error}"
+            continue
+        if not Path(str(path)).is_absolute():
+            found["data.path"] = f"data.path '{path}' is relative, which queued runs cannot use; set it to {place}"
+    for launcher in entries["train.launcher"]:
+        if not LAUNCHERS.fullmatch(str(launcher)):
+            found["train.launcher"] = (
+                f"train.launcher is '{launcher}'; the Studio takes python or torchrun --nproc-per-node N, a terminal "
+                "any options"
+            )
+    return found
 
 
 def _checked(form: Form, now: Mapping[str, Any], is_grid: bool) -> Plan | None:
     if not form.is_valid:
         keys = ", ".join(form.problems)
         st.error(literal(f"Not valid: {keys}. {next(iter(form.problems.values()))}"), icon=":material/error:")
-        return None
-    relative = [path for path in form.entries["data.path"] if isinstance(path, str) and not path.startswith("/")]
-    if "folder" in form.entries["data.source"] and relative:
-        st.error(
-            literal(
-                f"data.path '{relative[0]}' is relative, which queued runs cannot use; set data.path to "
-                f"{project_root() / relative[0]}"
-            ),
-            icon=":material/error:",
-        )
         return None
     runs = runs_of(form.entries)
     jobs = 1

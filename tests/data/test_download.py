@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, clone
+from tests.conftest import Project, clone, documented
 from tests.drawn import draw, draw_classes
 from tests.presets import write_preset
 from vit.data.feedback import keep_image, withdraw
@@ -58,7 +58,7 @@ def test_a_temp_run_has_the_corrections_that_git_and_dvc_track(cloned, corrected
     cloned.run("git add feedback/labels.csv")
     refused = cloned.run("dvc exp run --temp download", succeeds=False).stderr
     assert "run `dvc add feedback/images` and `git add feedback/images.dvc`" in refused
-    cloned.run("dvc add feedback/images && git add feedback/images.dvc")
+    cloned.run(f"{documented('dvc add feedback')} && {documented('git add feedback')}")
     # DVC cannot save the experiment afterwards, because the clone's cache lacks the outputs of later stages.
     assert "1 added" in cloned.run("dvc exp run --temp download", succeeds=False).stdout
 

@@ -62,13 +62,22 @@ def settled(page: Page) -> None:
 
 
 def accessibility_faults(page: Page) -> list[str]:
-    """What axe-core calls serious or critical: the rule, how often, and the first element that breaks it."""
-    violations = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']} ({len(one['nodes'])}): {one['nodes'][0]['html'][:160]}"
-        for one in violations
-        if one["impact"] in ("serious", "critical")
-    ]
+    """What axe-core calls serious or critical: the rule, how often, and the first element that breaks it.
+
+    Looked at up to three times: while a part of the page is drawn anew, its old text is faded for a moment.
+    """
+    found: list[str] = []
+    for _ in range(3):
+        found = [
+            f"{one['id']} ({len(one['nodes'])}): {one['nodes'][0]['html'][:160]}"
+            for one in Axe().run(page).response["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        if not found:
+            break
+        page.wait_for_timeout(1500)
+        settled(page)
+    return found
 
 
 def screenshot(page: Page, name: str) -> None:

@@ -51,7 +51,11 @@ def test_without_a_model_the_page_says_what_to_do(work):
     assert not page.file_uploader(key="ask files").value
 
 
-@pytest.mark.parametrize("changes", [{}, {"model.pool": "cls"}, {"model.name": "cnn"}], ids=["avg", "cls", "cnn"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"model.name": "cnn"}, pytest.param({"model.pool": "cls"}, marks=pytest.mark.slow)],
+    ids=["avg", "cnn", "cls"],
+)
 def test_two_files_one_of_them_hostile_are_answered_as_by_predict(work, tmp_path, changes):
     draw_data()
     classifier = write_model(tmp_path, changes)

@@ -15,12 +15,12 @@ from tests.studio.small_project import draw_data
 from vit.config.params_file import load_params
 from vit.data.corrections import Correction
 from vit.data.feedback import decide, decided
-from vit.files import read_json
+from vit.files import read_json, read_table
 
 pytestmark = pytest.mark.long
 
 PAGE = str(Path(__file__).parents[2] / "studio/screens/data.py")
-NASTY = ("<b>*x*</b>", "$a$ & _b_")
+NASTY = ("<b>*x*", "$a$ & _b_")
 
 
 def opened() -> AppTest:
@@ -179,6 +179,30 @@ def test_corrections_are_listed_taken_back_and_used_by_the_next_run(work):
     assert any("column 'sha256' is missing" in one.value.replace("\\", "") for one in opened().error)
 
 
+def test_a_decision_about_a_suspect_is_in_the_table_at_once_and_can_be_taken_back(work):
+    draw_data()
+    row = read_table(Path("data/audit/images.csv"))[0]
+    suspect = {"path": row["path"], "label": row["label"], "suggested": "vertical_bars", "sha256": row["file_sha256"]}
+    suspect |= {"p_label": 0.1, "p_suggested": 0.9}
+    page = opened()
+    page.session_state["suspects"] = {
+        "suspected": 1, "images": 9, "total": 48, "runs": ["r"], "suspects": [suspect]
+    }  # fmt: skip
+    checked(page.run())
+    key = f"suspect {row['file_sha256']} "
+    page.segmented_control(key=f"{key} action").set_value("relabel").run()
+    checked(page)
+    (correction,) = decided().values()
+    assert (correction.path, correction.label, correction.action) == (row["path"], "vertical_bars", "relabel")
+    page.selectbox(key=f"{key}relabel label").set_value("checkerboard").run()
+    assert [one.label for one in decided().values()] == ["checkerboard"]
+    page.multiselect(key="corrections back").set_value([f"{row['path']} (relabel checkerboard)"]).run()
+    page.button(key="corrections withdraw").click().run()
+    assert checked(page) and decided() == {}
+    assert checked(page.run()) and decided() == {}
+
+
+@pytest.mark.slow
 def test_suspects_that_nothing_is_known_about_say_what_to_run(work):
     draw_data()
     page = opened()

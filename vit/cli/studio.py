@@ -54,11 +54,5 @@ def studio(port: int, host: str, proxy_header: str | None, allow: tuple[Path, ..
         )
     if proxy_header or not is_loopback(host):
         options["server.allowedHosts"] = "*"  # the name that others know this machine by; .streamlit has ours
-    arguments = [
-        "-m",
-        "streamlit",
-        "run",
-        str(APP),
-        *(word for key, value in options.items() for word in (f"--{key}", value)),
-    ]
+    arguments = ["-m", "streamlit", "run", str(APP), *(f"--{key}={value}" for key, value in options.items())]
     os.execv(sys.executable, [sys.executable, *arguments])
