@@ -63,7 +63,7 @@ def _steps_of_b16() -> list[Step]:
 
 def _one(loaded: Loaded, picture: Picture, step: Step, number: int) -> None:
     with st.container(border=True):
-        st.markdown(f"**{number}: {step.name}** — {step.meaning}.")
+        st.markdown(f"**{number}: {step.name}**. {step.meaning[0].upper()}{step.meaning[1:]}.")
         left, right = st.columns([1, 2])
         left.metric("Shape", " x ".join(map(str, step.shape)))
         left.metric("Multiply-adds of this step", f"{step.multiply_adds:,}")

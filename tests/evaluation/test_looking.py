@@ -19,7 +19,7 @@ def test_a_class_token_is_seen_by_rollout_and_an_average_by_its_gradient(kind):
     is_average = kind == "avg"
     wanted = relevance_maps(classifier, some, labels) if is_average else rollout_maps(classifier, some)
     np.testing.assert_allclose(looked_at(classifier, some), wanted, rtol=1e-5)
-    assert ("averages its patches" in how_it_is_seen(classifier)) is is_average
+    assert ("no class token" in how_it_is_seen(classifier)) is is_average
     assert map_grid(classifier) == (4, 4)
 
 
