@@ -30,7 +30,7 @@ def show(loaded: Loaded, picture: Picture) -> None:
         top, start = cover(picture.pixels, side, grey, key="occlusion square", step=max(1, shorter // 32),
                            label=f"Cover a part of {picture.name}")  # fmt: skip
     images = np.stack([picture.pixels, covered(picture.pixels, top, start, side, grey)])
-    whole, hidden = classifier.probabilities(torch.from_numpy(images))
+    whole, hidden = classifier.probabilities(torch.from_numpy(np.array(images)))
     label = int(whole.argmax())
     with right:
         name = classifier.classes[label]

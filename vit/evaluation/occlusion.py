@@ -25,7 +25,7 @@ def covered(image: np.ndarray, top: int, left: int, side: int, fill: list[int]) 
 
 def confidence(classifier: Classifier, images: np.ndarray, label: int) -> np.ndarray:
     """The probability of the class of index `label` for each image uint8 (N, H, W, C), (N,)."""
-    parts = torch.from_numpy(images).split(AT_ONCE)
+    parts = torch.from_numpy(np.array(images)).split(AT_ONCE)  # tensors must be writable
     return np.concatenate([classifier.probabilities(part)[:, label] for part in parts])
 
 
