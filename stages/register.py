@@ -116,7 +116,7 @@ def gather(params: Params, temporary: Path) -> Content:
         points=partial(training_points, history, rates, clock=[]),
         summary=summary,
         details=details(),
-        run_tags=lambda: md5_tags() | parts,
+        run_tags=lambda: md5_tags() | parts | correction_tags(raw),
         version_tags=digests | chosen_params(description.params),
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
@@ -184,6 +184,11 @@ def md5_tags() -> dict[str, str]:
     stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"]
     entries = [entry for stage in stages.values() for entry in stage.get("deps", []) + stage.get("outs", [])]
     return {f"md5/{_named(entry['path'])}": entry["md5"] for entry in entries}
+
+
+def correction_tags(raw: dict) -> dict[str, str]:
+    """How many images people's corrections concerned; none without `data.corrections`."""
+    return {f"corrections.{what}": str(count) for what, count in raw.get("corrections", {}).items()}
 
 
 def _named(path: str) -> str:

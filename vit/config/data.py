@@ -64,6 +64,11 @@ class DataParams(Section):
         "huggingface: use of each of its splits; pool: merged, and split by the section split; splits that are not "
         "named are left out; null: by name",
     )
+    corrections: Named | None = parameter(
+        None,
+        "CSV in feedback/ with labels that a person corrected, such as feedback/labels.csv, applied to the images of "
+        "any source; corrected images in feedback/images are added to train; null: off",
+    )
     shapes_per_class: Count = parameter(100, "shapes: number per class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise; pixel values lie in [0, 1]")
     seed: Seed = parameter(0, "shapes: seed of the noise")
@@ -77,6 +82,15 @@ class DataParams(Section):
             raise ValueError(f"hub_splits {self.hub_splits} must name a train and a test split, or pool them all")
         if "pool" in uses and len(uses) > 1:
             raise ValueError(f"hub_splits {self.hub_splits} mixes pool with other uses; pool all, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _corrections_lie_where_dvc_looks(self):
+        path = self.corrections
+        if path is not None and (not path.startswith("feedback/") or ".." in path.split("/") or path[-4:] != ".csv"):
+            raise ValueError(
+                f"corrections '{path}' must be a .csv in feedback/, which DVC watches, such as feedback/labels.csv"
+            )
         return self
 
     @model_validator(mode="after")

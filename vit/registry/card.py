@@ -17,6 +17,7 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
     lines = [
         f"{family.title} (`{model.name}`) trained from scratch on {raw['images']} images of `{raw['source']}` "
         f"({raw['version']}).",
+        *_corrections(raw),
         f"- Classes ({len(raw['classes'])}): {', '.join(list(raw['classes'])[:20])}",
         f"- Test accuracy **{scores['test_accuracy']:.1%}**, {confidence_level:.0%} interval "
         f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}{of_groups}",
@@ -34,6 +35,12 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{'; ' if sizes else ''}{sizes}",
     ]
     return "\n".join(lines)
+
+
+def _corrections(raw: dict) -> list[str]:
+    counts = {what: count for what, count in raw.get("corrections", {}).items() if what != "kept" and count}
+    said = ", ".join(f"{count} {what}{' to train' if what == 'added' else ''}" for what, count in counts.items())
+    return [f"- Images that people corrected: {said}"] if said else []
 
 
 def _shares(figures: dict[str, float]) -> str:
