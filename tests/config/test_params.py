@@ -45,6 +45,15 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
+    "an activation that there is not": ({"model.act_layer": "relu"}, ["model.act_layer", "'relu'", "quick_gelu"]),
+    "a negative number of registers": ({"model.reg_tokens": -1}, ["model.reg_tokens", "-1"]),
+    "LayerScale of zero": ({"model.init_values": 0.0}, ["model.init_values", "0.0"]),
+    "no epsilon": ({"model.norm_eps": 0.0}, ["model.norm_eps", "0.0"]),
+    "pooling by a text": ({"model.pool": "token"}, ["model.pool", "'token'", "map"]),
+    "an odd width to gate": (
+        {"model.mlp_layer": "swiglu", "model.mlp_ratio": 0.02},
+        ["mlp_layer 'swiglu' needs an even hidden width"],
+    ),
     "hub without a name": ({"data.source": "huggingface"}, ["data", "huggingface needs hub_name", "owner/name"]),
     "hub name without owner": ({"data.hub_name": "cifar10"}, ["data.hub_name", "'cifar10'"]),
     "use of a hub's split": ({"data.hub_splits": {"train": "fit"}}, ["data.hub_splits", "'fit'"]),
@@ -103,7 +112,7 @@ BAD_VALUES = {
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),
-    "unknown choice": ({"model.pool": "max"}, ["model.pool", "'max'", "'cls' or 'avg'"]),
+    "unknown choice": ({"model.pool": "max"}, ["model.pool", "'max'", "'cls', 'avg' or 'map'"]),
     "unknown source": ({"data.source": "web"}, ["data.source", "'web'", "'kaggle'"]),
     "two channels": ({"pack.channels": 2}, ["pack.channels", "2", "1 or 3"]),
     "image not of patches": (
