@@ -1,15 +1,15 @@
 // Freehand strokes, each a radius and points in image pixels; Python gets all of them when a stroke ends.
+// What is going on is kept on the stage, as a rerun may call this function in the middle of a stroke.
 export default function ({ data, parentElement, setStateValue }) {
   const { stage, drawing, said } = stageOf(parentElement, data);
   const tools = parentElement.querySelector(".tools");
   stage.strokes = stage.strokes ?? structuredClone(data.strokes);
   stage.radius = stage.radius ?? data.radii[1];
   stage.cursor = stage.cursor ?? [data.width / 2, data.height / 2];
-  let drawn = null;
 
   function redraw() {
     drawing.querySelectorAll(".stroke").forEach((one) => one.remove());
-    for (const stroke of drawn ? [...stage.strokes, drawn] : stage.strokes) {
+    for (const stroke of stage.drawn ? [...stage.strokes, stage.drawn] : stage.strokes) {
       const line = document.createElementNS(SVG, "polyline");
       const [first] = stroke.points;
       const points = stroke.points.length > 1 ? stroke.points : [first, first];
@@ -24,7 +24,7 @@ export default function ({ data, parentElement, setStateValue }) {
   }
   function finish(strokes, what) {
     stage.strokes = strokes;
-    drawn = null;
+    stage.drawn = null;
     redraw();
     said.textContent = `${what}; ${strokes.length} strokes`;
     setStateValue("strokes", strokes);
@@ -56,21 +56,21 @@ export default function ({ data, parentElement, setStateValue }) {
     stage.setPointerCapture(event.pointerId);
     stage.focus({ preventScroll: true });
     stage.cursor = pointOf(event, drawing, data);
-    drawn = { radius: stage.radius, points: [stage.cursor] };
+    stage.drawn = { radius: stage.radius, points: [stage.cursor] };
     redraw();
     event.preventDefault();
   };
   stage.onpointermove = (event) => {
     const point = pointOf(event, drawing, data);
     stage.cursor = point;
-    if (drawn) {
-      const [x, y] = drawn.points.at(-1);
-      if (Math.hypot(point[0] - x, point[1] - y) >= stage.radius / 4) drawn.points.push(point);
+    if (stage.drawn) {
+      const [x, y] = stage.drawn.points.at(-1);
+      if (Math.hypot(point[0] - x, point[1] - y) >= stage.radius / 4) stage.drawn.points.push(point);
     }
     redraw();
   };
   stage.onpointerup = stage.onpointercancel = () => {
-    if (drawn) finish([...stage.strokes, drawn], "painted");
+    if (stage.drawn) finish([...stage.strokes, stage.drawn], "painted");
   };
   stage.onkeydown = (event) => {
     const arrow = ARROWS[event.key];

@@ -93,8 +93,8 @@ def _matrix(kind: str, maps: "Tensor", loaded: Loaded, picture: Picture) -> "tup
 
 
 def _read(classifier: "Classifier") -> str:
-    pool = classifier.config["model"]["pool"]
-    return "the class token" if pool == "cls" else "all patches"
+    names = {"cls": "the class token", "avg": "all patches"}
+    return names.get(classifier.config["model"]["pool"], "the pooling query")
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the attention")

@@ -40,7 +40,7 @@ def show(loaded: Loaded, picture: Picture) -> None:
             "Its walk goes through stages that shrink the image and widen the channels."
         )
     steps = _steps(loaded.digest, picture.pixels, classifier)
-    names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
+    names = [f"{number}: {step.name}" for number, step in enumerate(steps)]
     chosen = st.select_slider("Step", names, key="walk step")
     number = names.index(chosen)
     _one(loaded, picture, steps[number], number)
@@ -63,7 +63,7 @@ def _steps_of_b16() -> list[Step]:
 
 def _one(loaded: Loaded, picture: Picture, step: Step, number: int) -> None:
     with st.container(border=True):
-        st.markdown(f"**{number}. {step.name}**: {step.meaning}.")
+        st.markdown(f"**{number}: {step.name}**. {step.meaning[0].upper()}{step.meaning[1:]}.")
         left, right = st.columns([1, 2])
         left.metric("Shape", " x ".join(map(str, step.shape)))
         left.metric("Multiply-adds of this step", f"{step.multiply_adds:,}")
@@ -108,7 +108,7 @@ def _table(steps: list[Step], of: str) -> None:
     total = max(sum(step.multiply_adds for step in steps), 1)
     rows = [
         {
-            "step": f"{number}. {step.name}",
+            "step": f"{number}: {step.name}",
             "shape": " x ".join(map(str, step.shape)),
             "multiply-adds": f"{step.multiply_adds:,}",
             "share": f"{step.multiply_adds / total:.1%}",

@@ -36,7 +36,7 @@ def play(loaded: Loaded) -> None:
         label = f"Paint where the model will look in {picture.name}"
         strokes = paint(large, label=label, key=f"{key} strokes")
         sketch = coverage(painted(strokes, *large.shape[:2]), map_grid(loaded.classifier))
-        is_checked = st.session_state.get(f"{key} checked", False)
+        is_checked = f"{key} checked" in st.session_state
         with st.container(horizontal=True):
             if st.button("Check", type="primary", disabled=is_checked or not sketch.any(), key=f"{key} check"):
                 _check(loaded, picture, sketch, key)

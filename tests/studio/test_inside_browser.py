@@ -150,13 +150,14 @@ def test_strokes_are_painted_with_the_mouse_and_undone(studio):
     settled(page)
     box = stage.bounding_box()
     assert box is not None
-    for across in (0.2, 0.7):
+    for across in (0.2, 0.7):  # the page runs again in the middle of the second stroke
         page.mouse.move(box["x"] + across * box["width"], box["y"] + 0.2 * box["height"])
         page.mouse.down()
         page.mouse.move(box["x"] + across * box["width"], box["y"] + 0.8 * box["height"], steps=5)
         page.mouse.up()
     check, undo = (page.get_by_role("button", name=name, exact=True) for name in ("Check", "Undo"))
     page.wait_for_function("() => !document.querySelector('[data-testid=stBaseButton-primary]').disabled")
+    assert page.locator(".stroke").count() == 2
     undo.click()
     undo.click()
     page.get_by_text("0% of the image").wait_for()

@@ -37,8 +37,7 @@ def how_it_is_seen(classifier: Classifier) -> str:
     if classifier.config["model"]["pool"] == "cls":
         return "The map is the attention rollout to the class token: what reached it through all blocks."
     return (
-        "This model averages its patches and has no class token: the map is gradient x attention, how much each patch "
-        "supported the prediction."
+        "This model has no class token: the map is gradient x attention, how much each patch supported the prediction."
     )
 
 
