@@ -34,5 +34,7 @@ page = st.navigation(  # also for those who are kept out: it remembers which pag
 if hindered:
     hindered()
 else:
-    import_in_background()
-    page.run()
+    try:
+        page.run()
+    finally:  # not before: it would take half of the processor from the first page
+        import_in_background()
