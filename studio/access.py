@@ -6,6 +6,7 @@ It decides by the address that the server really listens on, so it holds for `st
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -17,19 +18,18 @@ LET_IN = "let_in"
 ONE_AT_A_TIME = threading.Lock()
 
 
-def require_access() -> None:
-    """Return if this person may use the Studio; otherwise show how, and stop."""
+def hindrance() -> Callable[[], None] | None:
+    """What to show to a person who may not use the Studio, or not yet; None for one who may."""
     has_login = _has_login()
     problem = exposure_problem(st.get_option("server.address"), has_login=has_login)
     if problem is not None:
-        _refuse(f"The Studio shows nothing: {problem}.")
+        return lambda: _refuse(f"The Studio shows nothing: {problem}.")
     if has_login:
-        _require_login()
-    elif header := os.environ.get(PROXY_HEADER):
-        if not st.context.headers.get(header):
-            _refuse(f"Come through the proxy: the request has no header {header}.")
-    elif os.environ.get(PASSWORD) and not st.session_state.get(LET_IN):
-        _ask_for_password()
+        return _login_hindrance()
+    if header := os.environ.get(PROXY_HEADER):
+        missing = not st.context.headers.get(header)
+        return (lambda: _refuse(f"Come through the proxy: the request has no header {header}.")) if missing else None
+    return _ask_for_password if os.environ.get(PASSWORD) and not st.session_state.get(LET_IN) else None
 
 
 def _has_login() -> bool:
@@ -39,15 +39,22 @@ def _has_login() -> bool:
         return False
 
 
-def _require_login() -> None:
+def _login_hindrance() -> Callable[[], None] | None:
     if not st.user.is_logged_in:
-        st.title("ViT Studio")
-        st.button("Log in", on_click=st.login, type="primary")
-        st.stop()
+        return _offer_login
     known = {one.strip().lower() for one in os.environ[USERS].split(",")}
-    if str(st.user.email).lower() not in known:
-        st.button("Log out", on_click=st.logout)
-        _refuse(f"{st.user.email} may not use this Studio; its owner names people in {USERS}.")
+    return None if str(st.user.email).lower() in known else _offer_logout
+
+
+def _offer_login() -> None:
+    st.title("ViT Studio")
+    st.button("Log in", on_click=st.login, type="primary")
+
+
+def _offer_logout() -> None:
+    st.title("ViT Studio")
+    st.button("Log out", on_click=st.logout)
+    _refuse(f"{st.user.email} may not use this Studio; its owner names people in {USERS}.")
 
 
 def _ask_for_password() -> None:
@@ -63,9 +70,7 @@ def _ask_for_password() -> None:
                 st.session_state[LET_IN] = True
                 st.rerun()
             st.error("Wrong password.")
-    st.stop()
 
 
 def _refuse(sentence: str) -> None:
     st.error(literal(sentence))
-    st.stop()

@@ -38,7 +38,10 @@ def show_suspects(by: str) -> None:
     rows = found["suspects"]
     pages = max(1, -(-len(rows) // PER_PAGE))
     page = int(st.number_input(f"Page (of {pages})", 1, pages, 1, key="suspects page")) if pages > 1 else 1
-    corrections = decided()
+    try:
+        corrections = decided()
+    except UserError:  # the section Corrections shows it
+        return
     classes = read_json(project_root() / SPLITS / CLASSES)
     shown = rows[(page - 1) * PER_PAGE : page * PER_PAGE]
     for start in range(0, len(shown), 4):

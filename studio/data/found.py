@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from studio.charts import bar_chart, data_of
+from studio.project import parameters
 from studio.text import literal
 from studio.uploads import preview
 from vit.config.files import AUDIT, AUDITED_IMAGES, RAW
@@ -14,6 +15,7 @@ from vit.errors import UserError
 from vit.files import project_root, read_table
 
 SAMPLES, PAIRS, MOST_CLASSES = 12, 6, 20
+MUCH_LARGER = 4  # times the size that the model sees
 SIDE = 112  # pixels of a picture
 SHEETS = {"torn_near_duplicates.png": "test", "torn_near_duplicates_val.png": "val"}
 
@@ -53,6 +55,19 @@ def show_sizes(audit: dict) -> None:
     )
     right.markdown("File formats:")
     right.dataframe([{"format": name, "images": count} for name, count in audit["formats"].items()], hide_index=True)
+
+
+def show_scale(audit: dict) -> None:
+    """A hint where the model would see far less than the images hold."""
+    try:
+        height, width = parameters().pack.image_size
+    except UserError:  # the section Source shows it
+        return
+    if audit["smallest_side"] > MUCH_LARGER * max(height, width):
+        st.info(
+            f"The model sees {height}x{width} pixels (pack.image_size), much less than these images have. A preset for "
+            "larger images, on the page Train, may suit them better."
+        )
 
 
 def show_samples(audit: dict) -> None:

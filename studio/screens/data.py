@@ -4,7 +4,14 @@ import streamlit as st
 
 from studio.command import show_command
 from studio.data.decisions import show_corrections, show_suspects
-from studio.data.found import show_classes, show_left_out, show_near_duplicates, show_samples, show_sizes
+from studio.data.found import (
+    show_classes,
+    show_left_out,
+    show_near_duplicates,
+    show_samples,
+    show_scale,
+    show_sizes,
+)
 from studio.data.leakage import show_split
 from studio.data.running import is_running, show_running
 from studio.data.source import show_source
@@ -21,6 +28,7 @@ if audit.is_file() and figures.is_file():
     show_split(found, read_json(figures))
     show_classes(found)
     show_sizes(found)
+    show_scale(found)
     show_samples(found)
     show_left_out(found)
     show_near_duplicates(found)

@@ -177,6 +177,8 @@ def test_corrections_are_listed_taken_back_and_used_by_the_next_run(work):
     assert any("The next run uses these corrections" in one.value for one in page.success)
     Path("feedback/labels.csv").write_text("broken")
     assert any("column 'sha256' is missing" in one.value.replace("\\", "") for one in opened().error)
+    Path("params.yaml").write_text("data: 1")
+    assert len(opened().error) == 2
 
 
 def test_a_decision_about_a_suspect_is_in_the_table_at_once_and_can_be_taken_back(work):

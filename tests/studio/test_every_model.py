@@ -1,7 +1,5 @@
 """Every page for every kind of model, on tiny trainings; and a champion moved by hand among them."""
 
-import re
-
 import psutil
 import pytest
 
@@ -75,7 +73,7 @@ def test_a_version_is_promoted_with_its_reason_and_rolled_back_again_by_the_keyb
         page.get_by_text(f"Version {other} is now champion").wait_for()
         assert look(project).aliases["champion"] == other
         assert look(project).client.get_model_version("vit", other).tags["promoted_by_hand"] == reason
-        page.get_by_text(re.compile(re.escape(f"promoted by hand: {reason}"))).first.wait_for()
+        page.get_by_test_id("stCaptionContainer").filter(has_text=f"promoted by hand: {reason}").wait_for()
         page.get_by_role("button", name="Roll back", exact=True).press("Enter")
         page.get_by_role("button", name="Return to the champion before").press("Enter")
         page.get_by_text(f"Version {champion} is champion again").wait_for()
