@@ -11,6 +11,7 @@ import torch
 from vit.config.files import (
     CHECKPOINTS,
     ENVIRONMENT,
+    FEATURES,
     FIRST_BATCH,
     HISTORY,
     LEARNING_RATE,
@@ -28,6 +29,7 @@ from vit.data.decoded import Part, load_part
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
+from vit.inference.neighbours import neighbours_accuracy
 from vit.inference.scores import COLUMNS
 from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
@@ -36,13 +38,14 @@ from vit.tracking.live import LiveRun
 from vit.tracking.progress import ProgressFile, begun
 from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
-from vit.training.device import apply, choose, find_device
+from vit.training.device import apply, choose, find_device, for_a_head
 from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
 from vit.training.loop import fit, note_nothing, rates_of, steps_per_epoch
 from vit.training.optim import learning_rate
+from vit.training.probe import FeatureFeed, probe
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
@@ -54,6 +57,8 @@ def main() -> None:
     params, world = load_params(), World.from_environment()
     preprocessing = read_json(PACKED / PREPROCESSING)
     compute, why = choose(params.train, params.model, preprocessing["image_size"], world)
+    if params.train.frozen_layers == "all":
+        compute, why = for_a_head(compute, params.train)
     apply(compute)
     config = {**preprocessing, "model": student_settings(params.model, params.train), "compute": asdict(compute)}
     torch.manual_seed(params.train.seed)
@@ -64,7 +69,11 @@ def main() -> None:
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     weights = class_weights(train.labels, len(classifier.classes), params.train.class_weights)
     weights = None if weights is None else weights.to(device)
-    feed = Feed(classifier, train.on_device(device), params.train, world)
+    if params.train.frozen_layers == "all":
+        feed = probe(classifier, train, val, params.train, world, FEATURES)
+        val = feed.val
+    else:
+        feed = Feed(classifier, train.on_device(device), params.train, world)
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 
@@ -83,7 +92,7 @@ def main() -> None:
             file = stack.enter_context(new_progress_file(checkpoints.folder, begun(params, description.name), feed))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
-        step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
+        step = TrainingStep(feed.classifier.model, feed.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
         if file is not None:
             file.start(progress)
@@ -95,8 +104,13 @@ def main() -> None:
 
         fit(step, feed, val, progress, checkpoints, show, note_nothing if file is None else file.step)
         if world.is_first:
-            save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
-            write_outputs(progress, feed)
+            neighbours = None
+            if isinstance(feed, FeatureFeed):
+                save_with_head(classifier, feed, progress.best_weights)
+                neighbours = neighbours_accuracy(feed.versions[0], feed.val)
+            else:
+                save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
+            write_outputs(progress, feed, neighbours)
 
 
 def new_progress_file(folder: Path, record: dict, feed: Feed) -> ProgressFile:
@@ -126,17 +140,29 @@ def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part
     classifier.save(MODEL, weights)
 
 
-def write_outputs(progress: Progress, feed: Feed) -> None:
-    """Write curves and first batch as data, which `evaluate` draws, and the metrics of the best epoch."""
+def save_with_head(whole: Classifier, feed: FeatureFeed, weights: dict) -> None:
+    """Write the whole model with the head of the best epoch, and the temperature fitted on the features of val."""
+    feed.classifier.model.load_state_dict(weights)  # shared with `whole`
+    whole.config["temperature"] = temperature_on(feed.val, feed.classifier, 4 * feed.train.batch_size)
+    state = whole.model.state_dict().items()
+    whole.save(MODEL, {name: weight.cpu().clone(memory_format=torch.contiguous_format) for name, weight in state})
+
+
+def write_outputs(progress: Progress, feed: Feed, neighbours: float | None = None) -> None:
+    """Write curves and first batch as data, which `evaluate` draws, and the metrics of the best epoch.
+
+    `neighbours` is the val accuracy of nearest neighbours on the same features, if the training had features.
+    """
     rates = rates_of(progress, feed)
     write_table(TRAINING / HISTORY, progress.history)
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
     with replacing(TRAINING / FIRST_BATCH) as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
-    write_json(TRAIN_METRICS, summary(progress))
+    write_json(TRAIN_METRICS, summary(progress) | ({} if neighbours is None else {"knn_val_accuracy": neighbours}))
     column = COLUMNS[progress.select_by]
+    beside = "" if neighbours is None else f"; nearest neighbours on the same features {neighbours:.4f}"
     others = "" if column == "val_accuracy" else f", {column.replace('_', ' ')} {progress.best[column]:.4f}"
-    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}")
+    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}{beside}")
 
 
 def summary(progress: Progress) -> dict:
