@@ -54,7 +54,7 @@ class PackParams(Section):
                 raise ValueError(
                     f"{name} {values} has {len(values)} values for {self.channels} channels; write one per channel"
                 )
-        if self.std != "auto" and 0 in self.std:
+        if isinstance(self.std, list) and 0 in self.std:
             raise ValueError(f"std {self.std} contains 0; pixels cannot be divided by it")
         return self
 

@@ -1,11 +1,11 @@
-"""Weights from a file, to initialize a training or to teach it; torch is imported only for a PyTorch file."""
+"""Weights from files, to initialize a training or to teach it; torch is imported only to convert or merge them."""
 
 import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from vit.config.files import CONFIG, WEIGHTS
+from vit.config.files import CONFIG, PUBLISHED_CONFIG, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json
 
@@ -30,12 +30,38 @@ def fetch_file(named: str, target: Path, parameter: str) -> None:
         _convert(source, target / WEIGHTS, called)
 
 
+def write_weights(files: list[Path], target: Path, called: str) -> None:
+    """Write published `files` to the folder `target`: one safetensors or PyTorch file, or the shards of safetensors.
+
+    Raises UserError beginning with `called` if they hold no weights.
+    """
+    for file in files:
+        if file.suffix == ".safetensors":
+            _require_tensors(file, called)
+    if len(files) > 1:
+        _merge(files, target / WEIGHTS)
+    elif files[0].suffix == ".safetensors":
+        shutil.copyfile(files[0], target / WEIGHTS)
+    else:
+        _convert(files[0], target / WEIGHTS, called)
+
+
+def _merge(shards: list[Path], target: Path) -> None:
+    import safetensors.torch
+
+    weights = {}
+    for shard in shards:
+        weights |= safetensors.torch.load_file(shard)
+    safetensors.torch.save_file(weights, target)
+
+
 def _in_folder(named: str, parameter: str) -> Path:
     path = Path(named)
     if path.parts[0] != FOLDER or ".." in path.parts:
         raise UserError(
             f"{parameter} '{named}' lies outside the folder {FOLDER}, which DVC watches: run "
-            f"`dvc import-url {named} {FOLDER}/{path.name}` or copy it there, and write {FOLDER}/{path.name}"
+            f"`dvc import-url {named} {FOLDER}/{path.name}` or copy it there, and write {FOLDER}/{path.name}; a model on "
+            "the Hugging Face hub is named hf-hub:OWNER/NAME@COMMIT"
         )
     if not path.exists():
         raise UserError(
@@ -69,7 +95,16 @@ def _convert(source: Path, target: Path, called: str) -> None:
 
 
 def copy_weights(source: Path, target: Path, called: str) -> None:
-    """Copy a safetensors file to the folder `target`, with the config.json of this pipeline beside it."""
+    """Copy a safetensors file to the folder `target`, with the config.json beside a `model.safetensors`."""
+    _require_tensors(source, called)
+    shutil.copyfile(source, target / WEIGHTS)
+    config = source.with_name(CONFIG)
+    if source.name == WEIGHTS and config.is_file():
+        is_ours = read_json(config).keys() >= OF_OURS
+        shutil.copyfile(config, target / (CONFIG if is_ours else PUBLISHED_CONFIG))
+
+
+def _require_tensors(source: Path, called: str) -> None:
     try:
         with safe_open(source, framework="numpy") as opened:
             names = opened.keys()
@@ -77,7 +112,3 @@ def copy_weights(source: Path, target: Path, called: str) -> None:
         raise UserError(f"{called} is not a safetensors file ({error}); download it again") from error
     if not names:
         raise UserError(f"{called} holds no tensors; download it again")
-    shutil.copyfile(source, target / WEIGHTS)
-    config = source.with_name(CONFIG)
-    if source.name == WEIGHTS and config.is_file() and read_json(config).keys() >= OF_OURS:
-        shutil.copyfile(config, target / CONFIG)
