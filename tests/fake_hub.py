@@ -29,7 +29,7 @@ LARGE = (".safetensors", ".bin")  # files that the hub keeps outside of git, by 
 
 
 def hub(root: Path, refusing: dict[str, Answer] | None = None, spoiling: dict[str, Spoil] | None = None):
-    """Answers requests as the hub does: its API about a data set or a model, and its files, by commit or by branch main.
+    """Answers requests as the hub does: its API about a repository, and its files, by commit or by branch main.
 
     `refusing` holds the answer for the files of a repository that hands out none, as a gated one; a status of 500 on is
     the answer to all that is asked about it. `spoiling` changes the answer to a request for a repository's file, or for

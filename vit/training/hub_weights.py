@@ -38,6 +38,10 @@ class HubModel:
     def name(self) -> str:
         return f"{PREFIX}{self.asked.name}@{self.asked.revision}"
 
+    @property
+    def called(self) -> str:
+        return f"{self.asked.named} '{self.name}'"
+
     @cached_property
     def about(self) -> dict:
         """Address, licence (None if it names none) and digests of the files of weights."""
@@ -54,9 +58,11 @@ class HubModel:
             if file := self.file(name):
                 return self._shards(file) if name == INDEX else [file]
         if self.digests is None:
-            raise UserError(f"the hub cannot be reached, and the library's cache does not hold {self.name}; {WAY_OUT}")
+            raise UserError(
+                f"{self.asked.named}: the hub cannot be reached, and the library's cache does not hold {self.name}; {WAY_OUT}"
+            )
         held = ", ".join(sorted(self.digests)[:LISTED])
-        raise UserError(f"'{self.asked.name}' has no {WEIGHTS}, {INDEX} or {PICKLE}; it has {held}; {WAY_OUT}")
+        raise UserError(f"{self.called} has no {WEIGHTS}, {INDEX} or {PICKLE}; it has {held}; {WAY_OUT}")
 
     @cached_property
     def settings(self) -> dict[str, dict]:
@@ -81,10 +87,10 @@ class HubModel:
         except LocalEntryNotFoundError as error:
             if self.digests is None:
                 return None
-            raise explained(error, self.asked) from error
+            raise _failure(error, self.asked) from error
         except Exception as error:
-            raise explained(error, self.asked) from error
-        _require_intact(Path(path), (self.digests or {}).get(name), f"'{self.asked.name}': {name}")
+            raise _failure(error, self.asked) from error
+        _require_intact(Path(path), (self.digests or {}).get(name), f"{self.called}: {name}")
         return Path(path)
 
     def _licence(self) -> str | None:
@@ -103,10 +109,10 @@ class HubModel:
     def _shards(self, index: Path) -> list[Path]:
         names = sorted(set(read_json(index)["weight_map"].values()))
         if wrong := [name for name in names if not SHARD.fullmatch(name)]:
-            raise UserError(f"'{self.asked.name}': {INDEX} names '{wrong[0]}', which is not a file of weights")
+            raise UserError(f"{self.called}: {INDEX} names '{wrong[0]}', which is not a file of weights")
         files = [(name, self.file(name)) for name in names]
         if missing := [name for name, file in files if file is None]:
-            raise UserError(f"'{self.asked.name}': {', '.join(missing)} of {INDEX} is missing; {WAY_OUT}")
+            raise UserError(f"{self.called}: {', '.join(missing)} of {INDEX} is missing; {WAY_OUT}")
         return [file for _, file in files if file is not None]
 
 
@@ -125,7 +131,7 @@ def find_model(named: str, parameter: str, may_move: bool = False) -> HubModel:
         if failure.reason == "unreachable" and asked.is_pinned:
             log.warning(f"{failure}; using what the library's cache holds")
             return HubModel(asked, None)
-        raise UserError(f"{parameter}: {failure}{_instead(asked, failure)}") from failure
+        raise UserError(f"{failure}{_instead(asked, failure)}") from failure
     if info.sha != asked.revision and not may_move:
         is_what = "has no commit" if asked.revision is None else f"names '{asked.revision}', which may move"
         raise UserError(
@@ -150,7 +156,12 @@ def _ask(asked: Repository):
             asked.name, revision=asked.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
         )
     except Exception as error:
-        raise explained(error, asked) from error
+        raise _failure(error, asked) from error
+
+
+def _failure(error: Exception, asked: Repository) -> HubError:
+    failure = explained(error, asked)
+    return HubError(f"{asked.named}: {failure}", failure.reason)
 
 
 def _instead(asked: Repository, failure: HubError) -> str:
@@ -192,5 +203,5 @@ def _require_intact(path: Path, digest: str | None, called: str) -> None:
         blob.unlink()
         path.unlink(missing_ok=True)
         raise UserError(
-            f"{called} arrived damaged, with the digest {found[:12]} instead of {expected[:12]}; it was deleted, run again"
+            f"{called} arrived damaged, with digest {found[:12]} instead of {expected[:12]}; it was deleted, run again"
         )

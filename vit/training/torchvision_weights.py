@@ -77,8 +77,8 @@ class TorchvisionModel:
                     reason = redacted(f"{type(error).__name__}: {error}")
                     if attempt == ATTEMPTS:
                         raise UserError(
-                            f"{self.name} cannot be downloaded from {self.published.url} ({reason}); check the network, "
-                            f"or put the file into {target.parent}"
+                            f"{self.name} cannot be downloaded from {self.published.url} ({reason}); check the "
+                            f"network, or put the file into {target.parent}"
                         ) from error
                     log.warning(f"{self.name}: {reason}; trying again")
         finally:
@@ -91,14 +91,12 @@ def find_model(named: str, parameter: str) -> TorchvisionModel:
 
     model = named.removeprefix(PREFIX)
     try:
-        weights = models.get_model_weights(model)
-    except ValueError as error:
-        raise UserError(
-            f"{parameter} '{named}': torchvision has no model '{model}'; similar names: {_near(model)}"
-        ) from error
-    if not len(weights):
-        raise UserError(f"{parameter} '{named}': torchvision has no weights for it; similar names: {_near(model)}")
-    return TorchvisionModel(model, weights.DEFAULT)
+        published = getattr(models.get_model_weights(model), "DEFAULT", None)
+    except ValueError:
+        published = None
+    if published is None:
+        raise UserError(f"{parameter} '{named}': torchvision has no weights of this name; similar: {_near(model)}")
+    return TorchvisionModel(model, published)
 
 
 def _near(model: str) -> str:

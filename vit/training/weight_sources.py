@@ -60,8 +60,8 @@ def _in_folder(named: str, parameter: str) -> Path:
     if path.parts[0] != FOLDER or ".." in path.parts:
         raise UserError(
             f"{parameter} '{named}' lies outside the folder {FOLDER}, which DVC watches: run "
-            f"`dvc import-url {named} {FOLDER}/{path.name}` or copy it there, and write {FOLDER}/{path.name}; a model on "
-            "the Hugging Face hub is named hf-hub:OWNER/NAME@COMMIT"
+            f"`dvc import-url {named} {FOLDER}/{path.name}` or copy it there, and write {FOLDER}/{path.name}; a model "
+            "on the Hugging Face hub is named hf-hub:OWNER/NAME@COMMIT"
         )
     if not path.exists():
         raise UserError(
