@@ -40,9 +40,30 @@ class ModelParams(Section):
     num_heads: Count = parameter(4, "attention heads; must divide embed_dim")
     mlp_ratio: Positive = parameter(4.0, "hidden width of the MLP, relative to embed_dim")
     qkv_bias: bool = parameter(True, "true: the query, key and value projections have a bias")
-    pool: Literal["cls", "avg"] = parameter("cls", "cls: classify the class token; avg: the mean of the patch tokens")
+    pool: Literal["cls", "avg", "map"] = parameter(
+        "cls",
+        "cls: classify the class token; avg: the mean of the patch tokens; map: what a learned query attends to, as in "
+        "SigLIP; only cls has a class token",
+    )
     pos_embed: Literal["learned", "sincos2d", "none"] = parameter("learned", "position embedding")
     norm: Literal["layernorm", "rmsnorm"] = parameter("layernorm", "normalization layer")
+    norm_eps: Positive = parameter(1e-6, "added to the variance in normalization layers; CLIP's models use 1e-5")
+    pre_norm: bool = parameter(
+        False, "true: normalize tokens before the first block, and embed patches without a bias, as in CLIP"
+    )
+    act_layer: Literal["gelu", "gelu_tanh", "quick_gelu"] = parameter(
+        "gelu", "activation in MLPs; gelu_tanh: SigLIP's approximation; quick_gelu: that of OpenAI's CLIP"
+    )
+    mlp_layer: Literal["mlp", "swiglu"] = parameter(
+        "mlp", "swiglu: half of the hidden width gates the other half by SiLU, as in DINOv2's ViT-g"
+    )
+    init_values: Positive | None = parameter(
+        None, "initial value of LayerScale, a learned factor per feature after attention and MLP; null: none"
+    )
+    reg_tokens: Annotated[int, Field(ge=0)] = parameter(0, "number of register tokens, as in DINOv2 with registers")
+    no_embed_class: bool = parameter(
+        False, "true: only patches have a learned position, class and register tokens have none, as in DeiT III"
+    )
     drop_rate: Rate = parameter(0.0, "dropout after the position embedding, in projections and in MLPs")
     attn_drop_rate: Rate = parameter(0.0, "dropout on attention weights")
     drop_path_rate: Rate = parameter(
@@ -95,6 +116,11 @@ def _check_vit(model: ModelParams) -> None:
         raise ValueError(f"num_heads {model.num_heads} must divide embed_dim {model.embed_dim}")
     if model.pos_embed == "sincos2d" and model.embed_dim % 4:
         raise ValueError(f"pos_embed 'sincos2d' needs an embed_dim that is a multiple of 4, not {model.embed_dim}")
+    if model.mlp_layer == "swiglu" and int(model.embed_dim * model.mlp_ratio) % 2:
+        raise ValueError(
+            f"mlp_layer 'swiglu' needs an even hidden width, not {int(model.embed_dim * model.mlp_ratio)}, which is "
+            f"embed_dim {model.embed_dim} times mlp_ratio {model.mlp_ratio}"
+        )
     if model.stem == "patch":
         return
     if model.patch_size < 2 or model.patch_size & (model.patch_size - 1):

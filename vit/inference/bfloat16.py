@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vit.models.families import set_channels_last
-from vit.models.vision_transformer import Mlp, set_fused_attention
+from vit.models.mlps import Mlp
+from vit.models.vision_transformer import set_fused_attention
 
 
 class PackedLinear(nn.Linear):
@@ -42,7 +43,10 @@ def _pack_linears(model: nn.Module) -> None:
     for module in list(model.modules()):
         for name, layer in list(module.named_children()):
             if isinstance(layer, nn.Linear):
-                is_before_gelu = isinstance(module, Mlp) and name == "fc1"
-                setattr(module, name, PackedLinear(layer, gelu=is_before_gelu))
-        if isinstance(module, Mlp):
+                setattr(module, name, PackedLinear(layer, gelu=name == "fc1" and _has_gelu(module)))
+        if _has_gelu(module):
             module.act = nn.Identity()
+
+
+def _has_gelu(module: nn.Module) -> bool:
+    return isinstance(module, Mlp) and isinstance(module.act, nn.GELU) and module.act.approximate == "none"

@@ -16,7 +16,7 @@ from vit.models.baselines import SmallCNN, torchvision_model
 from vit.models.stems import ConvStem
 from vit.models.vision_transformer import PatchEmbed, VisionTransformer
 
-BELOW_BLOCKS = ("cls_token", "dist_token", "pos_embed", "patch_embed")
+BELOW_BLOCKS = ("cls_token", "dist_token", "reg_token", "pos_embed", "patch_embed", "norm_pre")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class Architecture:
 
 def _build_vit(model: ModelParams, build: Build) -> VisionTransformer:
     settings = {name: value for name, value in model.model_dump().items() if name in VIT_SETTINGS}
-    patch_embed = partial(ConvStem, widths=model.stem_widths) if model.stem == "conv" else PatchEmbed
+    is_conv = model.stem == "conv"
+    patch_embed = (
+        partial(ConvStem, widths=model.stem_widths) if is_conv else partial(PatchEmbed, bias=not model.pre_norm)
+    )
     return VisionTransformer(
         image_size=build.image_size,
         in_chans=build.in_chans,

@@ -1,6 +1,7 @@
 """The plain pre-norm Vision Transformer, with timm's module and parameter names.
 
-Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", section 3.1 and equations 1 to 4.
+Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", section 3.1 and equations 1 to 4. The variants are those of
+published models, named as in timm, and off by default; vit/models/published translates their weights.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from vit.models.mlps import ACTIVATIONS, MLPS
+from vit.models.pooling import AttentionPool
 
 NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
 
@@ -21,10 +25,10 @@ class PatchEmbed(nn.Module):
     matrix product, which was faster on every CPU measured.
     """
 
-    def __init__(self, patch_size: int, in_chans: int, embed_dim: int):
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int, bias: bool = True):
         super().__init__()
         self.patch_size = patch_size
-        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=patch_size, stride=patch_size)
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=patch_size, stride=patch_size, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         B, C, H, W = x.shape
@@ -63,20 +67,6 @@ class Attention(nn.Module):
         return self.proj_drop(self.proj(x))
 
 
-class Mlp(nn.Module):
-    """Two linear layers with a GELU between, (B, N, D) -> (B, N, D)."""
-
-    def __init__(self, dim: int, hidden_dim: int, drop: float):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.act: nn.Module = nn.GELU()  # replaced when serving in bfloat16
-        self.fc2 = nn.Linear(hidden_dim, dim)
-        self.drop = nn.Dropout(drop)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
-
-
 class DropPath(nn.Module):
     """Drop a residual branch per sample (stochastic depth; Huang et al. 2016), (B, N, D) -> (B, N, D)."""
 
@@ -91,29 +81,43 @@ class DropPath(nn.Module):
         return x * x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
 
 
+class LayerScale(nn.Module):
+    """Scale each feature of a residual branch (Touvron et al. 2021, "Going deeper with Image Transformers")."""
+
+    def __init__(self, dim: int, init_values: float):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), init_values))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
 class Block(nn.Module):
     """Attention, then MLP, each with a norm before it and a residual connection, (B, N, D) -> (B, N, D)."""
 
-    def __init__(self, dim, num_heads, mlp_ratio, qkv_bias, norm, drop_rate, attn_drop_rate, drop_path):
+    def __init__(self, dim, num_heads, qkv_bias, norm, mlp, init_values, drop_rate, attn_drop_rate, drop_path):
         super().__init__()
         self.norm1 = norm(dim)
         self.attn = Attention(dim, num_heads, qkv_bias, attn_drop_rate, drop_rate)
+        self.ls1 = LayerScale(dim, init_values) if init_values else nn.Identity()
         self.drop_path1 = DropPath(drop_path) if drop_path else nn.Identity()
         self.norm2 = norm(dim)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop_rate)
+        self.mlp = mlp()
+        self.ls2 = LayerScale(dim, init_values) if init_values else nn.Identity()
         self.drop_path2 = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
+        x = x + self.drop_path1(self.ls1(self.attn(self.norm1(x))))
+        return x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
 
 
 class VisionTransformer(nn.Module):
     """Normalized images (B, C, H, W) to class logits (B, num_classes).
 
-    `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls, or avg without a
-    class token; `pos_embed` is learned, sincos2d or none; `norm` is layernorm or rmsnorm; `drop_path_rate` rises
-    linearly from 0 in the first block to its value in the last. `patch_embed` makes the module from images to tokens.
+    `image_size` is (height, width) in pixels, each a multiple of `patch_size`; `pool` is cls, or avg or map (attention
+    pooling) without a class token; `pos_embed` is learned, sincos2d or none; `drop_path_rate` rises linearly from 0 in
+    the first block to its value in the last. `patch_embed` makes the module from images to tokens. All other settings
+    are described in vit/config/model.py.
 
     `distilled` adds a token and a head that learn from a teacher: in training the logits are those of both heads,
     (2, B, num_classes), the labels' head first; otherwise they are the mean of both.
@@ -122,7 +126,8 @@ class VisionTransformer(nn.Module):
 
     cls_token: Tensor  # (1, 1, D), or (1, 0, D) if there is none
     dist_token: Tensor  # the same
-    pos_embed: Tensor  # (1, prefix + N, D)
+    reg_token: Tensor  # (1, reg_tokens, D)
+    pos_embed: Tensor  # (1, prefix + N, D), or (1, N, D) with no_embed_class
 
     def __init__(
         self,
@@ -142,58 +147,86 @@ class VisionTransformer(nn.Module):
         drop_rate: float,
         attn_drop_rate: float,
         drop_path_rate: float,
+        norm_eps: float = 1e-6,
+        act_layer: str = "gelu",
+        mlp_layer: str = "mlp",
+        init_values: float | None = None,
+        reg_tokens: int = 0,
+        no_embed_class: bool = False,
+        pre_norm: bool = False,
         distilled: bool = False,
         patch_embed: Callable[[int, int, int], nn.Module] = PatchEmbed,
     ):
         super().__init__()
         grid = (image_size[0] // patch_size, image_size[1] // patch_size)
-        new_norm = partial(NORMS[norm], eps=1e-6)
+        new_norm = partial(NORMS[norm], eps=norm_eps)
+        new_mlp = partial(MLPS[mlp_layer], embed_dim, int(embed_dim * mlp_ratio), ACTIVATIONS[act_layer], drop_rate)
         drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
 
-        self.pool, self.distilled = pool, distilled
-        self.prefix = (pool == "cls") + distilled  # number of tokens before the patch tokens
+        self.pool, self.distilled, self.no_embed_class = pool, distilled, no_embed_class
+        self.prefix = (pool == "cls") + distilled + reg_tokens  # number of tokens before the patch tokens
         self.grad_checkpointing = False  # recompute blocks in the backward pass to save memory
         self.patch_embed = patch_embed(patch_size, in_chans, embed_dim)
-        self._set_tokens(pos_embed, grid, embed_dim)
+        self._set_tokens(pos_embed, grid, embed_dim, reg_tokens)
         self.pos_drop = nn.Dropout(drop_rate)
+        self.norm_pre = new_norm(embed_dim) if pre_norm else nn.Identity()
         self.blocks = nn.Sequential(
             *(
-                Block(embed_dim, num_heads, mlp_ratio, qkv_bias, new_norm, drop_rate, attn_drop_rate, d)
+                Block(embed_dim, num_heads, qkv_bias, new_norm, new_mlp, init_values, drop_rate, attn_drop_rate, d)
                 for d in drop_paths
             )
         )
-        self.norm = new_norm(embed_dim) if pool == "cls" else nn.Identity()
-        self.fc_norm = nn.Identity() if pool == "cls" else new_norm(embed_dim)
+        self.norm = nn.Identity() if pool == "avg" else new_norm(embed_dim)
+        self.attn_pool = AttentionPool(embed_dim, num_heads, new_norm, new_mlp) if pool == "map" else nn.Identity()
+        self.fc_norm = new_norm(embed_dim) if pool == "avg" else nn.Identity()
         self.head = nn.Linear(embed_dim, num_classes)
         self.head_dist = nn.Linear(embed_dim, num_classes) if distilled else nn.Identity()
         self._init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patch_embed(x)  # (B, N, D)
-        tokens = (token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.dist_token))
-        x = torch.cat([*tokens, x], dim=1)  # (B, prefix + N, D)
-        x = self.pos_drop(x + self.pos_embed)
+        x = self.norm_pre(self.pos_drop(self._embed(x)))
         for block in self.blocks:
             x = checkpoint(block, x, use_reentrant=False) if self.grad_checkpointing and self.training else block(x)
         x = self.norm(x)
-        pooled = x[:, 0] if self.pool == "cls" else x[:, self.prefix :].mean(dim=1)  # (B, D)
-        logits = self.head(self.fc_norm(pooled))
+        logits = self.head(self.fc_norm(self._pooled(x)))
         if not self.distilled:
             return logits
-        both = torch.stack([logits, self.head_dist(self.fc_norm(x[:, self.prefix - 1]))])  # (2, B, num_classes)
+        both = torch.stack([logits, self.head_dist(self.fc_norm(x[:, self.dist_index]))])  # (2, B, num_classes)
         return both if self.training else both.mean(dim=0)
 
-    def _set_tokens(self, pos_embed: str, grid: tuple[int, int], dim: int) -> None:
-        for name, is_there in (("cls_token", self.pool == "cls"), ("dist_token", self.distilled)):
-            if is_there:
-                self.register_parameter(name, nn.Parameter(torch.zeros(1, 1, dim)))
+    @property
+    def dist_index(self) -> int:
+        """Where the distillation token is, if there is one."""
+        return int(self.pool == "cls")
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to tokens with positions, (B, prefix + N, D)."""
+        x = self.patch_embed(x)  # (B, N, D)
+        tokens = [one.expand(x.shape[0], -1, -1) for one in (self.cls_token, self.dist_token, self.reg_token)]
+        if self.no_embed_class:
+            return torch.cat([*tokens, x + self.pos_embed], dim=1)
+        return torch.cat([*tokens, x], dim=1) + self.pos_embed
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """Tokens (B, prefix + N, D) to one feature vector per image, (B, D)."""
+        if self.pool == "cls":
+            return x[:, 0]
+        patches = x[:, self.prefix :]
+        return self.attn_pool(patches) if self.pool == "map" else patches.mean(dim=1)
+
+    def _set_tokens(self, pos_embed: str, grid: tuple[int, int], dim: int, reg_tokens: int) -> None:
+        counts = {"cls_token": int(self.pool == "cls"), "dist_token": int(self.distilled), "reg_token": reg_tokens}
+        for name, count in counts.items():
+            if count:
+                self.register_parameter(name, nn.Parameter(torch.zeros(1, count, dim)))
             else:
                 self.register_buffer(name, torch.zeros(1, 0, dim), persistent=False)
+        prefix = 0 if self.no_embed_class else self.prefix
         if pos_embed == "learned":
-            self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix + grid[0] * grid[1], dim))
+            self.pos_embed = nn.Parameter(torch.zeros(1, prefix + grid[0] * grid[1], dim))
         else:
             fixed = sincos2d(grid, dim) if pos_embed == "sincos2d" else torch.zeros(grid[0] * grid[1], dim)
-            self.register_buffer("pos_embed", F.pad(fixed, (0, 0, self.prefix, 0))[None], persistent=False)
+            self.register_buffer("pos_embed", F.pad(fixed, (0, 0, prefix, 0))[None], persistent=False)
 
     def _init_weights(self) -> None:
         for module in self.modules():
@@ -201,7 +234,8 @@ class VisionTransformer(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for token, std in ((self.cls_token, 1e-6), (self.pos_embed, 0.02), (self.dist_token, 0.02)):
+        tokens = (self.cls_token, 1e-6), (self.pos_embed, 0.02), (self.dist_token, 0.02), (self.reg_token, 1e-6)
+        for token, std in tokens:
             if isinstance(token, nn.Parameter):
                 nn.init.trunc_normal_(token, std=std)
 

@@ -1,0 +1,208 @@
+"""Which published Vision Transformer a file holds: section model for it, and how its tensors become ours.
+
+It reads only the names and shapes of tensors and the config.json of timm or transformers beside them.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vit.errors import UserError
+from vit.models.published import timm_names, transformers_names
+from vit.models.published.geometry import geometry, square
+from vit.models.published.renaming import Rule, Shapes, Tensor, renamed
+
+SHOWN = 4  # most names listed in an error
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+}
+BICUBIC = {"mode": "bicubic", "antialias": False}
+ANTIALIASED = {"mode": "bicubic", "antialias": True}
+# What transformers takes where config.json is silent, and how each of its models resamples positions.
+TRANSFORMERS = {
+    "vit": ({"layer_norm_eps": 1e-12, "hidden_act": "gelu"}, BICUBIC),
+    "deit": ({"layer_norm_eps": 1e-12, "hidden_act": "gelu"}, BICUBIC),
+    "vit_mae": ({"layer_norm_eps": 1e-12, "hidden_act": "gelu"}, BICUBIC),
+    "dinov2": ({"layer_norm_eps": 1e-6, "hidden_act": "gelu"}, BICUBIC),
+    "dinov2_with_registers": ({"layer_norm_eps": 1e-6, "hidden_act": "gelu"}, ANTIALIASED),
+    "clip_vision_model": ({"layer_norm_eps": 1e-5, "hidden_act": "quick_gelu"}, BICUBIC),
+    "siglip_vision_model": ({"layer_norm_eps": 1e-6, "hidden_act": "gelu_pytorch_tanh"}, BICUBIC),
+    "siglip2_vision_model": (
+        {"layer_norm_eps": 1e-6, "hidden_act": "gelu_pytorch_tanh", "num_patches": 256},
+        {"mode": "bilinear", "antialias": True},
+    ),
+}
+BASE = {"num_attention_heads": 12, "image_size": 224}  # the default of all of these
+OF_BOTH_TOWERS = {"clip": "clip_vision_model", "siglip": "siglip_vision_model", "siglip2": "siglip2_vision_model"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published model as this project sees it.
+
+    `model` holds all keys of section model that its weights determine; `image_size` is (height, width) in pixels;
+    `outputs` counts those of its head, 0 if there is none, and `classes` names them where they are known. `tensors`
+    says how each of our tensors is made, and `dropped` why others are left out. `positions` are the settings of the
+    interpolation with which the original resamples its position embeddings.
+    """
+
+    naming: str
+    architecture: str
+    model: dict[str, Any]
+    distilled: bool
+    image_size: list[int]
+    channels: int
+    outputs: int
+    classes: list[str]
+    tensors: dict[str, Tensor]
+    dropped: dict[str, str]
+    positions: dict[str, Any] = field(default_factory=dict)
+
+    def translate(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Its weights under our names, in float32. `weights` may read tensors lazily."""
+        return {name: tensor.made_of(weights) for name, tensor in self.tensors.items()}
+
+    def config(self) -> dict[str, Any]:
+        """The config.json to write beside the translated weights, which `vit.training.initial` reads."""
+        return {
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "classes": self.classes,
+            "model": self.model | ({"distilled": True} if self.distilled else {}),
+            "positions": self.positions,
+        }
+
+
+def recognize(shapes: Shapes, config: Mapping[str, Any], called: str = "the weights") -> Published:
+    """What is published in a file with tensors of `shapes`, described by timm's or transformers' config.json.
+
+    Raises UserError, which begins with `called`, if this project's model cannot be it.
+    """
+    found = _of_timm(shapes, config, called) if "architecture" in config else _of_transformers(shapes, config, called)
+    found = replace(found, model=found.model | geometry({name: one.shape for name, one in found.tensors.items()}))
+    found = _with_positions(found, called)
+    width, heads = found.model["embed_dim"], found.model["num_heads"]
+    if width % heads:
+        raise UserError(f"{called}: its {heads} attention heads do not divide its width {width}; use other weights")
+    return found
+
+
+def _of_timm(shapes: Shapes, config: Mapping[str, Any], called: str) -> Published:
+    architecture = config["architecture"]
+    tensors, dropped = _renamed(shapes, timm_names.RULES, timm_names.DROPPED, f"{called} ({architecture})")
+    cfg = config.get("pretrained_cfg", {})
+    arguments = config.get("model_args") or {}
+    width = tensors["pos_embed"].shape[-1]
+    heads = arguments.get("num_heads") or timm_names.heads_of(architecture, width)
+    if heads is None or re.fullmatch(timm_names.NOT_PLAIN, architecture):
+        raise UserError(f"{called}: {architecture} is not among the architectures known here; use other weights")
+    channels, *image_size = cfg.get("input_size", (3, 224, 224))
+    outputs = tensors["head.weight"].shape[0] if "head.weight" in tensors else 0
+    return Published(
+        naming="timm",
+        architecture=architecture,
+        model={"num_heads": heads, "norm_eps": 1e-6, "act_layer": "gelu"} | timm_names.settings_of(architecture),
+        distilled="dist_token" in tensors,
+        image_size=image_size,
+        channels=channels,
+        outputs=outputs,
+        classes=list(config.get("label_names") or []),
+        tensors=tensors,
+        dropped=dropped,
+        positions=ANTIALIASED,
+    )
+
+
+def _of_transformers(shapes: Shapes, config: Mapping[str, Any], called: str) -> Published:
+    whole = config.get("model_type", "none")
+    kind = OF_BOTH_TOWERS.get(whole, whole)
+    if kind not in TRANSFORMERS:
+        raise UserError(f"{called}: model_type '{whole}' is none of {', '.join(TRANSFORMERS)}; use other weights")
+    defaults, positions = TRANSFORMERS[kind]
+    own = config.get("vision_config") or {} if whole in OF_BOTH_TOWERS else config
+    known = BASE | defaults | own
+    tensors, dropped = _renamed(shapes, transformers_names.RULES, transformers_names.DROPPED, f"{called} ({whole})")
+    if known["hidden_act"] not in ACTIVATIONS:
+        raise UserError(
+            f"{called}: hidden_act '{known['hidden_act']}' is none of {', '.join(ACTIVATIONS)}; use other weights"
+        )
+    if "head.weight" in tensors and tensors["head.weight"].shape[1] != tensors["pos_embed"].shape[-1]:
+        for name in [name for name in tensors if name.startswith("head.")]:
+            dropped |= dict.fromkeys(tensors.pop(name).theirs, "a classifier of class token and mean patch together")
+    head = tensors.get("head.weight")
+    names = config.get("id2label", {})
+    is_classifier = "classifier." in " ".join(shapes)
+    return Published(
+        naming="transformers",
+        architecture=(config.get("architectures") or [whole])[0],
+        model={
+            "num_heads": known["num_attention_heads"],
+            "norm_eps": float(known["layer_norm_eps"]),
+            "act_layer": ACTIVATIONS[known["hidden_act"]],
+        },
+        distilled="dist_token" in tensors,
+        image_size=_image_size(known, tensors),
+        channels=known.get("num_channels", 3),
+        outputs=0 if head is None else head.shape[0],
+        classes=[names[key] for key in sorted(names, key=int)] if is_classifier and head is not None else [],
+        tensors=tensors,
+        dropped=dropped,
+        positions=positions,
+    )
+
+
+def _image_size(known: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[int]:
+    if "num_patches" in known:
+        side = math.isqrt(known["num_patches"]) * tensors["patch_embed.proj.weight"].shape[-1]
+        return [side, side]
+    size = known["image_size"]
+    return [size, size] if isinstance(size, int) else list(size)
+
+
+def _renamed(
+    shapes: Shapes, rules: tuple[Rule, ...], reasons: Mapping[str, str], called: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, unknown = renamed(shapes, rules)
+    dropped = {name: reason for name in unknown for pattern, reason in reasons.items() if re.fullmatch(pattern, name)}
+    if strange := [name for name in unknown if name not in dropped]:
+        more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
+        raise UserError(
+            f"{called} has tensors that no Vision Transformer of this project has: {', '.join(strange[:SHOWN])}{more}; use "
+            "other weights"
+        )
+    if missing := {"patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight"} - tensors.keys():
+        raise UserError(f"{called} has no {', '.join(sorted(missing))} under any name known here; use other weights")
+    return tensors, dropped
+
+
+def _with_positions(found: Published, called: str) -> Published:
+    """Decide which tokens have a position; one of the class token alone, beside registers, is added to that token."""
+    tensors, patch_size = dict(found.tensors), found.model["patch_size"]
+    held = tensors["pos_embed"].shape[1]
+    prefix = sum(tensors[name].shape[1] for name in ("cls_token", "dist_token", "reg_token") if name in tensors)
+    grid = (found.image_size[0] // patch_size, found.image_size[1] // patch_size)
+    possible = {0, 1, prefix} if "cls_token" in tensors else {0, prefix}
+    if held - math.prod(grid) not in possible:
+        grid = next((known for one in sorted(possible) if (known := square(held - one))), None)
+    if grid is None:
+        raise UserError(f"{called}: its {held} position embeddings do not form a square grid; use other weights")
+    rows = held - math.prod(grid)
+    if rows == 1 and prefix > 1:
+        tensors["cls_token"] = replace(tensors["cls_token"], plus_row=tensors["pos_embed"].theirs[0])
+        *_, width = tensors["pos_embed"].shape
+        tensors["pos_embed"] = replace(tensors["pos_embed"], rows=(1, held), shape=(1, held - 1, width))
+        rows = 0
+    return replace(
+        found,
+        tensors=tensors,
+        image_size=[side * patch_size for side in grid],
+        model=found.model | {"no_embed_class": prefix > 0 and rows == 0},
+    )
