@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from timm.models.vision_transformer import VisionTransformer
 
 from tests.fake_hub import commit_of, hub
 from tests.local_server import Answer, serving
@@ -22,13 +23,11 @@ pytest.importorskip("huggingface_hub", reason="needs requirements-hub.txt")
 GATED = Answer(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model me/gated is restricted"})
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 SECRETS = ("plantedpassword", "hf_plantedtoken")
-generator = torch.Generator().manual_seed(0)
-STATE = {
-    "blocks.0.mlp.fc1.weight": torch.randn(64, 16, generator=generator),
-    "head.weight": torch.randn(3, 16, generator=generator),
-    "norm.weight": torch.ones(16, dtype=torch.bfloat16),
-}
-CONFIG = {"architecture": "vit_tiny_patch2_16", "num_classes": 3}
+torch.manual_seed(0)
+STATE = VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=1, num_heads=3, num_classes=3).state_dict()
+STATE["norm.weight"] = STATE["norm.weight"].bfloat16()
+IMAGES = {"interpolation": "bicubic", "crop_pct": 0.9, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.25]}
+CONFIG = {"architecture": "vit_tiny_patch16_224", "pretrained_cfg": {"input_size": [3, 16, 16], **IMAGES}}
 
 
 class Hostile:
@@ -39,6 +38,7 @@ class Hostile:
 def save(folder: Path, weights: dict = STATE, name: str = "model.safetensors") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(weights, folder / name)
+    write_json(folder / "config.json", CONFIG)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\nA model.\n")
 
 
@@ -54,7 +54,6 @@ def shard(folder: Path, written: dict[str, dict], others: dict[str, str] | None 
 def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("hub")
     save(root / "me/vit")
-    write_json(root / "me/vit/config.json", CONFIG)
     torch.save({"head.weight": Hostile()}, root / "me/vit/pytorch_model.bin")  # never looked at
     first, *rest = STATE
     whole = {"model-1.safetensors": {first: STATE[first]}, "model-2.safetensors": {name: STATE[name] for name in rest}}
@@ -65,10 +64,11 @@ def root(tmp_path_factory) -> Path:
     for name, content in (("pickle", STATE), ("hostile", {"head.weight": Hostile()})):
         (root / "me" / name).mkdir()
         torch.save(content, root / "me" / name / "pytorch_model.bin")
+        write_json(root / "me" / name / "config.json", CONFIG)
     (root / "me/onnx").mkdir()
     (root / "me/onnx/model.onnx").write_bytes(b"x")
     for name in ("cut", "slow", "short", "damaged", "silent", "gated", "down"):
-        save(root / "me" / name, STATE | {"name": torch.tensor([ord(letter) for letter in name])})
+        save(root / "me" / name)
     return root
 
 
@@ -114,20 +114,24 @@ REFUSED = {
     "no commit": ("vit", None, "'hf-hub:me/vit' has no commit; write hf-hub:me/vit@HEAD, which is the commit now"),
     "branch": ("vit", "main", "names 'main', which may move; write hf-hub:me/vit@HEAD, which is the commit now"),
     "tag": ("vit", "v1.0", "'me/vit' has no revision 'v1.0'; write one of its commits, now hf-hub:me/vit@HEAD"),
-    "moved": ("vit", "1" * 40, f"'me/vit' has no revision '{'1' * 40}'; write one of its commits, now hf-hub:me/vit@HEAD"),
-    "missing": ("nobody", "1" * 40, "the hub has no model 'me/nobody', or it is private; check train.init_from, and log"),
+    "short hash": (
+        "vit",
+        "1234567",
+        "'me/vit' has no revision '1234567'; write one of its commits, now hf-hub:me/vit@",
+    ),
+    "moved": ("vit", "1" * 40, f"no revision '{'1' * 40}'; write one of its commits, now hf-hub:me/vit@HEAD"),
+    "missing": ("nobody", "1" * 40, "the hub has no model 'me/nobody', or it is private; check train.init_from"),
     "gated": ("gated", "HEAD", "'me/gated' is gated: accept its terms at huggingface.co/me/gated, and log in by"),
     "down": ("down", "HEAD", "the hub responded with 503 for 'me/down'; run again later, or copy the weights to"),
-    "silent": ("silent", "HEAD", "the hub cannot be reached, and the library's cache does not hold hf-hub:me/silent@HEAD"),
-    "short": ("short", "HEAD", "'me/short' cannot be loaded (OSError: Consistency check failed: file should be of size"),
-    "damaged": ("damaged", "HEAD", "'me/damaged': model.safetensors arrived damaged, with digest"),
+    "silent": ("silent", "HEAD", "cannot be reached, and the library's cache does not hold hf-hub:me/silent@HEAD"),
+    "short": ("short", "HEAD", "'me/short' cannot be loaded (OSError: Consistency check failed: file should be of"),
+    "damaged": ("damaged", "HEAD", "'hf-hub:me/damaged@HEAD': model.safetensors arrived damaged, with digest"),
     "hostile": ("hostile", "HEAD", "holds more than weights, possibly a program"),
-    "torn": ("torn", "HEAD", "'me/torn': model-2.safetensors of model.safetensors.index.json is missing"),
+    "torn": ("torn", "HEAD", "model-2.safetensors of model.safetensors.index.json is missing"),
     "outside": ("outside", "HEAD", "model.safetensors.index.json names '../../x.safetensors', which is not a file of"),
-    "no weights": ("onnx", "HEAD", "'me/onnx' has no model.safetensors, model.safetensors.index.json or pytorch_model.bin; "
-                   "it has model.onnx; or copy the weights"),
+    "no weights": ("onnx", "HEAD", "index.json or pytorch_model.bin; it has model.onnx; or copy the weights to"),
     "misspelt": ("a/b", None, "is not the name of a model on the hub; write hf-hub:OWNER/NAME@COMMIT"),
-}  # fmt: skip
+}
 FETCH = """
 import json, sys
 from pathlib import Path
@@ -189,14 +193,13 @@ def fetched(root, address, tmp_path_factory) -> Path:
 def test_the_weights_arrive_whole_also_in_shards_in_a_pickle_and_after_a_cut_or_silence_in_the_middle(
     root, fetched, name
 ):
-    expected = STATE | ({"name": torch.tensor([ord(letter) for letter in name])} if name in ("cut", "slow") else {})
     arrived = safetensors.torch.load_file(fetched / name / "model.safetensors")
-    assert arrived.keys() == expected.keys()
-    for tensor, values in expected.items():
-        assert arrived[tensor].dtype == values.dtype and torch.equal(arrived[tensor], values)
+    assert arrived.keys() == STATE.keys()
+    for tensor, values in STATE.items():
+        assert torch.equal(arrived[tensor], values.float())
 
 
-def test_source_commit_licence_and_digests_are_recorded_and_the_publishers_settings_kept(root, fetched):
+def test_source_commit_licence_and_digests_are_recorded_and_the_settings_lie_beside_the_weights(root, fetched):
     commit, file = commit_of(root / "me/vit"), fetched / "vit/model.safetensors"
     assert read_json(fetched / "vit/known.json") == {
         "source": f"hf-hub:me/vit@{commit}",
@@ -205,7 +208,9 @@ def test_source_commit_licence_and_digests_are_recorded_and_the_publishers_setti
         "licence": "apache-2.0",
         "files": {"model.safetensors": digest(root / "me/vit/model.safetensors")},
     }
-    assert read_json(fetched / "vit/published_config.json") == CONFIG
+    config = read_json(fetched / "vit/config.json")
+    assert config.items() >= (IMAGES | {"image_size": [16, 16], "channels": 3, "fit": "center"}).items()
+    assert config["model"].items() >= {"patch_size": 4, "embed_dim": 12, "depth": 1, "num_heads": 3}.items()
     assert read_json(fetched / "sharded/known.json")["files"].keys() == {"model-1.safetensors", "model-2.safetensors"}
     assert read_json(fetched / "pickle/known.json")["licence"] is None
 

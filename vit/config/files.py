@@ -18,7 +18,6 @@ VALUE_RANGE = "value_range.json"  # of the split: found by the audit if there ar
 AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and digests
 PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of the packed images
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a model
-PUBLISHED_CONFIG = "published_config.json"  # of fetched weights: their publisher's config.json
 HISTORY, LEARNING_RATE = "history.csv", "learning_rate.csv"  # of the training
 FIRST_BATCH = "first_batch.safetensors"
 PREDICTIONS, VAL_PREDICTIONS = "predictions.csv", "val_predictions.csv"  # of the evaluation

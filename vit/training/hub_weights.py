@@ -12,13 +12,13 @@ from vit.data.sources.hub_errors import HubError, Repository, explained, require
 from vit.errors import UserError
 from vit.files import read_json
 from vit.training.digests import git_blob_hex, sha256_hex
+from vit.training.published_images import PROCESSOR, SETTINGS
 
 log = logging.getLogger("vit")
 
 PREFIX = "hf-hub:"
 NAMED = re.compile(rf"{PREFIX}(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 INDEX, PICKLE = f"{WEIGHTS}.index.json", "pytorch_model.bin"
-SETTINGS = ("config.json", "preprocessor_config.json")  # timm has only the first
 LISTED = 12  # names in a message
 SHARD = re.compile(r"[\w.-]+\.safetensors")
 WAY_OUT = "or copy the weights to the folder weights and name the file"
@@ -59,15 +59,16 @@ class HubModel:
                 return self._shards(file) if name == INDEX else [file]
         if self.digests is None:
             raise UserError(
-                f"{self.asked.named}: the hub cannot be reached, and the library's cache does not hold {self.name}; {WAY_OUT}"
+                f"{self.asked.named}: the hub cannot be reached, and the library's cache does not hold {self.name}; "
+                f"{WAY_OUT}"
             )
         held = ", ".join(sorted(self.digests)[:LISTED])
         raise UserError(f"{self.called} has no {WEIGHTS}, {INDEX} or {PICKLE}; it has {held}; {WAY_OUT}")
 
     @cached_property
     def settings(self) -> dict[str, dict]:
-        """The content of those SETTINGS that the repository has."""
-        found = {name: file for name in SETTINGS if (file := self.file(name))}
+        """Those of the repository's settings files that it has, by name."""
+        found = {name: file for name in (SETTINGS, PROCESSOR) if (file := self.file(name))}
         return {name: read_json(file) for name, file in found.items()}
 
     def file(self, name: str) -> Path | None:

@@ -1,13 +1,13 @@
-"""Weights from files, to initialize a training or to teach it; torch is imported only to convert or merge them."""
+"""Weights from files, to initialize a training or to teach it; torch is imported only for a PyTorch file."""
 
 import shutil
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from vit.config.files import CONFIG, PUBLISHED_CONFIG, WEIGHTS
+from vit.config.files import CONFIG, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json
+from vit.training.published_images import PROCESSOR
+from vit.training.translated import is_published, require_tensors, write_translated
 
 FOLDER = "weights"  # a dependency of the stage, so that DVC notices changes
 # Keys under which published checkpoints keep the weights; as in timm, averaged weights come first.
@@ -30,29 +30,17 @@ def fetch_file(named: str, target: Path, parameter: str) -> None:
         _convert(source, target / WEIGHTS, called)
 
 
-def write_weights(files: list[Path], target: Path, called: str) -> None:
-    """Write published `files` to the folder `target`: one safetensors or PyTorch file, or the shards of safetensors.
+def as_safetensors(source: Path, folder: Path, called: str) -> Path:
+    """A file of weights itself or, of a PyTorch file, a conversion in `folder`.
 
-    Raises UserError beginning with `called` if they hold no weights.
+    Raises UserError beginning with `called` if it holds no weights.
     """
-    for file in files:
-        if file.suffix == ".safetensors":
-            _require_tensors(file, called)
-    if len(files) > 1:
-        _merge(files, target / WEIGHTS)
-    elif files[0].suffix == ".safetensors":
-        shutil.copyfile(files[0], target / WEIGHTS)
-    else:
-        _convert(files[0], target / WEIGHTS, called)
-
-
-def _merge(shards: list[Path], target: Path) -> None:
-    import safetensors.torch
-
-    weights = {}
-    for shard in shards:
-        weights |= safetensors.torch.load_file(shard)
-    safetensors.torch.save_file(weights, target)
+    if source.suffix == ".safetensors":
+        require_tensors(source, called)
+        return source
+    converted = folder / f"{source.stem}.safetensors"
+    _convert(source, converted, called)
+    return converted
 
 
 def _in_folder(named: str, parameter: str) -> Path:
@@ -95,20 +83,17 @@ def _convert(source: Path, target: Path, called: str) -> None:
 
 
 def copy_weights(source: Path, target: Path, called: str) -> None:
-    """Copy a safetensors file to the folder `target`, with the config.json beside a `model.safetensors`."""
-    _require_tensors(source, called)
-    shutil.copyfile(source, target / WEIGHTS)
+    """Copy a safetensors file to the folder `target`, with the config.json of this pipeline beside it.
+
+    Beside a config.json of timm or transformers, the weights get this project's names.
+    """
+    require_tensors(source, called)
     config = source.with_name(CONFIG)
-    if source.name == WEIGHTS and config.is_file():
-        is_ours = read_json(config).keys() >= OF_OURS
-        shutil.copyfile(config, target / (CONFIG if is_ours else PUBLISHED_CONFIG))
-
-
-def _require_tensors(source: Path, called: str) -> None:
-    try:
-        with safe_open(source, framework="numpy") as opened:
-            names = opened.keys()
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{called} is not a safetensors file ({error}); download it again") from error
-    if not names:
-        raise UserError(f"{called} holds no tensors; download it again")
+    known = read_json(config) if source.name == WEIGHTS and config.is_file() else {}
+    if is_published(known):
+        settings = {name: read_json(file) for name in (CONFIG, PROCESSOR) if (file := source.with_name(name)).is_file()}
+        write_translated([source], settings, target, called)
+        return
+    shutil.copyfile(source, target / WEIGHTS)
+    if known.keys() >= OF_OURS:
+        shutil.copyfile(config, target / CONFIG)
