@@ -21,6 +21,7 @@ pytestmark = pytest.mark.long
 pytest.importorskip("huggingface_hub", reason="needs requirements-hub.txt")
 
 GATED = Answer(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model me/gated is restricted"})
+CHUNK = 1000  # bytes that the client writes at once
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 SECRETS = ("plantedpassword", "hf_plantedtoken")
 torch.manual_seed(0)
@@ -73,7 +74,7 @@ def root(tmp_path_factory) -> Path:
 
 
 class Interrupted:
-    """The first download of the weights ends in the middle; the next request is fit only for the other half."""
+    """The first download of the weights ends in the middle; the next answer is fit only for the rest of it."""
 
     def __init__(self, **changes):
         self.changes, self.asked = changes, 0
@@ -82,12 +83,7 @@ class Interrupted:
         self.asked += file == "model.safetensors"
         if file != "model.safetensors" or self.asked == 1:  # the client asks first what the file is
             return answer
-        half = len(answer.body) // 2
-        return (
-            answer._replace(**self.changes)
-            if self.asked == 2
-            else answer._replace(body=b"?" * half + answer.body[half:])
-        )
+        return answer._replace(**self.changes if self.asked == 2 else {"body": b"?" * CHUNK + answer.body[CHUNK:]})
 
 
 def short(file: str, answer: Answer) -> Answer:
@@ -139,7 +135,7 @@ from huggingface_hub import constants
 from stages.weights import fetch_weights
 from vit.errors import UserError
 
-constants.DOWNLOAD_CHUNK_SIZE = 1000  # else nothing of these small files is kept when they are cut
+constants.DOWNLOAD_CHUNK_SIZE = int(sys.argv[1])  # else nothing of these small files is kept when they are cut
 for name, named in json.load(sys.stdin).items():
     Path(name).mkdir()
     try:
@@ -168,7 +164,7 @@ def fetch(folder: Path, cases: dict[str, str], environment: dict[str, str]) -> N
     """Fetch each case to a folder of its name, with known.json; all in one process, as the library starts slowly."""
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", FETCH], cwd=folder, env=environment, input=json.dumps(cases), capture_output=True,
+        [sys.executable, "-c", FETCH, str(CHUNK)], cwd=folder, env=environment, input=json.dumps(cases), capture_output=True,
         text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
