@@ -164,8 +164,8 @@ def fetch(folder: Path, cases: dict[str, str], environment: dict[str, str]) -> N
     """Fetch each case to a folder of its name, with known.json; all in one process, as the library starts slowly."""
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", FETCH, str(CHUNK)], cwd=folder, env=environment, input=json.dumps(cases), capture_output=True,
-        text=True, timeout=120,
+        [sys.executable, "-c", FETCH, str(CHUNK)], cwd=folder, env=environment, input=json.dumps(cases),
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / "said.txt").write_text(done.stdout + done.stderr)
