@@ -176,7 +176,13 @@ def test_positions_of_a_grid_that_is_not_square_need_the_settings_of_their_model
         (
             {"init_values": 0.1},
             {},
-            r"left over: blocks.0.ls1.gamma.* set section model to the parameters of the weights",
+            r"left over: blocks.0.ls1.gamma.* set model.init_values: 1e-05,",
+        ),
+        ({"reg_tokens": 2}, {}, r"left over: reg_token; set model.reg_tokens: 2,"),
+        (
+            {"qk_norm": True},
+            {},
+            r"left over: blocks.0.attn.k_norm.* set section model to the parameters of the weights",
         ),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",

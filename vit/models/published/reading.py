@@ -33,7 +33,7 @@ class TensorFile(Mapping[str, np.ndarray]):
         start, stop = entry["data_offsets"]
         if entry["dtype"] not in DTYPES:
             raise ValueError(f"{name} holds numbers of type {entry['dtype']}")
-        value = np.frombuffer(self._bytes[start:stop].tobytes(), DTYPES[entry["dtype"]])
+        value = np.frombuffer(bytearray(self._bytes[start:stop]), DTYPES[entry["dtype"]])
         if entry["dtype"] == "BF16":  # the upper half of a float32
             value = (value.astype(np.uint32) << 16).view(np.float32)
         return value.astype(np.float32, copy=False).reshape(entry["shape"])

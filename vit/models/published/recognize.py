@@ -137,6 +137,15 @@ def _of_transformers(shapes: Shapes, config: Mapping[str, Any], called: str) -> 
     if "head.weight" in tensors and tensors["head.weight"].shape[1] != tensors["pos_embed"].shape[-1]:
         for name in [name for name in tensors if name.startswith("head.")]:
             dropped |= dict.fromkeys(tensors.pop(name).theirs, "a classifier of class token and mean patch together")
+    channels = known.get("num_channels", 3)
+    if len((patches := tensors["patch_embed.proj.weight"]).shape) == 2:
+        dim, side = patches.shape[0], math.isqrt(patches.shape[1] // channels)
+        tensors["patch_embed.proj.weight"] = Tensor(patches.theirs, (dim, channels, side, side), is_channels_last=True)
+    if "dist_token" in tensors and "head_dist.weight" not in tensors:
+        for name in [name for name in tensors if name.startswith("head.")]:
+            dropped |= dict.fromkeys(tensors.pop(name).theirs, "a classifier that ignores the distillation token")
+    if "visual_projection.weight" in shapes:  # into the space of texts; it has no bias
+        tensors["head.bias"] = Tensor((), (tensors["head.weight"].shape[0],))
     head = tensors.get("head.weight")
     names = config.get("id2label", {})
     is_classifier = "classifier." in " ".join(shapes)
@@ -150,7 +159,7 @@ def _of_transformers(shapes: Shapes, config: Mapping[str, Any], called: str) -> 
         },
         distilled="dist_token" in tensors,
         image_size=_image_size(known, tensors),
-        channels=known.get("num_channels", 3),
+        channels=channels,
         outputs=0 if head is None else head.shape[0],
         classes=[names[key] for key in sorted(names, key=int)] if is_classifier and head is not None else [],
         tensors=tensors,
@@ -175,8 +184,8 @@ def _renamed(
     if strange := [name for name in unknown if name not in dropped]:
         more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
         raise UserError(
-            f"{called} has tensors that no Vision Transformer of this project has: {', '.join(strange[:SHOWN])}{more}; use "
-            "other weights"
+            f"{called} has tensors that no Vision Transformer of this project has: {', '.join(strange[:SHOWN])}{more}; "
+            "use other weights"
         )
     if missing := {"patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight"} - tensors.keys():
         raise UserError(f"{called} has no {', '.join(sorted(missing))} under any name known here; use other weights")

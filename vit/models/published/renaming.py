@@ -30,8 +30,8 @@ class Rule:
 class Tensor:
     """One of our tensors: theirs stacked along the first axis, of which `rows` are taken, then reshaped to `shape`.
 
-    The flattened patches of `is_channels_last` are (P, P, C), as in NaFlex models; ours are (C, P, P). `plus_row` adds
-    row 0 of another tensor of theirs.
+    It is zero if there are none of theirs. With `is_channels_last` theirs are flattened patches (P, P, C), as in NaFlex
+    models; ours are (C, P, P). `plus_row` adds row 0 of another tensor of theirs.
     """
 
     theirs: tuple[str, ...]
@@ -42,11 +42,13 @@ class Tensor:
 
     def made_of(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
         """The tensor itself, float32 and contiguous."""
+        if not self.theirs:
+            return np.zeros(self.shape, np.float32)
         parts = [np.asarray(weights[name], np.float32) for name in self.theirs]
         value = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if self.rows is not None:
             value = (
-                value.reshape(-1, value.shape[-1])[slice(*self.rows)] if value.ndim > 1 else value[slice(*self.rows)]
+                value.reshape(-1, *self.shape[-1:])[slice(*self.rows)] if value.ndim > 1 else value[slice(*self.rows)]
             )
         if self.is_channels_last:
             dim, chans, side, _ = self.shape
