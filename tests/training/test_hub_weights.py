@@ -200,6 +200,7 @@ def test_source_commit_licence_and_digests_are_recorded_and_the_settings_lie_bes
     assert read_json(fetched / "vit/known.json") == {
         "source": f"hf-hub:me/vit@{commit}",
         "sha256": sha256_of(file),
+        "images_seen": "unknown",
         "url": f"https://huggingface.co/me/vit/tree/{commit}",
         "licence": "apache-2.0",
         "files": {"model.safetensors": digest(root / "me/vit/model.safetensors")},

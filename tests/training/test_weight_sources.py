@@ -32,7 +32,8 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def brought(name: str) -> dict[str, torch.Tensor]:
     record = fetch_weights(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
-    assert record == {"source": f"weights/{name}", "sha256": sha256_of(Path("out/model.safetensors"))}
+    digest = sha256_of(Path("out/model.safetensors"))
+    assert record == {"source": f"weights/{name}", "sha256": digest, "images_seen": "unknown"}
     return safetensors.torch.load_file("out/model.safetensors")
 
 

@@ -12,6 +12,8 @@ from vit.training.translated import is_published, require_tensors, write_transla
 FOLDER = "weights"  # a dependency of the stage, so that DVC notices changes
 # Keys under which published checkpoints keep the weights; as in timm, averaged weights come first.
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# What data/weights.json says of the images that weights were trained on, as far as val and test are concerned.
+UNKNOWN, NONE_HELD_OUT = "unknown", "none of val or test"
 OF_OURS = {"classes", "image_size", "channels", "model"}  # keys in every config.json of this pipeline
 
 
