@@ -159,12 +159,11 @@ def test_a_figure_that_is_drawn_otherwise_trains_nothing_again():
     assert "matplotlib" not in {name.split(".")[0] for path in code for name in imports(path)}
 
 
-def test_the_model_imports_torch_alone():
-    assert {name.split(".")[0] for name in imports("vit/models/vision_transformer.py")} <= {
-        "torch",
-        "functools",
-        "collections",
-    }
+def test_the_model_imports_torch_alone_and_its_own_parts():
+    parts = {"vit.models.mlps", "vit.models.pooling"}
+    for path in ("vision_transformer", "mlps", "pooling"):
+        others = {name for name in imports(f"vit/models/{path}.py") if not name.startswith(tuple(parts))}
+        assert {name.split(".")[0] for name in others} <= {"torch", "functools", "collections"}, path
 
 
 # Each room knows those above it, and of its own line only itself.

@@ -95,11 +95,12 @@ def gradient_relevance(model: VisionTransformer, x: Tensor, labels: Tensor) -> T
 def pooled(matrix: Tensor, model: VisionTransformer) -> Tensor:
     """The row that the head reads, restricted to the patches' columns: (..., N, N) to (..., patches).
 
-    For a distilled model it is the mean over both heads, because the prediction is their mean.
+    For a distilled model it is the mean over both heads, because the prediction is their mean. Attention pooling reads
+    patches with weights of its own; here all count alike.
     """
     patches = matrix[..., model.prefix :]
     read = patches[..., 0, :] if model.pool == "cls" else patches[..., model.prefix :, :].mean(dim=-2)
-    return (read + patches[..., model.prefix - 1, :]) / 2 if model.distilled else read
+    return (read + patches[..., model.dist_index, :]) / 2 if model.distilled else read
 
 
 def patch_distances(grid: tuple[int, int], patch_size: int) -> Tensor:

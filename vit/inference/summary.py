@@ -51,7 +51,7 @@ def without_memory(config: dict) -> Classifier:
     """The model with shapes only: nothing is allocated or computed, and no random generator advances."""
     with torch.device("meta"):
         classifier = Classifier.new(config, torch.device("meta"))
-    classifier.model.eval()
+    classifier.model.eval().requires_grad_(False)  # the counter fails on a parameter that is a module's input
     return classifier
 
 

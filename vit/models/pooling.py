@@ -27,7 +27,7 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         B, N, D = x.shape
-        q = self.q(self.latent).reshape(1, 1, self.num_heads, -1).transpose(1, 2).expand(B, -1, -1, -1)
+        q = self.q(self.latent.expand(B, -1, -1)).reshape(B, 1, self.num_heads, -1).transpose(1, 2)
         k, v = (
             self.kv(x).reshape(B, N, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         )  # (B, heads, N, D/heads)

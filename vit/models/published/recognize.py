@@ -88,6 +88,12 @@ def recognize(shapes: Shapes, config: Mapping[str, Any], called: str = "the weig
     """
     found = _of_timm(shapes, config, called) if "architecture" in config else _of_transformers(shapes, config, called)
     found = replace(found, model=found.model | geometry({name: one.shape for name, one in found.tensors.items()}))
+    last_norm = "fc_norm.weight" if found.model["pool"] == "avg" else "norm.weight"
+    if last_norm not in found.tensors:
+        raise UserError(
+            f"{called}: {found.architecture} pools its tokens by '{found.model['pool']}' without {last_norm}, which "
+            "this project's model cannot do; use other weights"
+        )
     found = _with_positions(found, called)
     width, heads = found.model["embed_dim"], found.model["num_heads"]
     if width % heads:
@@ -102,7 +108,7 @@ def _of_timm(shapes: Shapes, config: Mapping[str, Any], called: str) -> Publishe
     arguments = config.get("model_args") or {}
     width = tensors["pos_embed"].shape[-1]
     heads = arguments.get("num_heads") or timm_names.heads_of(architecture, width)
-    if heads is None or re.fullmatch(timm_names.NOT_PLAIN, architecture):
+    if heads is None:
         raise UserError(f"{called}: {architecture} is not among the architectures known here; use other weights")
     channels, *image_size = cfg.get("input_size", (3, 224, 224))
     outputs = tensors["head.weight"].shape[0] if "head.weight" in tensors else 0
@@ -128,7 +134,7 @@ def _of_transformers(shapes: Shapes, config: Mapping[str, Any], called: str) -> 
         raise UserError(f"{called}: model_type '{whole}' is none of {', '.join(TRANSFORMERS)}; use other weights")
     defaults, positions = TRANSFORMERS[kind]
     own = config.get("vision_config") or {} if whole in OF_BOTH_TOWERS else config
-    known = BASE | defaults | own
+    known: dict[str, Any] = {**BASE, **defaults, **own}
     tensors, dropped = _renamed(shapes, transformers_names.RULES, transformers_names.DROPPED, f"{called} ({whole})")
     if known["hidden_act"] not in ACTIVATIONS:
         raise UserError(

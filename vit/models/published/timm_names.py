@@ -17,38 +17,37 @@ RULES = (
 )
 DROPPED = {r"mask_token": "the token of masked patches, used only in pretraining"}
 
+# Attention heads by width; where widths have several, the name decides.
 HEADS = {
-    "xsmall": 4,
-    "tiny": 3,
-    "small": 6,
-    "medium": 8,
-    "mediumd": 8,
-    "betwixt": 10,
-    "base": 12,
-    "large": 16,
-    "so150m": 14,
-    "so150m2": 13,
-    "so400m": 16,
-    "huge": 16,
-    "giant": 16,
-    "giantopt": 16,
-    "gigantic": 16,
-    "intern300m": 16,
-    "little": 5,
-    "wee": 4,
+    64: 2,
+    96: 3,
+    192: 3,
+    256: 4,
+    320: 5,
+    384: 6,
+    512: 8,
+    640: 10,
+    768: 12,
+    832: 13,
+    896: 14,
+    1024: 16,
+    1152: 16,
+    1280: 16,
+    1408: 16,
+    1536: 24,
+    1664: 16,
 }
-GIANT_OF_DINOV2 = (1536, 24)  # width and heads
+OTHER_HEADS = {r"vit_giantopt_\w+": 16}
 GELU_TANH = r"vit_(base_patch32|giantopt_patch16|so400m_patch16)_siglip\w*|vit_large_patch16_siglip(_gap)?_512"
-NOT_PLAIN = r"vit_\w+_(rpn|xp|18x2|siglip_gap|gap|reg4_gap|radio_v\d)\w*|beit3\w*|aimv2\w*"
+NORMS_LAST = r"vit_\w+_rpn_\w+"  # norms after attention and MLP, under the names of norms before them
 
 
 def heads_of(architecture: str, embed_dim: int) -> int | None:
-    """The attention heads of an architecture of timm such as vit_small_patch14_dinov2; None if it is not known."""
-    match = re.match(r"(?:vit|deit3?|flexivit|eva)_([a-z0-9]+)", architecture)
-    size = match[1] if match else ""
-    if size == "giant" and embed_dim == GIANT_OF_DINOV2[0]:
-        return GIANT_OF_DINOV2[1]
-    return HEADS.get(size)
+    """The attention heads of an architecture of timm such as vit_small_patch14_dinov2; None if they are not known."""
+    if not re.match(r"(vit|deit3?|flexivit|eva)_", architecture) or re.fullmatch(NORMS_LAST, architecture):
+        return None
+    named = (heads for pattern, heads in OTHER_HEADS.items() if re.fullmatch(pattern, architecture))
+    return next(named, HEADS.get(embed_dim))
 
 
 def settings_of(architecture: str) -> dict[str, object]:
