@@ -57,10 +57,11 @@ FILES: dict[Path, str] = {
     PACKED / PREPROCESSING: "what is done to every image, in training and in serving: size, crop, mean, std, classes",
     PACKED / PACK_MODE: "whether images are packed as arrays or decoded on the fly",
     WEIGHTS_BROUGHT / "*/README.txt": "a note, so that the folder is never empty",
-    WEIGHTS_BROUGHT / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) "
-    "name, under this project's names, with the settings that are known of them",
-    WEIGHTS_RECORD: "where those weights came from, their digest and licence, and whether they have seen images of "
-    "val or test; `null` for none",
+    WEIGHTS_BROUGHT
+    / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) name, under "
+    "this project's names, with the settings that are known of them",
+    WEIGHTS_RECORD: "where those weights came from, their digest and licence, and whether they have seen images of val "
+    "or test; `null` for none",
     MODEL / WEIGHTS: "the weights of the best epoch",
     MODEL / CONFIG: "everything needed to use them: architecture, preprocessing, classes, temperature, precision",
     TRAINING / HISTORY: "loss and accuracy on train and val, a row per epoch",

@@ -50,8 +50,8 @@ class TrainParams(Section):
     )
     init_from: Named | None = parameter(
         None,
-        "initial weights: hf-hub:OWNER/NAME@COMMIT, torchvision:NAME, a file in weights/, or models:/NAME/VERSION; null: "
-        "random",
+        "initial weights: hf-hub:OWNER/NAME@COMMIT, torchvision:NAME, a file in weights/, or models:/NAME/VERSION; "
+        "null: random",
     )
     frozen_layers: Annotated[int, Field(ge=0)] = parameter(
         0, "lowest layers that are not trained; 1: patch and position embeddings; 2: also the first block"
