@@ -16,6 +16,9 @@ from vit.models.published.reading import TensorFile
 from vit.models.published.recognize import Published, recognize
 from vit.training.published_images import SETTINGS, images_of
 
+# What a classifier of this project has besides, so that a published one can teach.
+OF_A_CLASSIFIER = {"fit": "crop", "margin": 0.0, "trim_bars": False, "compute": {"attention": "fused"}}
+
 log = logging.getLogger("vit")
 
 
@@ -36,7 +39,7 @@ def write_translated(files: list[Path], settings: Mapping[str, Mapping[str, Any]
     tensors: Any = map(TensorFile, files)
     with replacing(target / WEIGHTS) as temporary:
         safetensors.numpy.save_file(found.translate(ChainMap(*tensors)), temporary)
-    write_json(target / CONFIG, found.config() | (images_of(settings, called) or {}))
+    write_json(target / CONFIG, found.config() | OF_A_CLASSIFIER | (images_of(settings, called) or {}))
     height, width = found.image_size
     head = f"{found.outputs} outputs" if found.outputs else "no head"
     log.info(f"{called}: {found.architecture} by {found.naming}, {height}x{width} pixels, {head}")
