@@ -45,6 +45,12 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
+    "mean in bytes": ({"pack.mean": [123.7]}, ["pack.mean", "[123.7]", "auto or a list of numbers in [0, 1]"]),
+    "mean of other channels": ({"pack.mean": [0.5, 0.5, 0.5]}, ["mean [0.5, 0.5, 0.5] has 3 values for 1 channels"]),
+    "no deviation": ({"pack.std": [0.0]}, ["std [0.0] contains 0"]),
+    "nothing kept": ({"pack.crop_pct": 0.0}, ["pack.crop_pct", "0.0", "greater than 0"]),
+    "two crops": ({"pack.crop_pct": 0.9}, ["crop_pct 0.9 needs fit center or stretch, not crop"]),
+    "unknown filter": ({"pack.interpolation": "cubic"}, ["pack.interpolation", "'cubic'", "'bicubic'"]),
     "hub without a name": ({"data.source": "huggingface"}, ["data", "huggingface needs hub_name", "owner/name"]),
     "hub name without owner": ({"data.hub_name": "cifar10"}, ["data.hub_name", "'cifar10'"]),
     "use of a hub's split": ({"data.hub_splits": {"train": "fit"}}, ["data.hub_splits", "'fit'"]),
@@ -103,7 +109,7 @@ BAD_VALUES = {
     "no epochs": ({"train.epochs": 0}, ["train.epochs", "0", "1"]),
     "no number": ({"train.weight_decay": float("nan")}, ["train.weight_decay", "nan", "finite"]),
     "infinity": ({"train.clip_grad": float("inf")}, ["train.clip_grad", "inf", "finite"]),
-    "unknown choice": ({"model.pool": "max"}, ["model.pool", "'max'", "'cls' or 'avg'"]),
+    "unknown choice": ({"model.pool": "max"}, ["model.pool", "'max'", "'cls', 'avg' or 'map'"]),
     "unknown source": ({"data.source": "web"}, ["data.source", "'web'", "'kaggle'"]),
     "two channels": ({"pack.channels": 2}, ["pack.channels", "2", "1 or 3"]),
     "image not of patches": (
