@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-parity bench-few-labels clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -75,6 +75,12 @@ bench-serve: .venv/bench.stamp  ## Measure serving under load, about 8 minutes o
 
 bench-quality: .venv/run.stamp  ## Measure accuracy at equal training time, some hours: make bench-quality FRAMES=folder
 	python -m benchmarks.quality $(if $(filter file,$(origin FRAMES)),,--frames $(FRAMES)) --out benchmarks/quality.json
+
+bench-parity: .venv/bench.stamp  ## Compare every public family of ViTs with its original, in seconds
+	python -m benchmarks.parity --out benchmarks/parity.json
+
+bench-few-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours: make bench-few-labels IMAGES=folder
+	python -m benchmarks.few_labels --images $(IMAGES) --out benchmarks/few_labels.json
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json

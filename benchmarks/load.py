@@ -97,13 +97,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, page: str, log: Path) -> Iterator[float]:
+def running(command: list[str], port: int, page: str, log: Path, env: dict[str, str] | None = None) -> Iterator[float]:
     """Run a server until the block ends; yields the seconds after which `page` answered. Its output goes to `log`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     began = time.perf_counter()
     with log.open("w") as output:
         server = subprocess.Popen(
-            command, env=os.environ | {"PATH": path}, stdout=output, stderr=output, start_new_session=True
+            command, env=os.environ | {"PATH": path} | (env or {}), stdout=output, stderr=output, start_new_session=True
         )
     try:
         while not _answers(f"http://127.0.0.1:{port}{page}"):

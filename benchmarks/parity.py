@@ -171,7 +171,9 @@ def as_ours(folder: Path, target: Path, size: tuple[int, int]) -> Classifier:
     write_json(target / "config.json", found.config() | {"classes": classes})
     model = ModelParams(**found.model).model_dump() | ({"distilled": True} if found.distilled else {})
     shape = {"image_size": list(size), "channels": found.channels, "classes": classes or ["none"]}
-    classifier = Classifier.new(shape | {"model": model, "compute": {"attention": "fused"}}, torch.device("cpu"))
+    normalization = {"mean": [0.5] * found.channels, "std": [0.5] * found.channels}
+    rest = normalization | {"model": model, "compute": {"attention": "fused"}}
+    classifier = Classifier.new(shape | rest, torch.device("cpu"))
     initialize(classifier, target)
     if not classes:
         classifier.model.head = nn.Identity()

@@ -123,7 +123,9 @@ def gather(params: Params, temporary: Path) -> Content:
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
-        serving=params.register_.model_dump(include={"max_rows", "max_bytes", "max_pixels", "precision"}),
+        serving=params.register_.model_dump(
+            include={"max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision"}
+        ),
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary, config["temperature"], weights),
         candidacy=Candidacy(
             rules=params.register_,

@@ -8,8 +8,11 @@ import torch
 
 from tests.inference.test_export import WITHOUT_ONNX, classifier_of, needs_onnx, pictures
 from tests.shapes import CLASSES
+from vit.data.batches import normalize, to_unit
+from vit.errors import UserError
 from vit.inference.classifier import CONFIG, Classifier
 from vit.inference.export import TOLERANCE
+from vit.inference.timm_format import write_timm
 
 pytestmark = pytest.mark.long
 
@@ -66,6 +69,39 @@ def test_what_the_parity_check_refuses_is_not_written(export, tmp_path, monkeypa
     assert list(tmp_path.glob("*.pt2")) == []
 
 
+def test_timm_loads_the_folder_made_for_it_and_gives_the_models_probabilities(export, tmp_path, classifier):
+    import timm
+
+    status, out, err = export("--format", "timm", "new/m")
+    assert (status, err) == (0, "")
+    assert out.startswith(
+        'new/m: timm.create_model("local-dir:new/m", pretrained=True) gives the logits of 4 classes; '
+    )
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'new/m'}", pretrained=True).eval()
+    assert list(theirs.pretrained_cfg["mean"]) == classifier.mean and theirs.pretrained_cfg["crop_mode"] == "center"
+    x = normalize(to_unit(pictures(5)), classifier.mean, classifier.std)
+    with torch.inference_mode():
+        answers = (theirs(x) / classifier.config.get("temperature", 1.0)).softmax(dim=1)
+    np.testing.assert_allclose(answers.numpy(), classifier.probabilities(pictures(5)), atol=TOLERANCE)
+    status, out, err = export("--format", "timm", "new/m")
+    assert (status, out, err) == (1, "", "error: new/m exists already; name a new folder\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stem": "conv", "patch_size": 2, "stem_widths": [8]}, "timm has no model with stem 'conv'"),
+        ({"norm_eps": 1e-3}, "timm has no model with norm_eps 0.001"),
+        ({"name": "cnn"}, "--format timm is for Vision Transformers, not for cnn"),
+    ],
+    ids=str,
+)
+def test_what_timm_has_no_model_for_is_refused(tmp_path, changes, reason):
+    with pytest.raises(UserError, match=f"{reason}; use --format onnx or torch"):
+        write_timm(classifier_of(tmp_path, **changes), tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 @pytest.mark.skipif(not WITHOUT_ONNX, reason="the packages for ONNX are installed")
 def test_a_missing_package_is_named_with_the_command_that_installs_it(export):
     status, out, err = export("--format", "onnx", "m.onnx")
@@ -82,7 +118,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(export):
         (["--format", "torch", "m.onnx"], 1, "m.onnx: OUT must end in .pt2; for example m.pt2"),
         (["--format", "onnx", "m.pt2"], 1, "m.pt2: OUT must end in .onnx; for example m.onnx"),
         (["--format", "torch", "m.pt2", "--model", "nowhere"], 1, "no trained model in nowhere"),
-        (["--format", "tflite", "m.pt2"], 2, "'tflite' is not one of 'onnx', 'torch'"),
+        (["--format", "tflite", "m.pt2"], 2, "'tflite' is not one of 'onnx', 'timm', 'torch'"),
         (["--format", "torch"], 2, "Missing argument 'OUT'"),
         (["m.pt2"], 2, "Missing option '--format'"),
     ],

@@ -14,6 +14,7 @@ from benchmarks.parity import CASES, GOAL, Case, as_ours, differences
 from vit.config.model import ModelParams
 from vit.errors import UserError
 from vit.files import read_json
+from vit.inference.timm_format import write_timm
 from vit.models.families import new_model
 from vit.models.published.reading import TensorFile
 from vit.models.published.recognize import BASE, TRANSFORMERS, Published, recognize
@@ -183,27 +184,11 @@ def test_weights_go_back_out_under_timms_names_and_load_there_strictly(tmp_path,
     (tmp_path / "theirs").mkdir(), (tmp_path / "ours").mkdir()
     case.write(case, tmp_path / "theirs")
     classifier = as_ours(tmp_path / "theirs", tmp_path / "ours", size)
-    model = classifier.model
-    weights = model.state_dict()
-    settings = classifier.config["model"]
-    kind = "deit_tiny_distilled_patch16_224" if model.distilled else "vit_tiny_patch16_224"
-    options = {name: settings[name] for name in ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")}
-    options |= {name: settings[name] for name in ("qkv_bias", "init_values", "no_embed_class", "pre_norm")}
-    if not model.distilled:
-        options |= {"reg_tokens": settings["reg_tokens"], "class_token": model.pool == "cls"}
-        options |= {"global_pool": {"cls": "token"}.get(model.pool, model.pool)}
-    theirs = timm.create_model(
-        kind,
-        img_size=size,
-        num_classes=len(classifier.classes) if "head.weight" in weights else 0,
-        act_layer={"gelu": None}.get(settings["act_layer"], settings["act_layer"]),
-        norm_layer=lambda dim, **device: torch.nn.LayerNorm(dim, settings["norm_eps"]),
-        **options | ({"mlp_layer": timm.layers.SwiGLUPacked} if settings["mlp_layer"] == "swiglu" else {}),
-    ).eval()
-    if settings["mlp_layer"] == "swiglu":
-        for block in theirs.blocks:
-            block.mlp.act = torch.nn.SiLU()
-    theirs.load_state_dict(weights, strict=True)
+    write_timm(classifier, tmp_path / "ours")
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'ours'}", pretrained=True).eval()
+    assert shapes_of(theirs) == shapes_of(classifier.model)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(3))
+    # transformers' epsilon of 1e-12 becomes 1e-6, as the same published weights have it in timm.
+    tolerance = GOAL if classifier.config["model"]["norm_eps"] >= 1e-6 else 1e-4
     with torch.inference_mode():
-        torch.testing.assert_close(model(images), theirs(images), atol=1e-5, rtol=0)
+        torch.testing.assert_close(classifier.model(images), theirs(images), atol=tolerance, rtol=0)

@@ -24,7 +24,13 @@ from vit.registry.served import save_served
 pytestmark = pytest.mark.long
 
 RELEASE = REPO / "tests" / "fixtures" / "release_0.4.0"
-LIMITS = {"max_rows": 256, "max_bytes": 4_000_000, "max_pixels": 4_000_000, "precision": "float32"}
+LIMITS = {
+    "max_rows": 256,
+    "max_bytes": 4_000_000,
+    "max_pixels": 4_000_000,
+    "batch_wait_ms": 5.0,
+    "precision": "float32",
+}
 PREDICTIONS = read_table(RELEASE / "predictions.csv")
 CLASSES = [column.removeprefix("p_") for column in PREDICTIONS[0] if column.startswith("p_")]
 THEN = np.array([[float(row[f"p_{name}"]) for name in CLASSES] for row in PREDICTIONS])

@@ -13,7 +13,7 @@ from vit.release import VERSION
 
 pytestmark = pytest.mark.long
 
-SETTINGS = {"max_rows": 7, "precision": "float32"}
+SETTINGS = {"max_rows": 7, "batch_wait_ms": 5.0, "precision": "float32"}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.shapes import CLASSES
 from vit.inference.classifier import Classifier
 from vit.registry.served import save_served
 
-LIMITS = {"max_rows": 64, "max_bytes": 4_000_000, "max_pixels": 4_000_000, "precision": "float32"}
+LIMITS = {"max_rows": 64, "max_bytes": 4_000_000, "max_pixels": 4_000_000, "batch_wait_ms": 5.0, "precision": "float32"}
 
 
 def new_classifier(folder: Path, **changes) -> Classifier:

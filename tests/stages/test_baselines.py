@@ -34,7 +34,7 @@ pytestmark = pytest.mark.long
 CHANGES = {"data.shapes_per_class": 30, "split.strategy": "random", "evaluate.explain_images": 1}
 CHANGES |= {"train.epochs": 8, "train.warmup_epochs": 1, "train.threads": 1, "train.device": "cpu"}
 CHANGES |= {"evaluate.device": "cpu"}
-SETTINGS = {"max_rows": 100, "max_bytes": 10**6, "max_pixels": 10**6, "precision": "float32"}
+SETTINGS = {"max_rows": 100, "max_bytes": 10**6, "max_pixels": 10**6, "batch_wait_ms": 5.0, "precision": "float32"}
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ CHANGES |= {
     "evaluate.svc_baseline": False,
     "evaluate.invariance": [],
 }
-LIMITS = {"max_rows": 100, "max_bytes": 10**6, "max_pixels": 10**6, "precision": "float32"}
+LIMITS = {"max_rows": 100, "max_bytes": 10**6, "max_pixels": 10**6, "batch_wait_ms": 5.0, "precision": "float32"}
 MOST = 4095
 
 

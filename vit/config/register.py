@@ -35,6 +35,11 @@ class RegisterParams(Section):
     max_pixels: Count = parameter(
         50000000, "serving: most pixels in one request, over all its images, before resizing", "pixels"
     )
+    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = parameter(
+        5.0,
+        "serving: longest wait for requests that are being decoded, to compute them together; 0: each request alone",
+        "ms",
+    )
     precision: Literal["float32", "bfloat16"] = parameter(
         "float32", "serving: bfloat16 is faster on CPUs with AMX; probabilities change by up to 0.02"
     )

@@ -40,7 +40,7 @@ class Content(RunContent):
     version_key: str
     version_tags: dict[str, str]
     model_folder: Path
-    serving: dict[str, int | str]
+    serving: dict[str, float | str]
     card: str
     candidacy: Candidacy
 

@@ -32,11 +32,11 @@ SERVED_WITH = (
 )
 
 
-def save_served(path: Path, model_folder: Path, settings: dict[str, int | str]) -> None:
+def save_served(path: Path, model_folder: Path, settings: dict[str, float | str]) -> None:
     """Write an MLflow model to the new folder `path`.
 
-    `settings` (max_rows, max_bytes, max_pixels, precision) are stored in its MLmodel as `config` and can be
-    overridden at serving time: MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
+    `settings` (max_rows, max_bytes, max_pixels, batch_wait_ms, precision) are stored in its MLmodel as `config` and
+    can be overridden at serving time: MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
     """
     from vit.serving.pyfunc import SIGNATURE  # late: the import also registers the model with MLflow
 
@@ -64,7 +64,7 @@ def served_code(root: Path = ROOT) -> list[str]:
     return sorted(modules | {(folder / "__init__.py").as_posix() for folder in folders})
 
 
-def served_key(settings: dict[str, int | str], root: Path = ROOT) -> str:
+def served_key(settings: dict[str, float | str], root: Path = ROOT) -> str:
     """A digest of everything that `save_served` adds to the weights; if it changes, the served model is rewritten."""
     digest = hashlib.sha256()
     for file in served_code(root):

@@ -4,13 +4,16 @@ MLflow 3.17 responds with status 500 to a request without a Content-Type or with
 body or a stack trace in most 400s, before any model code runs (mlflow issue 4897, open since 2021). It offers no hook:
 flavor backends, uvicorn command and FastAPI app are fixed, and the app does not exist yet while the model is loaded. So
 one function of its module, `invocations`, which the server looks up for every request, is replaced; only in the process
-of `mlflow models serve`, and only if its signature is the known one.
+of `mlflow models serve`, and only if its signature is the known one. The replacement hands the parsed rows to the model
+without a data frame between, which saves a tenth of the time of a request with one image.
 """
 
 import inspect
+import json
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from mlflow.exceptions import MlflowException
 
@@ -20,7 +23,10 @@ from vit.serving.settings import Limits, Options
 
 SERVER_APP = "mlflow.pyfunc.scoring_server.app"
 KNOWN = ["data", "content_type", "model", "input_schema"]
+RESPONSE = ("response", "status", "mimetype")
 log = logging.getLogger("vit.serving")
+
+Answer = Callable[[list[str], dict], list[dict]]
 
 
 def inside_scoring_server() -> bool:
@@ -28,34 +34,37 @@ def inside_scoring_server() -> bool:
     return SERVER_APP in sys.modules
 
 
-def install(limits: Limits, classes: int) -> None:
-    """Wrap the server's `invocations` with `guarded`. Raises MlflowException if its signature is unknown."""
+def install(answer: Answer, limits: Limits, classes: int) -> None:
+    """Replace the server's `invocations` by `guarded`. Raises MlflowException if its signature is unknown."""
     from mlflow.pyfunc import scoring_server as server  # late: the server has already imported it
 
-    if list(inspect.signature(server.invocations).parameters) != KNOWN:
+    known = list(inspect.signature(server.invocations).parameters) == KNOWN
+    if not known or server.InvocationsResponse._fields != RESPONSE:
         raise MlflowException(
             "this version of MLflow cannot be guarded by the model; install the one in the model's requirements.txt"
         )
-    server.invocations = guarded(server.invocations, limits, classes)
+    respond = partial(server.InvocationsResponse, status=200, mimetype=JSON)
+    server.invocations = guarded(answer, respond, limits, classes)
 
 
-def guarded(invocations: Callable, limits: Limits, classes: int) -> Callable:
-    """`invocations` after strict parsing of the body, with one sentence for any error.
+def guarded(answer: Answer, respond: Callable[[str], object], limits: Limits, classes: int) -> Callable:
+    """A function with the signature of `invocations`: strict parsing of the body, one sentence for any error.
 
-    It receives the parsed body, so that JSON is parsed once. Raises only Refusal, which becomes the response.
+    `answer` gets the rows of base64 text and the params, and `respond` the JSON of its predictions. Raises only
+    Refusal, which becomes the response.
     """
 
-    def answer(data: bytes, content_type: str | None, model, input_schema):
+    def invocations(data: bytes, content_type: str | None, model, input_schema):
         if len(data) > limits.max_bytes:
             raise Refusal(f"the body is larger than {limits.max_bytes} bytes; send fewer or smaller images", status=413)
         try:
-            request = read_request(data, content_type)
-            Options.read(request["params"], classes)  # MLflow ignores unknown names and echoes wrong values
-            return invocations(request, JSON, model, None)  # the schema was checked already
+            texts, params = read_request(data, content_type)
+            Options.read(params, classes)  # before any image is decoded
+            return respond(json.dumps({"predictions": answer(texts, params)}))
         except Refusal:
             raise
         except Exception:
             log.exception("a request failed")
             raise Refusal("the server failed to handle this request; its log says why", status=500) from None
 
-    return answer
+    return invocations

@@ -17,9 +17,10 @@ from mlflow.types.schema import Map
 from ruamel.yaml import YAML
 
 from vit.serving import guard
+from vit.serving.batching import Batcher
 from vit.serving.cores import Cores
 from vit.serving.refusal import Refusal
-from vit.serving.settings import Limits, Options
+from vit.serving.settings import Limits, Options, batch_wait
 from vit.serving.uploads import read_images
 
 UNKNOWN, NO_INDEX = "unknown", -1
@@ -48,7 +49,7 @@ SIGNATURE = ModelSignature(
 class ServedClassifier(PythonModel):
     """A Classifier behind MLflow's scoring server; client errors get a 4xx with one sentence.
 
-    Threads share the classifier and its settings, which do not change after `load_context`, and `cores`.
+    Threads share the classifier and its settings, which do not change after `load_context`, `batches` and `cores`.
     """
 
     def load_context(self, context) -> None:
@@ -57,29 +58,39 @@ class ServedClassifier(PythonModel):
         settings = dict(context.model_config)
         folder = Path(context.artifacts["model"])
         self.classifier = Classifier.load(folder).to(settings.pop("precision"))
+        self.batches = Batcher(self._rows, wait=batch_wait(settings.pop("batch_wait_ms")))
         self.limits = Limits.read(settings)
         self.cores = Cores()
         self.version = _version(folder.parents[1])
         if guard.inside_scoring_server():
-            guard.install(self.limits, len(self.classifier.classes))
+            guard.install(self.answer, self.limits, len(self.classifier.classes))
 
     # pyrefly: ignore[bad-override]  # MLflow's method has no body, so it seems to return None
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
-        """One prediction per row: label, its index in the model's class order, confidence in [0, 1], probabilities
-        by class name, version of the model.
+        """`answer` for the column `image` of a data frame."""
+        return self.answer(model_input["image"].tolist(), params or {})
+
+    def answer(self, texts: list[str], params: dict) -> list[dict]:
+        """One prediction per image in base64: label, its index in the model's class order, confidence in [0, 1],
+        probabilities by class name, version of the model.
 
         `params`: `top_k` keeps the k most likely classes; below `threshold` the label is "unknown" and the index -1;
         `explain` adds a map of where the model looked, a PNG in base64. Raises Refusal.
         """
-        import torch
-
-        options = Options.read(params or {}, len(self.classifier.classes))
+        options = Options.read(params, len(self.classifier.classes))
         if options.explain and not self.classifier.has_attention:
             raise Refusal("this model has no attention maps to explain a prediction; send the request without explain")
+        with self.batches.request() as rows_of:
+            images = read_images(texts, self.classifier.config, self.limits)
+            rows = rows_of(images)
+        return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
+
+    def _rows(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, classes) of images (N, H, W, C)."""
+        import torch
+
         with self.cores.share():
-            images = read_images(model_input["image"].tolist(), self.classifier.config, self.limits)
-            rows = self.classifier.probabilities(torch.from_numpy(images))
-            return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
+            return self.classifier.probabilities(torch.from_numpy(images))
 
     def _prediction(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
@@ -93,7 +104,8 @@ class ServedClassifier(PythonModel):
         if options.explain:
             from vit.evaluation.explain import explanation_png
 
-            picture = explanation_png(self.classifier, image, int(likeliest[0]))
+            with self.cores.share():
+                picture = explanation_png(self.classifier, image, int(likeliest[0]))
             prediction["explanation"] = base64.b64encode(picture).decode()
         return prediction
 

@@ -6,11 +6,7 @@ from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 
 
 class Refusal(MlflowException):
-    """A client error. `status` is the HTTP status, 4xx; the sentence never repeats the input.
-
-    MLflow's server prepends the input to messages of exceptions from `predict`, but sends what `serialize_as_json`
-    returns: here only the sentence.
-    """
+    """A client error. `status` is the HTTP status, 4xx; the sentence never repeats the input."""
 
     def __init__(self, sentence: str, status: int = 400):
         super().__init__(sentence, error_code=INVALID_PARAMETER_VALUE)

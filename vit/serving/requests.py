@@ -1,7 +1,7 @@
 """Strict parsing of a request body into rows of base64 text and params.
 
 MLflow's own parsers echo the input or a stack trace in errors, ignore unknown fields, and turn some bodies into a
-status 500; so they receive only the output of this module.
+status 500; so this module reads bodies in their place.
 """
 
 import json
@@ -14,8 +14,8 @@ FIELDS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 EXAMPLE = 'send {"inputs": ["<base64 of an image file>"]}'
 
 
-def read_request(body: bytes, content_type: str | None) -> dict:
-    """The body as `{"dataframe_split": {"columns": ["image"], "data": [[text], ...]}, "params": {...}}`.
+def read_request(body: bytes, content_type: str | None) -> tuple[list[str], dict]:
+    """The rows of base64 text in a body, and its params.
 
     Raises Refusal unless it is such a table in JSON (one of FIELDS, as documented by MLflow) or CSV, with status 415
     for another media type. The content of texts and params is not checked.
@@ -31,7 +31,7 @@ def read_request(body: bytes, content_type: str | None) -> dict:
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.isascii():
             raise Refusal(f"row {row}: not base64; every row is one string, the base64 of an image file")
-    return {"dataframe_split": {"columns": [COLUMN], "data": [[text] for text in texts]}, "params": params}
+    return texts, params
 
 
 def _media_type(content_type: str | None) -> str:

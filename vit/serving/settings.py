@@ -24,6 +24,14 @@ class Limits:
         return cls(**values)
 
 
+def batch_wait(milliseconds: object) -> float:
+    """register.batch_wait_ms in seconds; raises MlflowException unless it is a number from 0 to 1000."""
+    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
+    if not is_number or not 0 <= milliseconds <= 1000:
+        raise MlflowException(f"batch_wait_ms is {milliseconds!r}; it must be a number from 0 to 1000")
+    return milliseconds / 1000
+
+
 @dataclass(frozen=True)
 class Options:
     """The params of one request; None if not given."""
