@@ -5,6 +5,7 @@ import safetensors.numpy
 
 from vit.config.files import (
     EVALUATION,
+    FEATURES,
     FIRST_BATCH,
     HISTORY,
     LEARNING_RATE,
@@ -39,6 +40,8 @@ from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
 from vit.files import read_json, read_table, write_json, write_table, write_text
 from vit.inference.classifier import Classifier
+from vit.inference.features import features_of, has_features, stored_versions
+from vit.inference.neighbours import neighbours_accuracy
 from vit.inference.summary import model_summary
 from vit.training.device import find_device
 
@@ -59,6 +62,9 @@ def main() -> None:
         size = classifier.config["image_size"]
         arrays = [(whole(part, size, settings.batch_size), part.labels.numpy()) for part in (train, test)]
         metrics["svc_accuracy"] = svc_accuracy(*arrays)
+    if has_features(FEATURES):
+        known = stored_versions(FEATURES, "train", train.labels)[0]
+        metrics["knn_accuracy"] = neighbours_accuracy(known, features_of(classifier, test, settings.batch_size))
     write_json(TEST_METRICS, metrics)
     write_text(EVALUATION / MODEL_SUMMARY, model_summary(classifier.config))
 
@@ -113,6 +119,7 @@ def summary(metrics: dict[str, float], images: int) -> str:
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     beside = [("majority", "majority_accuracy"), ("nearest neighbour", "nearest_neighbour_accuracy")]
     beside += [("SVC", "svc_accuracy")] if "svc_accuracy" in metrics else []
+    beside += [("nearest neighbours on features", "knn_accuracy")] if "knn_accuracy" in metrics else []
     others = ", ".join(f"{name} {metrics[key]:.4f}" for name, key in beside)
     return f"test accuracy {metrics['test_accuracy']:.4f} ({low:.4f} to {high:.4f}) on {images} images; {others}"
 

@@ -9,6 +9,7 @@ import torch
 from vit.config.files import (
     CHECKPOINTS,
     ENVIRONMENT,
+    FEATURES,
     FIRST_BATCH,
     HISTORY,
     LEARNING_RATE,
@@ -26,6 +27,7 @@ from vit.data.decoded import Part, load_part
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
+from vit.inference.neighbours import neighbours_accuracy
 from vit.inference.scores import COLUMNS
 from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
@@ -39,6 +41,7 @@ from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
 from vit.training.loop import fit, rates_of
+from vit.training.probe import FeatureFeed, probe
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
@@ -60,7 +63,11 @@ def main() -> None:
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     weights = class_weights(train.labels, len(classifier.classes), params.train.class_weights)
     weights = None if weights is None else weights.to(device)
-    feed = Feed(classifier, train.on_device(device), params.train, world)
+    if params.train.frozen_layers == "all":
+        feed = probe(classifier, train, val, params.train, world, FEATURES)
+        val = feed.val
+    else:
+        feed = Feed(classifier, train.on_device(device), params.train, world)
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 
@@ -77,7 +84,7 @@ def main() -> None:
             write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
-        step = TrainingStep(classifier.model, params.train, compute, world, teacher, weights)
+        step = TrainingStep(feed.classifier.model, feed.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
 
         def show(progress: Progress) -> None:
@@ -86,8 +93,13 @@ def main() -> None:
 
         fit(step, feed, val, progress, checkpoints, show)
         if world.is_first:
-            save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
-            write_outputs(progress, feed)
+            neighbours = None
+            if isinstance(feed, FeatureFeed):
+                save_with_head(classifier, feed, progress.best_weights)
+                neighbours = neighbours_accuracy(feed.versions[0], feed.val)
+            else:
+                save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
+            write_outputs(progress, feed, neighbours)
 
 
 def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:
@@ -98,17 +110,29 @@ def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part
     classifier.save(MODEL, weights)
 
 
-def write_outputs(progress: Progress, feed: Feed) -> None:
-    """Write curves and first batch as data, which `evaluate` draws, and the metrics of the best epoch."""
+def save_with_head(whole: Classifier, feed: FeatureFeed, weights: dict) -> None:
+    """Write the whole model with the head of the best epoch, and the temperature fitted on the features of val."""
+    feed.classifier.model.load_state_dict(weights)  # shared with `whole`
+    whole.config["temperature"] = temperature_on(feed.val, feed.classifier, 4 * feed.train.batch_size)
+    state = whole.model.state_dict().items()
+    whole.save(MODEL, {name: weight.cpu().clone(memory_format=torch.contiguous_format) for name, weight in state})
+
+
+def write_outputs(progress: Progress, feed: Feed, neighbours: float | None = None) -> None:
+    """Write curves and first batch as data, which `evaluate` draws, and the metrics of the best epoch.
+
+    `neighbours` is the val accuracy of nearest neighbours on the same features, if the training had features.
+    """
     rates = rates_of(progress, feed)
     write_table(TRAINING / HISTORY, progress.history)
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
     with replacing(TRAINING / FIRST_BATCH) as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
-    write_json(TRAIN_METRICS, summary(progress))
+    write_json(TRAIN_METRICS, summary(progress) | ({} if neighbours is None else {"knn_val_accuracy": neighbours}))
     column = COLUMNS[progress.select_by]
+    beside = "" if neighbours is None else f"; nearest neighbours on the same features {neighbours:.4f}"
     others = "" if column == "val_accuracy" else f", {column.replace('_', ' ')} {progress.best[column]:.4f}"
-    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}")
+    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}{beside}")
 
 
 def summary(progress: Progress) -> dict:

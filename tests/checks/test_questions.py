@@ -90,8 +90,9 @@ def test_a_layer_whose_gradient_is_missing_zero_or_huge_is_named(tmp_path, monke
     assert break_it is enlarge_the_stem or answer.evidence.startswith("blocks.0.")
 
 
-def test_layers_that_are_frozen_on_purpose_are_no_fault_and_said(tmp_path):
-    answer = answer_to("gradients", subject(tmp_path, **{"train.frozen_layers": 1}))
+@pytest.mark.parametrize("frozen", [1, "all"])
+def test_layers_that_are_frozen_on_purpose_are_no_fault_and_said(tmp_path, frozen):
+    answer = answer_to("gradients", subject(tmp_path, **{"train.frozen_layers": frozen}))
     assert answer.verdict is Verdict.GOOD and "by train.frozen_layers" in answer.evidence
 
 

@@ -106,6 +106,29 @@ BAD_VALUES = {
     "class level in words": ({"data.class_level": "top"}, ["data.class_level", "'top'", "auto or an integer >= 1"]),
     "no name for weights": ({"train.init_from": ""}, ["train.init_from", "''", "1 character"]),
     "frozen layers below zero": ({"train.frozen_layers": -1}, ["train.frozen_layers", "-1", "0"]),
+    "frozen layers in words": ({"train.frozen_layers": "most"}, ["train.frozen_layers", "'most'", "all or an integer"]),
+    "frozen layers as a switch": ({"train.frozen_layers": True}, ["train.frozen_layers", "True", "all or an integer"]),
+    "variations below zero": ({"train.feature_variations": -1}, ["train.feature_variations", "-1", "0"]),
+    "mixed images and stored features": (
+        {"train.frozen_layers": "all", "train.augment.mixup": 0.2},
+        ["frozen_layers all", "augment.mixup 0.2", "set augment.mixup to 0.0"],
+    ),
+    "mixed patches and stored features": (
+        {"train.frozen_layers": "all", "train.augment.cutmix": 1.0},
+        ["frozen_layers all", "augment.cutmix 1.0", "set augment.cutmix to 0.0"],
+    ),
+    "a teacher of stored features": (
+        {"train.frozen_layers": "all", "train.teacher": "weights/x", "train.distillation": "soft"},
+        ["frozen_layers all", "distillation soft", "set distillation to none"],
+    ),
+    "shards of a head": (
+        {"train.frozen_layers": "all", "train.parallel": "fsdp"},
+        ["frozen_layers all", "parallel fsdp", "set parallel to ddp"],
+    ),
+    "a frozen model that has no layers": (
+        {"train.frozen_layers": "all", "model.name": "cnn"},
+        ["train.frozen_layers all", "model.name cnn", "set it to 0"],
+    ),
     "unknown metric": ({"train.select_by": "f1"}, ["train.select_by", "'f1'", "'macro_f1'"]),
     "confidence beyond what draws can show": (
         {"register.metric": "macro_f1", "register.confidence": 0.9999},

@@ -37,7 +37,16 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
     before = look(swept)
     uri = f"http://127.0.0.1:{free_port()}"
     failed = swept.run(f"{PARAMS_OF_OTHER_IMAGES} && dvc repro", succeeds=False, MLFLOW_TRACKING_URI=uri)
-    assert stages_run(failed.stdout) == ["download", "split", "pack", "weights", "train", "evaluate", "register"]
+    assert stages_run(failed.stdout) == [
+        "download",
+        "split",
+        "pack",
+        "weights",
+        "features",
+        "train",
+        "evaluate",
+        "register",
+    ]
     assert f"error: the MLflow store {uri} does not respond" in failed.stderr and "Traceback" not in failed.stderr
     assert json.loads(swept.read("metrics/test.json"))["majority_accuracy"] == 0.25
 
@@ -125,7 +134,7 @@ def test_a_model_learns_from_a_published_one_by_a_token_of_its_own_and_is_judged
     command = documented("dvc exp run -S train.teacher")
     assert "-S train.teacher=models:/vit/1 -S train.distillation=hard" in command
     done = swept.run(f"{PARAMS} && {command} --name taught")
-    assert stages_run(done.stdout) == ["weights", "train", "evaluate", "register"]
+    assert stages_run(done.stdout) == ["weights", "features", "train", "evaluate", "register"]
     assert "hard distillation from models:/vit/1, 0.03 M parameters" in done.stderr + done.stdout
 
     held = look(swept)

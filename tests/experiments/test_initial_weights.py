@@ -41,9 +41,24 @@ def test_a_training_starts_from_a_file_and_the_next_from_the_version_that_it_gav
     first = safetensors.torch.load_file(project.folder / "model/model.safetensors")
     write_preset(project.folder / "params.yaml", "shapes", FEW)
     done = project.run(documented("dvc exp run -S train.init_from=models:/"))
-    assert stages_run(done.stdout) == ["weights", "train", "evaluate", "register"]
+    assert stages_run(done.stdout) == ["weights", "features", "train", "evaluate", "register"]
     assert "started from models:/vit/1: head kept, because its classes are the same\n" in done.stdout
     assert read_json(project.folder / "data/weights.json")["init"]["source"] == "models:/vit/1"
     second = safetensors.torch.load_file(project.folder / "model/model.safetensors")
     same = {name for name in first if torch.equal(first[name], second[name])}
     assert same == {name for name in first if name.split(".")[0] in ("cls_token", "pos_embed", "patch_embed")}
+
+    write_preset(project.folder / "params.yaml", "shapes", FEW)
+    done = project.run(documented("dvc exp run -S train.frozen_layers=all"))
+    assert "32 features of 84 train images, and of 12 val images; cpu" in done.stdout
+    probed = safetensors.torch.load_file(project.folder / "model/model.safetensors")
+    assert {name for name in first if not torch.equal(first[name], probed[name])} == {"head.weight", "head.bias"}
+    run = look(project).client.get_run(look(project).versions[-1].run_id)
+    assert run.data.params["train.frozen_layers"] == "all"
+    assert {"knn_val_accuracy", "knn_accuracy", "test_accuracy"} <= run.data.metrics.keys()
+    done = project.run(documented("dvc exp run -S train.frozen_layers=all").replace("lr=0.003", "lr=0.01"))
+    assert stages_run(done.stdout) == ["train", "evaluate", "register"]
+
+    write_preset(project.folder / "params.yaml", "shapes", FEW)
+    done = project.run(documented("dvc exp run -S train.frozen_layers=2"))
+    assert "started from models:/vit/2: head kept, because its classes are the same\n" in done.stdout

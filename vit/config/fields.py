@@ -28,6 +28,15 @@ def _count_or_auto(value: object) -> int | str:
 CountOrAuto = Annotated[int | str, PlainValidator(_count_or_auto)]
 
 
+def _layers_or_all(value: object) -> int | str:
+    if value == "all" or (type(value) is int and value >= 0):
+        return value
+    raise PydanticCustomError("layers_or_all", "should be all or an integer >= 0")
+
+
+LayersOrAll = Annotated[Annotated[int, Field(ge=0)] | Literal["all"], PlainValidator(_layers_or_all)]
+
+
 def _range_or_auto(value: object) -> list[int | float] | str:
     if value == "auto":
         return "auto"

@@ -9,6 +9,7 @@ RAW, RAW_RECORD, TABLES = Path("data/raw"), Path("data/raw.json"), Path("data/ta
 SPLITS, AUDIT, SPLIT_METRICS = Path("data/splits"), Path("data/audit"), Path("metrics/split.json")
 PACKED = Path("data/packed")
 WEIGHTS_BROUGHT, WEIGHTS_RECORD = Path("data/weights"), Path("data/weights.json")
+FEATURES = Path("data/features")
 MODEL, TRAINING, TRAIN_METRICS = Path("model"), Path("training"), Path("metrics/train.json")
 EVALUATION, TEST_METRICS = Path("evaluation"), Path("metrics/test.json")
 

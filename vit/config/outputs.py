@@ -8,6 +8,7 @@ from vit.config.files import (
     CLASSES,
     CONFIG,
     EVALUATION,
+    FEATURES,
     FIRST_BATCH,
     HISTORY,
     LEARNING_RATE,
@@ -57,11 +58,13 @@ FILES: dict[Path, str] = {
     PACKED / PREPROCESSING: "what is done to every image, in training and in serving: size, crop, mean, std, classes",
     PACKED / PACK_MODE: "whether images are packed as arrays or decoded on the fly",
     WEIGHTS_BROUGHT / "*/README.txt": "a note, so that the folder is never empty",
-    WEIGHTS_BROUGHT
-    / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) name, under "
-    "this project's names, with the settings that are known of them",
-    WEIGHTS_RECORD: "where those weights came from, their digest and licence, and whether they have seen images of val "
-    "or test; `null` for none",
+    WEIGHTS_BROUGHT / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) "
+    "name, under this project's names, with the settings that are known of them",
+    WEIGHTS_RECORD: "where those weights came from, their digest and licence, and whether they have seen images of "
+    "val or test; `null` for none",
+    FEATURES / "README.txt": "a note, so that the folder is never empty",
+    FEATURES / "*.npy": "`train.npy` and `val.npy`, with `train.frozen_layers: all`: what the frozen model makes of "
+    "each image, float32 (versions, N, D); the first version is that of the images as they are",
     MODEL / WEIGHTS: "the weights of the best epoch",
     MODEL / CONFIG: "everything needed to use them: architecture, preprocessing, classes, temperature, precision",
     TRAINING / HISTORY: "loss and accuracy on train and val, a row per epoch",
@@ -112,11 +115,14 @@ FIGURES: dict[Path, dict[str, str]] = {
         "best_epoch": "the epoch whose weights were kept, from 1",
         "best_val_accuracy": "accuracy on val after that epoch",
         "best_val_loss": "loss on val after that epoch, before the temperature is fitted",
+        "knn_val_accuracy": "accuracy on val of 20 nearest neighbours on the features (`train.frozen_layers: all`)",
     },
     TEST_METRICS: {
         "test_groups": "number of groups that the intervals resample",
         "majority_accuracy": "accuracy on test of always predicting the most frequent class of train",
         "svc_accuracy": "accuracy on test of scikit-learn's `SVC(gamma=0.001)`, fitted on the pixels of train "
         "(`evaluate.svc_baseline`)",
+        "knn_accuracy": "accuracy on test of the label that the 20 nearest train images vote for, by the cosine of "
+        "their features (`train.frozen_layers: all`)",
     },
 }

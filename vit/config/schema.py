@@ -66,9 +66,10 @@ class Params(Section):
     def _something_is_trained(self):
         count = family_named(self.model.name).layers_below_the_head
         layers = count(self.model) if count else 0
-        if self.train.frozen_layers > layers:
+        frozen = self.train.frozen_layers
+        if isinstance(frozen, int) and frozen > layers:
             raise ValueError(
-                f"train.frozen_layers {self.train.frozen_layers} would also freeze the head; the patch embedding and "
-                f"{layers - 1} blocks are {layers} layers"
+                f"train.frozen_layers {frozen} would also freeze the head; the patch embedding and "
+                f"{layers - 1} blocks are {layers} layers; all freezes everything but the head"
             )
         return self

@@ -10,6 +10,7 @@ from vit.config.fields import (
     CountOrAuto,
     Device,
     Fraction,
+    LayersOrAll,
     Named,
     NonNegative,
     Positive,
@@ -53,8 +54,15 @@ class TrainParams(Section):
         "initial weights: hf-hub:OWNER/NAME@COMMIT, torchvision:NAME, a file in weights/, or models:/NAME/VERSION; "
         "null: random",
     )
-    frozen_layers: Annotated[int, Field(ge=0)] = parameter(
-        0, "lowest layers that are not trained; 1: patch and position embeddings; 2: also the first block"
+    frozen_layers: LayersOrAll = parameter(
+        0,
+        "lowest layers that are not trained; 1: patch and position embeddings; 2: also the first block; all: only the "
+        "head is trained, on features that stage features computes once",
+    )
+    feature_variations: Annotated[int, Field(ge=0)] = parameter(
+        3,
+        "frozen_layers all with augment: augmented versions of each train image, beside the image itself, that epochs "
+        "take turns with",
     )
     batch_size: Count = parameter(64, "per optimizer step, over all processes", "images")
     sampler: Literal["shuffle", "balanced"] = parameter(
@@ -143,6 +151,23 @@ class TrainParams(Section):
                 f"teacher {self.teacher} and distillation '{self.distillation}' contradict each other; set a teacher "
                 "(a folder or file of a model, or models:/name/VERSION) with soft or hard, or null with none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _features_replace_images(self):
+        if self.frozen_layers != "all":
+            return self
+        for key, value, off in (
+            ("augment.mixup", self.augment.mixup, 0.0),
+            ("augment.cutmix", self.augment.cutmix, 0.0),
+            ("distillation", self.distillation, "none"),
+            ("parallel", self.parallel, "ddp"),
+        ):
+            if value != off:
+                raise ValueError(
+                    f"frozen_layers all trains the head on stored features, which {key} {value} does not support; set "
+                    f"{key} to {off}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -16,15 +16,15 @@ from vit.release import VERSION
 from vit.tracking.run import RunDescription
 
 # The stages whose code can change the weights; earlier stages affect them only through images and split.
-STAGES_OF_A_TRAINING = ("pack", "train")
+STAGES_OF_A_TRAINING = ("pack", "features", "train")
 
 
 def describe_run(params: Params, compute: dict) -> RunDescription:
     """Key, name, parameters and tags of a training's run; `compute` holds the resolved `auto` choices.
 
     The key hashes the parameters of the sections up to train, the images and their split, initial and teacher weights,
-    the code of pack and train as listed in dvc.yaml, and `compute`, which affects the last bits of the weights. A
-    changed figure, or another source of the same images, is therefore the same training.
+    the code of pack, features and train as listed in dvc.yaml, and `compute`, which affects the last bits of the
+    weights. A changed figure, or another source of the same images, is therefore the same training.
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}

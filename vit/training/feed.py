@@ -45,27 +45,35 @@ class Feed:
         A micro-batch is normalized images (b, C, H, W) with labels (b,) or, if images are mixed, probabilities (b, K);
         the next one reuses its memory.
         """
-        batches = self._order(epoch).split(self.train.batch_size)[done:]
+        batches = self.order(epoch).split(self.train.batch_size)[done:]
         micro_batches = [micro_batch for batch in batches for micro_batch in self._micro_batches(batch)]
-        loaded = self.part.batches(micro_batches)
+        loaded = self._loaded(epoch, micro_batches)
         on_cpu = self.classifier.device.type == "cpu"
         for step, batch in enumerate(batches, start=done):
             # torch.manual_seed also seeds accelerators, which takes time even on a machine without one.
             seed_all = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
             seed_all(seed_of(self.train.seed, "dropout", epoch, step, self.world.rank))
             of_this_batch = islice(loaded, self.train.grad_accum_steps)
-            yield len(batch), self._timed(self._varied(of_this_batch, len(batch), epoch, step))
+            yield len(batch), self._timed(self.varied(of_this_batch, len(batch), epoch, step))
 
-    def _order(self, epoch: int) -> Tensor:
+    def first(self) -> tuple[Tensor, Tensor]:
+        """The images and targets of the first micro-batch, as `epoch` yields them; for a figure."""
+        _, micro_batches = next(self.epoch(0))
+        return next(micro_batches)
+
+    def order(self, epoch: int) -> Tensor:
         generator = seeded(self.train.seed, "order", epoch)
         if self.train.sampler == "balanced":
             return balanced_order(self.part.labels, generator)
         return torch.randperm(len(self.part), generator=generator)
 
+    def _loaded(self, epoch: int, micro_batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.part.batches(micro_batches)
+
     def _micro_batches(self, batch: Tensor) -> tuple[Tensor, ...]:
         return self.world.share(batch).tensor_split(self.train.grad_accum_steps)
 
-    def _varied(self, loaded: Iterator, count: int, epoch: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def varied(self, loaded: Iterator, count: int, epoch: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augment the micro-batches `loaded`; draws are made for all `count` images of the batch."""
         classifier, settings, seed = self.classifier, self.train.augment, self.train.seed
         size, device = tuple(classifier.config["image_size"]), classifier.device
@@ -92,8 +100,7 @@ class Feed:
 def first_batch(feed: Feed) -> dict[str, Tensor]:
     """The first training batch, for a figure: `images` uint8 (B, H, W, C) and their class probabilities `shares`,
     float32 (B, K); at most SHOWN images."""
-    _, micro_batches = next(feed.epoch(0))
-    x, targets = (values[:SHOWN] for values in next(micro_batches))
+    x, targets = (values[:SHOWN] for values in feed.first())
     classifier = feed.classifier
     x = x * x.new_tensor(classifier.std)[:, None, None] + x.new_tensor(classifier.mean)[:, None, None]
     if targets.ndim == 1:

@@ -12,6 +12,8 @@ from vit.config.schema import TrainParams
 from vit.models.families import architecture_of
 from vit.training.muon import StackedMuon
 
+HEAD = "head."  # the names of its weights begin so, in every family with layers
+
 
 def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     """AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan et al. 2024) for the matrices in blocks, if
@@ -44,23 +46,23 @@ def new_optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     return optimizers
 
 
-def freeze(model: nn.Module, layers: int) -> list[nn.Module]:
+def freeze(model: nn.Module, layers: int | str) -> list[nn.Module]:
     """Freeze the lowest `layers`, counted as the model's family does: their parameters get no gradient.
 
-    A distillation token is always trained, because it is new. Returns the batch norms in frozen layers; they must stay
-    in eval mode, or training would change their statistics.
+    `all` freezes everything but the head, the last norm too. A distillation token is always trained, because it is new.
+    Returns the batch norms in frozen layers; they must stay in eval mode, or training would change their statistics.
     """
     if layers == 0:
         return []
     layer_of = architecture_of(model).layer_of
+
+    def is_frozen(name: str) -> bool:
+        return layer_of(name, model) < layers if isinstance(layers, int) else not name.startswith(HEAD)
+
     for name, parameter in model.named_parameters():
-        if layer_of(name, model) < layers and name != "dist_token":
+        if is_frozen(name) and name != "dist_token":
             parameter.requires_grad_(False)
-    return [
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and layer_of(name, model) < layers
-    ]
+    return [module for name, module in model.named_modules() if isinstance(module, _BatchNorm) and is_frozen(name)]
 
 
 def set_learning_rate(optimizers: list[Optimizer], lr: float) -> None:
