@@ -12,7 +12,7 @@ from vit.training.pretrained_params import RECIPE, Pretrained
 NAME = f"hf-hub:timm/vit_small_patch14_dinov2.lvd142m@{'0' * 40}"
 PACK = {"image_size": [28, 42], "channels": 3, "fit": "center", "crop_pct": 0.875, "interpolation": "bilinear"}
 PACK |= {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-MODEL = {"patch_size": 14, "embed_dim": 384, "depth": 12, "num_heads": 6, "init_values": 1e-5, "drop_path_rate": 0.1}
+MODEL = {"patch_size": 14, "embed_dim": 384, "depth": 12, "num_heads": 6, "init_values": 1e-5}
 VIT = Pretrained(NAME, "apache-2.0", PACK, MODEL)
 
 
@@ -28,14 +28,15 @@ def test_geometry_images_and_recipe_change_and_the_rest_stays(digits):
         assert after[section] == before[section]
     assert after["train"] == before["train"] | RECIPE | {"init_from": NAME}
     assert after["pack"] == before["pack"] | PACK | {"margin": 0.0}
-    assert after["model"] == ModelParams(**MODEL).model_dump()  # nothing of the model of before
+    assert after["model"] == ModelParams(**MODEL, drop_path_rate=0.1).model_dump()  # nothing of the model of before
 
 
-def test_a_preset_for_fine_tuning_keeps_its_recipe(digits):
+def test_a_preset_for_fine_tuning_keeps_its_recipe_and_image_size(digits):
     before = digits.params.model_dump(by_alias=True)
     own = {"layer_decay": 0.5, "lr": 0.01}
-    after = VIT.params(before | {"train": before["train"] | own}, {"train": own}).train
-    assert (after.layer_decay, after.lr, after.init_from) == (0.5, 0.01, NAME)
+    after = VIT.params(before | {"train": before["train"] | own}, {"train": own, "pack": {"image_size": [30, 224]}})
+    assert (after.train.layer_decay, after.train.lr, after.train.init_from) == (0.5, 0.01, NAME)
+    assert (after.pack.image_size, after.model.drop_path_rate) == ([28, 224], 0.0)  # in whole patches
 
 
 def test_a_model_of_torchvision_has_no_layers_to_decay(digits):

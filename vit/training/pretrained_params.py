@@ -47,17 +47,24 @@ class Pretrained:
     def params(self, base: Mapping[str, Any], differences: Mapping[str, Any], path: Path = PARAMS) -> Params:
         """`base`, all sections of a params.yaml, adapted to these weights.
 
-        Its own recipe stays if it is a preset for fine-tuning, judged by its `differences`. Raises UserError if the
-        result contradicts itself.
+        If it is a preset for fine-tuning, judged by its `differences`, its recipe, drop path and image size stay, the
+        latter in whole patches. Raises UserError if the result contradicts itself.
         """
         is_own = not OWN_RECIPE.isdisjoint(differences.get("train", {}))
         recipe = {} if is_own else RECIPE | ({} if self.has_layers else {"layer_decay": 1.0})
+        drop_path = {"drop_path_rate": base["model"]["drop_path_rate"] if is_own else DROP_PATH}
         changes = {
             "pack": self.pack | {"margin": 0.0},
-            "model": base_values()["model"] | self.model,
+            "model": base_values()["model"] | self.model | (drop_path if self.has_layers else {}),
             "train": recipe | {"init_from": self.name},
         }
+        if is_own and (size := differences.get("pack", {}).get("image_size")):
+            changes["pack"]["image_size"] = [self._in_patches(side) for side in size]
         return checked(Params, merged(base, changes), path)
+
+    def _in_patches(self, side: int) -> int:
+        patch = self.model.get("patch_size", 1)
+        return patch * max(1, round(side / patch))
 
     @property
     def has_layers(self) -> bool:
@@ -69,8 +76,8 @@ class Pretrained:
             f"Fine-tuning of {self.name}.",
             f"Licence of these weights: {self.licence or 'not stated'}. What images they have seen is unknown: some of",
             "your test images may be among them.",
-            "Sections pack and model are those that the weights were made with; a smaller pack.image_size is faster.",
-            f"All other sections are those of {based_on}, apart from the recipe for fine-tuning in section train.",
+            "Sections pack and model are what the weights were made with; a smaller pack.image_size is faster.",
+            f"Everything else is that of {based_on}, apart from a recipe for fine-tuning if it has none.",
             "All parameters are listed. Change one with `dvc exp run -S section.key=value`;",
             "`vit preset NAME` writes another preset.",
         ]
@@ -94,4 +101,4 @@ def find_pretrained(named: str, parameter: str) -> Pretrained:
     with TemporaryDirectory() as folder:
         files = [as_safetensors(file, Path(folder), called) for file in model.weights]
         found = recognized(files, model.settings, called)
-    return Pretrained(model.name, model.about["licence"], pack, found.model | {"drop_path_rate": DROP_PATH})
+    return Pretrained(model.name, model.about["licence"], pack, found.model)
