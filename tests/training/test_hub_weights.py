@@ -22,13 +22,15 @@ pytest.importorskip("huggingface_hub", reason="needs requirements-hub.txt")
 
 GATED = Answer(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model me/gated is restricted"})
 CHUNK = 1000  # bytes that the client writes at once
+LOCKED, PRIVATE = GATED._replace(status=401), Answer(401, b"{}")
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 SECRETS = ("plantedpassword", "hf_plantedtoken")
 torch.manual_seed(0)
 STATE = VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=1, num_heads=3, num_classes=3).state_dict()
 STATE["norm.weight"] = STATE["norm.weight"].bfloat16()
 IMAGES = {"interpolation": "bicubic", "crop_pct": 0.9, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.25]}
-CONFIG = {"architecture": "vit_tiny_patch16_224", "pretrained_cfg": {"input_size": [3, 16, 16], **IMAGES}}
+CONFIG = {"architecture": "vit_tiny_patch16_224", "model_args": {"num_heads": 3}}
+CONFIG |= {"pretrained_cfg": {"input_size": [3, 16, 16], **IMAGES}}
 
 
 class Hostile:
@@ -68,7 +70,7 @@ def root(tmp_path_factory) -> Path:
         write_json(root / "me" / name / "config.json", CONFIG)
     (root / "me/onnx").mkdir()
     (root / "me/onnx/model.onnx").write_bytes(b"x")
-    for name in ("cut", "slow", "short", "damaged", "silent", "gated", "down"):
+    for name in ("cut", "slow", "short", "damaged", "silent", "gated", "locked", "private", "down"):
         save(root / "me" / name)
     return root
 
@@ -100,7 +102,9 @@ def damaged(file: str, answer: Answer) -> Answer:
 def address(root):
     spoiling = {"me/cut": Interrupted(is_cut=True), "me/slow": Interrupted(silence=2.5), "me/short": short}
     spoiling |= {"me/damaged": damaged, "me/silent": lambda file, answer: answer._replace(silence=2.5)}
-    with serving(hub(root, {"me/gated": GATED, "me/down": Answer(503)}, spoiling)) as address:
+    with serving(
+        hub(root, {"me/gated": GATED, "me/locked": LOCKED, "me/private": PRIVATE, "me/down": Answer(503)}, spoiling)
+    ) as address:
         yield address
 
 
@@ -118,6 +122,8 @@ REFUSED = {
     "moved": ("vit", "1" * 40, f"no revision '{'1' * 40}'; write one of its commits, now hf-hub:me/vit@HEAD"),
     "missing": ("nobody", "1" * 40, "the hub has no model 'me/nobody', or it is private; check train.init_from"),
     "gated": ("gated", "HEAD", "'me/gated' is gated: accept its terms at huggingface.co/me/gated, and log in by"),
+    "no token": ("locked", "HEAD", "'me/locked' is gated: accept its terms at huggingface.co/me/locked, and log in by"),
+    "private": ("private", "HEAD", "the hub has no model 'me/private', or it is private; check train.init_from"),
     "down": ("down", "HEAD", "the hub responded with 503 for 'me/down'; run again later, or copy the weights to"),
     "silent": ("silent", "HEAD", "cannot be reached, and the library's cache does not hold hf-hub:me/silent@HEAD"),
     "short": ("short", "HEAD", "'me/short' cannot be loaded (OSError: Consistency check failed: file should be of"),

@@ -172,7 +172,10 @@ def test_a_classifier_of_transformers_begins_and_teaches_with_its_own_head_and_i
     torch.testing.assert_close(Teacher.load(here / "out", student)(x), expected, atol=1e-5, rtol=1e-5)
     config = read_json(here / "out/config.json")
     same = Classifier.new(pack | {"model": config["model"], "classes": labels, "compute": COMPUTE}, CPU)
-    assert initialize(same, here / "out") == ["head kept, because its classes are the same"]
+    assert initialize(same, here / "out") == [
+        "head kept, because its classes are the same",
+        "the weights were trained on other values: set pack.mean=[0.5, 0.5, 0.5] and pack.std=[0.5, 0.25, 0.125]",
+    ]
 
 
 def test_a_model_without_names_of_classes_does_not_teach(here):

@@ -52,7 +52,15 @@ def initialize(classifier: Classifier, folder: Path) -> list[str]:
     said += _fit_head(weights, own, heads_of(model), config["classes"] if config else None, classifier.classes)
     _require_fit(weights, own, classifier.config["model"])
     model.load_state_dict(weights)
-    return said
+    return said + _remark_on_images(config or {}, classifier.config)
+
+
+def _remark_on_images(theirs: dict, ours: dict) -> list[str]:
+    """What to set if images are normalized otherwise than those that published weights were trained on."""
+    is_published = "positions" in theirs and "mean" in theirs
+    if not is_published or all(theirs[name] == ours[name] for name in ("mean", "std")):
+        return []
+    return [f"the weights were trained on other values: set pack.mean={theirs['mean']} and pack.std={theirs['std']}"]
 
 
 def resample_positions(
