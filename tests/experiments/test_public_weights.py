@@ -36,7 +36,7 @@ def root(tmp_path) -> Path:
         img_size=28, patch_size=14, embed_dim=24, depth=2, num_heads=6, num_classes=0, init_values=0.1
     )
     safetensors.torch.save_file(model.state_dict(), folder / "model.safetensors")
-    known = {"architecture": NAME.rpartition("/")[2].partition(".")[0], "num_classes": 0}
+    known = {"architecture": NAME.rpartition("/")[2].partition(".")[0], "model_args": {"num_heads": 6}}
     write_json(folder / "config.json", known | {"pretrained_cfg": {"input_size": [3, 28, 28], **IMAGES}})
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     return tmp_path / "hub"

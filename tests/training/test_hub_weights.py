@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -253,13 +254,13 @@ def test_without_the_hub_a_pinned_commit_comes_from_the_cache_with_the_same_reco
     assert "the hub cannot be reached for 'me/vit'" in unpinned
 
 
-def test_damage_in_the_cache_is_noticed_and_the_next_run_downloads_again(root, address, tmp_path):
-    where = environment(tmp_path / "home", address)
-    fetch(tmp_path / "first", {"vit": named(root, "vit")}, where)
-    (blob,) = (path for path in (tmp_path / "home").rglob("blobs/*") if path.stat().st_size > 4000)
+def test_damage_in_the_cache_is_noticed_and_the_next_run_downloads_again(root, address, fetched, tmp_path):
+    shutil.copytree(fetched / "home", tmp_path / "home", symlinks=True)
+    (snapshot,) = (tmp_path / "home").rglob("models--me--vit/snapshots/*/model.safetensors")
+    blob = snapshot.resolve()
     blob.chmod(0o644)
     blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
-    fetch(tmp_path / "damaged", {"vit": named(root, "vit")}, where)
-    assert "arrived damaged" in read_json(tmp_path / "damaged/vit/known.json")["error"]
-    fetch(tmp_path / "again", {"vit": named(root, "vit")}, where)
-    assert read_json(tmp_path / "again/vit/known.json") == read_json(tmp_path / "first/vit/known.json")
+    cases = dict.fromkeys(("damaged", "again"), named(root, "vit"))
+    fetch(tmp_path / "out", cases, environment(tmp_path / "home", address))
+    assert "arrived damaged" in read_json(tmp_path / "out/damaged/known.json")["error"]
+    assert read_json(tmp_path / "out/again/known.json") == read_json(fetched / "vit/known.json")
