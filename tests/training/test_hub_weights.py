@@ -50,6 +50,7 @@ def shard(folder: Path, written: dict[str, dict], others: dict[str, str] | None 
     """Shards with their index, which also names `others`, that are not there."""
     for name, weights in written.items():
         save(folder, weights, name)
+    folder.mkdir(exist_ok=True)
     places = {tensor: name for name, weights in written.items() for tensor in weights}
     write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": places | (others or {})})
 
@@ -69,6 +70,9 @@ def root(tmp_path_factory) -> Path:
         (root / "me" / name).mkdir()
         torch.save(content, root / "me" / name / "pytorch_model.bin")
         write_json(root / "me" / name / "config.json", CONFIG)
+    shard(root / "me/listless", {})
+    save(root / "me/garbled")
+    (root / "me/garbled/config.json").write_text("<html>")
     (root / "me/onnx").mkdir()
     (root / "me/onnx/model.onnx").write_bytes(b"x")
     for name in ("cut", "slow", "short", "damaged", "silent", "gated", "locked", "private", "down"):
@@ -132,6 +136,8 @@ REFUSED = {
     "hostile": ("hostile", "HEAD", "holds more than weights, possibly a program"),
     "torn": ("torn", "HEAD", "model-2.safetensors of model.safetensors.index.json is missing"),
     "outside": ("outside", "HEAD", "model.safetensors.index.json names '../../x.safetensors', which is not a file of"),
+    "no list": ("listless", "HEAD", "model.safetensors.index.json names no files"),
+    "no JSON": ("garbled", "HEAD", "'hf-hub:me/garbled@HEAD': config.json is not a JSON object"),
     "no weights": ("onnx", "HEAD", "index.json or pytorch_model.bin; it has model.onnx; or copy the weights to"),
     "misspelt": ("a/b", None, "is not the name of a model on the hub; write hf-hub:OWNER/NAME@COMMIT"),
 }

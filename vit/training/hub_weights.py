@@ -18,6 +18,7 @@ log = logging.getLogger("vit")
 
 PREFIX = "hf-hub:"
 NAMED = re.compile(rf"{PREFIX}(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+PAGE = "README.md"
 INDEX, PICKLE = f"{WEIGHTS}.index.json", "pytorch_model.bin"
 LISTED = 12  # names in a message
 SHARD = re.compile(r"[\w.-]+\.safetensors")
@@ -54,6 +55,8 @@ class HubModel:
     @cached_property
     def weights(self) -> list[Path]:
         """The files of weights in the library's cache, safetensors if there are any. Raises UserError without any."""
+        for name in (SETTINGS, PROCESSOR, PAGE):
+            self.file(name)  # first, so that a cache with the weights also holds what belongs to them
         for name in (WEIGHTS, INDEX, PICKLE):
             if file := self.file(name):
                 return self._shards(file) if name == INDEX else [file]
@@ -69,7 +72,7 @@ class HubModel:
     def settings(self) -> dict[str, dict]:
         """Those of the repository's settings files that it has, by name."""
         found = {name: file for name in (SETTINGS, PROCESSOR) if (file := self.file(name))}
-        return {name: read_json(file) for name, file in found.items()}
+        return {name: self._read(file) for name, file in found.items()}
 
     def file(self, name: str) -> Path | None:
         """A file in the library's cache, downloaded if necessary; None if the repository has no such file.
@@ -94,11 +97,20 @@ class HubModel:
         _require_intact(Path(path), (self.digests or {}).get(name), f"{self.called}: {name}")
         return Path(path)
 
+    def _read(self, file: Path) -> dict:
+        try:
+            content = read_json(file)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise UserError(f"{self.called}: {file.name} is not a JSON object; {WAY_OUT}")
+        return content
+
     def _licence(self) -> str | None:
         """From the head of the model's page, which also the cache holds, unlike what the hub says about the model."""
         from huggingface_hub.repocard import metadata_load
 
-        page = self.file("README.md")
+        page = self.file(PAGE)
         try:
             known = (metadata_load(page) if page else None) or {}
         except Exception as error:  # any error of YAML, in a text that is somebody else's
@@ -108,7 +120,9 @@ class HubModel:
         return ", ".join(map(str, licence)) if isinstance(licence, list) else licence
 
     def _shards(self, index: Path) -> list[Path]:
-        names = sorted(set(read_json(index)["weight_map"].values()))
+        names = sorted(set((self._read(index).get("weight_map") or {}).values()))
+        if not names:
+            raise UserError(f"{self.called}: {INDEX} names no files; {WAY_OUT}")
         if wrong := [name for name in names if not SHARD.fullmatch(name)]:
             raise UserError(f"{self.called}: {INDEX} names '{wrong[0]}', which is not a file of weights")
         files = [(name, self.file(name)) for name in names]

@@ -37,8 +37,12 @@ def write_translated(files: list[Path], settings: Mapping[str, Mapping[str, Any]
     """Write the weights and a config.json to the folder `target`. Raises UserError as `recognized`."""
     found = recognized(files, settings, called)
     tensors: Any = map(TensorFile, files)
+    try:
+        weights = found.translate(ChainMap(*tensors))
+    except ValueError as error:  # quantized weights
+        raise UserError(f"{called}: {error}; use weights in float32, float16 or bfloat16") from error
     with replacing(target / WEIGHTS) as temporary:
-        safetensors.numpy.save_file(found.translate(ChainMap(*tensors)), temporary)
+        safetensors.numpy.save_file(weights, temporary)
     write_json(target / CONFIG, found.config() | OF_A_CLASSIFIER | (images_of(settings, called) or {}))
     height, width = found.image_size
     head = f"{found.outputs} outputs" if found.outputs else "no head"
