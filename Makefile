@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-parity bench-few-labels clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-parity bench-labels clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -79,7 +79,7 @@ bench-quality: .venv/run.stamp  ## Measure accuracy at equal training time, some
 bench-parity: .venv/bench.stamp  ## Compare every public family of ViTs with its original, in seconds
 	python -m benchmarks.parity --out benchmarks/parity.json
 
-bench-few-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours: make bench-few-labels IMAGES=folder
+bench-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours: make bench-labels IMAGES=folder
 	python -m benchmarks.few_labels --images $(IMAGES) --out benchmarks/few_labels.json
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's

@@ -160,8 +160,8 @@ def test_a_figure_that_is_drawn_otherwise_trains_nothing_again():
 
 
 def test_the_model_imports_torch_alone_and_its_own_parts():
-    parts = {"vit.models.mlps", "vit.models.pooling"}
-    for path in ("vision_transformer", "mlps", "pooling"):
+    parts = {"vit.models.mlps", "vit.models.pooling", "vit.models.residual"}
+    for path in ("vision_transformer", "mlps", "pooling", "residual"):
         others = {name for name in imports(f"vit/models/{path}.py") if not name.startswith(tuple(parts))}
         assert {name.split(".")[0] for name in others} <= {"torch", "functools", "collections"}, path
 

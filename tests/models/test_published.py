@@ -144,6 +144,10 @@ def test_the_image_tower_is_taken_out_of_a_model_of_images_and_texts(tmp_path):
         ({}, "model_type 'none' is none of vit"),
         ({"model_type": "vit", "hidden_act": "relu"}, "hidden_act 'relu' is none of gelu,"),
         ({"model_type": "vit", "num_attention_heads": 5}, "its 5 attention heads do not divide its width 16"),
+        (
+            {"architecture": "vit_tiny_patch16_224", "model_args": {"act_layer": "relu"}},
+            "act_layer 'relu' is none of gelu,",
+        ),
         ({"architecture": "vit_tiny_patch16_224", "model_args": {"qk_norm": True}}, r"no .* has: .*k_norm"),
         ({"architecture": "vit_tiny_patch16_224", "model_args": {"global_pool": "avg"}}, "without norm.weight"),
     ],
@@ -192,3 +196,8 @@ def test_weights_go_back_out_under_timms_names_and_load_there_strictly(tmp_path,
     tolerance = GOAL if classifier.config["model"]["norm_eps"] >= 1e-6 else 1e-4
     with torch.inference_mode():
         torch.testing.assert_close(classifier.model(images), theirs(images), atol=tolerance, rtol=0)
+    file, config = TensorFile(tmp_path / "ours" / "model.safetensors"), read_json(tmp_path / "ours" / "config.json")
+    back = recognize(file.shapes, config)
+    wanted = {name: classifier.config["model"][name] for name in back.model}
+    assert back.model == wanted | {"norm_eps": max(wanted["norm_eps"], 1e-6)}
+    assert back.image_size == list(size) and back.classes == classifier.classes[: back.outputs]

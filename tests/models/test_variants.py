@@ -87,10 +87,22 @@ def test_served_in_bfloat16_it_gives_nearly_the_same_logits(tmp_path, changes):
     assert not torch.equal(given, expected)
 
 
-@each
-def test_it_is_exported_summarized_and_counted(tmp_path, changes):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        VARIANTS["all, by attention"],
+        {"reg_tokens": REGISTERS, "no_embed_class": True, "init_values": 0.5, "act_layer": "quick_gelu"},
+    ],
+    ids=["by attention", "by token"],
+)
+def test_it_is_exported_to_another_program(tmp_path, changes):
     classifier = classifier_of(tmp_path, **changes)
     assert check_parity(classifier, to_torch(classifier)[1]) <= TOLERANCE
+
+
+@each
+def test_it_is_summarized_and_counted(tmp_path, changes):
+    classifier = classifier_of(tmp_path, **changes)
     cost = cost_of(classifier.config)
     assert cost.parameters == sum(one.numel() for one in classifier.model.parameters())
     assert f"{cost.parameters:,}" in model_summary(classifier.config).splitlines()[-1]

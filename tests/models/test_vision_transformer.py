@@ -7,7 +7,8 @@ import torch.nn.functional as F
 
 from tests.presets import preset
 from vit.models.families import new_model
-from vit.models.vision_transformer import DropPath, PatchEmbed, VisionTransformer, set_fused_attention, sincos2d
+from vit.models.residual import DropPath
+from vit.models.vision_transformer import PatchEmbed, VisionTransformer, set_fused_attention, sincos2d
 
 TINY = {
     "image_size": (8, 8),

@@ -73,6 +73,7 @@ def _architecture(model: nn.Module, settings: dict) -> str:
         "a distillation token with registers": model.distilled and settings["reg_tokens"] > 0,
         "mlp_layer 'swiglu' with norm_eps 1e-5 or a distillation token": settings["mlp_layer"] == "swiglu"
         and (epsilon != 1e-6 or model.distilled),
+        "mlp_layer 'swiglu' with pool 'map'": settings["mlp_layer"] == "swiglu" and settings["pool"] == "map",
         "norm_eps 1e-5 with a distillation token or rmsnorm": epsilon == 1e-5
         and (model.distilled or settings["norm"] == "rmsnorm"),
     }

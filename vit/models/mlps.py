@@ -1,5 +1,6 @@
 """The MLPs of a transformer block, (B, N, D) -> (B, N, D), and their activations."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -16,7 +17,7 @@ class QuickGELU(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with an activation between."""
 
-    def __init__(self, dim: int, hidden_dim: int, act: type[nn.Module], drop: float):
+    def __init__(self, dim: int, hidden_dim: int, act: Callable[[], nn.Module], drop: float):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.act: nn.Module = act()  # replaced when serving in bfloat16
@@ -33,7 +34,7 @@ class SwiGLU(nn.Module):
     Shazeer 2020, "GLU Variants Improve Transformer"; packed as in timm's SwiGLUPacked. It has its own activation.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, act: type[nn.Module], drop: float):
+    def __init__(self, dim: int, hidden_dim: int, act: Callable[[], nn.Module], drop: float):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.act = nn.SiLU()

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vit.models.mlps import ACTIVATIONS, MLPS
+from vit.models.mlps import ACTIVATIONS, MLPS, Mlp
 from vit.models.pooling import AttentionPool
+from vit.models.residual import DropPath, LayerScale
 
 NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
 
@@ -65,31 +66,6 @@ class Attention(nn.Module):
             x = self.attn_drop(attn.softmax(dim=-1)) @ v
         x = x.transpose(1, 2).reshape(B, N, D)
         return self.proj_drop(self.proj(x))
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch per sample (stochastic depth; Huang et al. 2016), (B, N, D) -> (B, N, D)."""
-
-    def __init__(self, drop_prob: float):
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        keep = 1 - self.drop_prob
-        return x * x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
-
-
-class LayerScale(nn.Module):
-    """Scale each feature of a residual branch (Touvron et al. 2021, "Going deeper with Image Transformers")."""
-
-    def __init__(self, dim: int, init_values: float):
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((dim,), init_values))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gamma
 
 
 class Block(nn.Module):
@@ -160,7 +136,8 @@ class VisionTransformer(nn.Module):
         super().__init__()
         grid = (image_size[0] // patch_size, image_size[1] // patch_size)
         new_norm = partial(NORMS[norm], eps=norm_eps)
-        new_mlp = partial(MLPS[mlp_layer], embed_dim, int(embed_dim * mlp_ratio), ACTIVATIONS[act_layer], drop_rate)
+        of_mlp = (embed_dim, int(embed_dim * mlp_ratio), ACTIVATIONS[act_layer], drop_rate)
+        new_mlp, plain_mlp = partial(MLPS[mlp_layer], *of_mlp), partial(Mlp, *of_mlp)
         drop_paths = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
 
         self.pool, self.distilled, self.no_embed_class = pool, distilled, no_embed_class
@@ -177,7 +154,7 @@ class VisionTransformer(nn.Module):
             )
         )
         self.norm = nn.Identity() if pool == "avg" else new_norm(embed_dim)
-        self.attn_pool = AttentionPool(embed_dim, num_heads, new_norm, new_mlp) if pool == "map" else nn.Identity()
+        self.attn_pool = AttentionPool(embed_dim, num_heads, new_norm, plain_mlp) if pool == "map" else nn.Identity()
         self.fc_norm = new_norm(embed_dim) if pool == "avg" else nn.Identity()
         self.head = nn.Linear(embed_dim, num_classes)
         self.head_dist = nn.Linear(embed_dim, num_classes) if distilled else nn.Identity()

@@ -110,12 +110,18 @@ def _of_timm(shapes: Shapes, config: Mapping[str, Any], called: str) -> Publishe
     heads = arguments.get("num_heads") or timm_names.heads_of(architecture, width)
     if heads is None:
         raise UserError(f"{called}: {architecture} is not among the architectures known here; use other weights")
+    act_layer = arguments.get("act_layer", timm_names.act_layer_of(architecture))
+    if act_layer not in ACTIVATIONS.values():
+        raise UserError(
+            f"{called}: act_layer '{act_layer}' is none of {', '.join(dict.fromkeys(ACTIVATIONS.values()))}; use other "
+            "weights"
+        )
     channels, *image_size = cfg.get("input_size", (3, 224, 224))
     outputs = tensors["head.weight"].shape[0] if "head.weight" in tensors else 0
     return Published(
         naming="timm",
         architecture=architecture,
-        model={"num_heads": heads, "norm_eps": 1e-6, "act_layer": "gelu"} | timm_names.settings_of(architecture),
+        model={"num_heads": heads, "norm_eps": timm_names.norm_eps_of(architecture), "act_layer": act_layer},
         distilled="dist_token" in tensors,
         image_size=image_size,
         channels=channels,

@@ -50,13 +50,13 @@ def heads_of(architecture: str, embed_dim: int) -> int | None:
     return next(named, HEADS.get(embed_dim))
 
 
-def settings_of(architecture: str) -> dict[str, object]:
-    """The settings of section model that differ from their defaults for an architecture and show in no shape."""
-    found: dict[str, object] = {}
-    if "_clip_" in architecture:
-        found["norm_eps"] = 1e-5
+def norm_eps_of(architecture: str) -> float:
+    """The epsilon of its norms."""
+    return 1e-5 if "_clip_" in architecture else 1e-6
+
+
+def act_layer_of(architecture: str) -> str:
+    """The activation of its MLPs."""
     if "_quickgelu_" in architecture:
-        found["act_layer"] = "quick_gelu"
-    if re.fullmatch(GELU_TANH, architecture):
-        found["act_layer"] = "gelu_tanh"
-    return found
+        return "quick_gelu"
+    return "gelu_tanh" if re.fullmatch(GELU_TANH, architecture) else "gelu"
