@@ -35,7 +35,7 @@ from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
 from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
-from vit.training.device import apply, choose, find_device
+from vit.training.device import apply, choose, find_device, for_a_head
 from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
@@ -53,6 +53,8 @@ def main() -> None:
     params, world = load_params(), World.from_environment()
     preprocessing = read_json(PACKED / PREPROCESSING)
     compute, why = choose(params.train, params.model, preprocessing["image_size"], world)
+    if params.train.frozen_layers == "all":
+        compute, why = for_a_head(compute, params.train)
     apply(compute)
     config = {**preprocessing, "model": student_settings(params.model, params.train), "compute": asdict(compute)}
     torch.manual_seed(params.train.seed)

@@ -3,7 +3,7 @@ import torch
 
 from tests.presets import preset
 from vit.errors import UserError
-from vit.training.device import RULES, Compute, apply, choose, find_device
+from vit.training.device import RULES, Compute, apply, choose, find_device, for_a_head
 from vit.training.distributed import World
 
 
@@ -115,3 +115,15 @@ def test_threads_and_deterministic_kernels_hold_for_the_process():
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(is_strict)
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads", "precision"),
+    [({}, 1, "float32"), ({"threads": 3}, 3, "float32"), ({"precision": "bfloat16"}, 1, "bfloat16")],
+)
+def test_a_head_alone_gets_one_thread_and_float32_unless_it_was_asked_for_others(tmp_path, asked, threads, precision):
+    params = preset(tmp_path, "shapes", {f"train.{key}": value for key, value in asked.items()})
+    whole = Compute("cpu", asked.get("precision", "float16"), "math", False, asked.get("threads", 8), 1, "2.0")
+    compute, why = for_a_head(whole, params.train)
+    assert (compute.threads, compute.precision) == (threads, precision) and why
+    assert (compute.device, compute.attention, compute.torch) == ("cpu", "math", "2.0")

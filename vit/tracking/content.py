@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from vit.config.files import DVC_YAML, PARAMS, RAW_RECORD, SPLIT_FILES, WEIGHTS_RECORD
+from vit.config.files import DVC_YAML, FEATURES, PARAMS, RAW_RECORD, SPLIT_FILES, WEIGHTS_RECORD
 from vit.config.params_file import flatten
 from vit.config.schema import Params
 from vit.files import read_json, sha256_of
@@ -23,8 +23,8 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
     """Key, name, parameters and tags of a training's run; `compute` holds the resolved `auto` choices.
 
     The key hashes the parameters of the sections up to train, the images and their split, initial and teacher weights,
-    the code of pack, features and train as listed in dvc.yaml, and `compute`, which affects the last bits of the
-    weights. A changed figure, or another source of the same images, is therefore the same training.
+    stored features, the code of pack, features and train as listed in dvc.yaml, and `compute`, which affects the last
+    bits of the weights. A changed figure, or another source of the same images, is therefore the same training.
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "train")}
@@ -34,6 +34,7 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
         raw["sha256"],
         sha256_of(*SPLIT_FILES),
         json.dumps(weights_digests(), sort_keys=True),
+        sha256_of(*sorted(FEATURES.glob("*.npy"))),  # made on any machine, with any number of threads
         sha256_of(*code_of_a_training()),
         json.dumps(compute, sort_keys=True),
     ]

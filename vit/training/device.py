@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -123,6 +123,14 @@ def choose(train: TrainParams, model: ModelParams, image_size: ImageSize, world:
         torch=str(torch.__version__),
     )
     return compute, f"auto {' and '.join(chosen)}: {rule.why}" if chosen else "no auto"
+
+
+def for_a_head(compute: Compute, train: TrainParams) -> tuple[Compute, str]:
+    """The same with `auto` resolved for training the head alone: one thread and float32; and the reason as text."""
+    threads = 1 if train.threads == "auto" else compute.threads
+    precision = "float32" if train.precision == "auto" else compute.precision
+    why = "a head's products take less time than to share them between threads, or to convert them"
+    return replace(compute, threads=threads, precision=precision), why
 
 
 def apply(compute: Compute) -> None:
