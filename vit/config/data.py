@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, Fraction, Named, RangeOrAuto, Section, Seed, parameter
+from vit.config.fields import Count, CountOrAuto, Fraction, Named, Section, Seed, parameter
 
 
 class DataParams(Section):
@@ -178,31 +178,3 @@ class SplitParams(Section):
                 "their sum must be below 1"
             )
         return self
-
-
-class PackParams(Section):
-    """-> stages/pack.py"""
-
-    mode: Literal["arrays", "none"] = parameter(
-        "arrays", "arrays: decode once; none: decode in every epoch, for data that does not fit on the disk"
-    )
-    image_size: Annotated[list[Count], Field(min_length=2, max_length=2)] = parameter(
-        [224, 224], "[height, width], both multiples of model.patch_size", "pixels"
-    )
-    channels: Literal[1, 3] = parameter(3, "1: grayscale; 3: RGB")
-    fit: Literal["crop", "stretch"] = parameter(
-        "crop", "crop: keep the aspect ratio and cut off what is left over; stretch: resize each side to fit"
-    )
-    margin: Annotated[float, Field(ge=0, le=1)] = parameter(
-        0.0, "border added around train images for random crops, as a share of each side"
-    )
-    trim_bars: bool = parameter(False, "true: remove black bars before resizing")
-    workers: CountOrAuto = parameter(
-        "auto", "processes that decode images; auto: one per core if there are many images"
-    )
-    value_range: RangeOrAuto = parameter(
-        "auto",
-        "[low, high]: values that become 0 and 255 in images of more than 8 bits; auto: found by the audit from all "
-        "images; 8-bit images keep their values",
-    )
-    background: Literal["white", "black", "gray"] = parameter("white", "colour behind transparent pixels")
