@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-parity bench-labels clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-parity bench-labels clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -16,7 +16,7 @@ $(shell rm -f .venv/run.stamp .venv/docs.stamp .venv/studio.stamp .venv/test.sta
 endif
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 15
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 17
 
 repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, publish to MLflow
 	@dvc repro
@@ -84,6 +84,9 @@ bench-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json
+
+bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a training in the Studio costs it, about 8 minutes
+	python -m benchmarks.watching --out benchmarks/watching.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

@@ -1,21 +1,18 @@
 """download: fetch the images of `data.source` to data/raw/<class>/[<split>/]<file>, described in data/raw.json."""
 
 import logging
-import re
+from pathlib import Path
 
 from vit.config.files import RAW, RAW_RECORD, TABLES
+from vit.config.folder import failing_in
 from vit.config.params_file import load_params
+from vit.data.sources.corrected import correct
 from vit.data.sources.fetch import describe, fetch
 from vit.data.sources.readings import counted
 from vit.errors import run_program
 from vit.files import project_root, replacing_folder, write_json
 
 CLASSES_SHOWN = 20
-# What takes a path for a URI in DVC 3.67 and in MLflow 3.17, and the characters that it cannot have then.
-TAKES_PATHS_FOR_URIS = {
-    "`dvc exp run --queue` and `--temp`": re.compile(r"[?#]|[^ -~]"),
-    "`mlflow models serve`": re.compile(r"[?#]|%[0-9A-Fa-f]{2}"),
-}
 
 log = logging.getLogger("vit")
 
@@ -23,13 +20,15 @@ log = logging.getLogger("vit")
 def main() -> None:
     """Run the stage; the old images stay until the new ones are complete."""
     params = load_params()
-    if failing := [what for what, characters in TAKES_PATHS_FOR_URIS.items() if characters.search(str(project_root()))]:
+    if failing := failing_in(project_root()):
         log.warning(
             f"warning: {' and '.join(failing)} will fail in this folder because of its name, '{project_root()}'; "
             "everything else works; rename the folder if you need them"
         )
     with replacing_folder(RAW) as raw, replacing_folder(TABLES) as tables:
         known = fetch(params.data, raw, tables)
+        if params.data.corrections is not None:
+            known["corrections"] = correct(raw, tables, Path(params.data.corrections))
         # DVC warns about an empty folder in every command.
         (tables / "README.txt").write_text("CSV files that lay beside the classes of the source.\n", encoding="utf-8")
     names = sorted(path.name for path in TABLES.glob("*.csv"))
@@ -41,6 +40,8 @@ def main() -> None:
         f"{record['images']} images in {len(record['classes'])} classes from {record['source']} "
         f"({record['version']}){parts}"
     )
+    if corrections := known.get("corrections"):
+        print(f"corrections: {', '.join(f'{count} {what}' for what, count in corrections.items())}")
     print(f"classes: {counted(described['classes'], CLASSES_SHOWN)}")
 
 

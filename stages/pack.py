@@ -1,4 +1,4 @@
-"""pack: decode every image once, to uint8 arrays of the training size, and measure the train split's colours."""
+"""pack: decode every image once, to uint8 arrays of the training size; measure the train split's colours."""
 
 from vit.config.files import CLASSES, PACK_MODE, PACKED, PREPROCESSING, RAW, SPLITS, VALUE_RANGE
 from vit.config.params_file import load_params
@@ -9,6 +9,7 @@ from vit.data.pack import (
     in_units,
     measure_files,
     measure_packed,
+    normalization,
     pack_images,
     pack_labels,
     packed_bytes,
@@ -37,10 +38,10 @@ def main() -> None:
             if pack.mode == "arrays":
                 pack_images(RAW, table, pack, part, folder / f"{part}_images.npy")
         if pack.mode == "arrays":
-            statistics = measure_packed(folder / "train_images.npy")
+            statistics = normalization(pack, lambda: measure_packed(folder / "train_images.npy"))
             mode = {"mode": "arrays"}
         else:
-            statistics = measure_files(RAW, tables["train"], pack)
+            statistics = normalization(pack, lambda: measure_files(RAW, tables["train"], pack))
             mode = {"mode": "none", "workers": pack.workers}
         settings = pack.model_dump(include=set(SETTINGS))
         write_json(folder / PREPROCESSING, {"classes": classes, **settings, **statistics})

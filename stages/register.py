@@ -32,6 +32,7 @@ from vit.config.files import (
     TRAINING,
     VAL_PREDICTIONS,
     WEIGHTS,
+    WEIGHTS_RECORD,
 )
 from vit.config.params_file import flatten, load_params
 from vit.config.schema import Params
@@ -42,7 +43,7 @@ from vit.registry.evidence import Candidacy
 from vit.registry.origin import origin_of, write_provenance
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, publish
-from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests
+from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests, weights_tags
 from vit.tracking.page import SHOWN_PARAMS, runs_page
 from vit.tracking.run import training_points
 from vit.tracking.store import tracking_uri
@@ -104,9 +105,10 @@ def gather(params: Params, temporary: Path) -> Content:
     version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
     parts = {f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")}
     digests = {"weights_sha256": sha256_of(MODEL / WEIGHTS), **parts, **weights_digests()}
+    weights = read_json(WEIGHTS_RECORD)
     provenance = write_provenance(
         temporary / "provenance",
-        origin_of(description.tags, digests, raw, summary),
+        origin_of(description.tags, digests, raw, summary, weights),
         checkpoints_of(description.content_key) / ENVIRONMENT,
     )
     return Content(
@@ -116,15 +118,15 @@ def gather(params: Params, temporary: Path) -> Content:
         points=partial(training_points, history, rates, clock=[]),
         summary=summary,
         details=details(),
-        run_tags=lambda: md5_tags() | parts,
-        version_tags=digests | chosen_params(description.params),
+        run_tags=lambda: md5_tags() | parts | correction_tags(raw),
+        version_tags=digests | weights_tags() | chosen_params(description.params),
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
         serving=params.register_.model_dump(
             include={"max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision"}
         ),
-        card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary, config["temperature"]),
+        card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary, config["temperature"], weights),
         candidacy=Candidacy(
             rules=params.register_,
             may_lead=params.split.subset_per_class is None and params.split.folds is None,
@@ -184,6 +186,11 @@ def md5_tags() -> dict[str, str]:
     stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"]
     entries = [entry for stage in stages.values() for entry in stage.get("deps", []) + stage.get("outs", [])]
     return {f"md5/{_named(entry['path'])}": entry["md5"] for entry in entries}
+
+
+def correction_tags(raw: dict) -> dict[str, str]:
+    """How many images people's corrections concerned; none without `data.corrections`."""
+    return {f"corrections.{what}": str(count) for what, count in raw.get("corrections", {}).items()}
 
 
 def _named(path: str) -> str:

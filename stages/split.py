@@ -4,6 +4,8 @@ import logging
 
 from vit.config.files import AUDIT, CLASSES, RAW, SPLIT_METRICS, SPLITS, TABLES, VALUE_RANGE
 from vit.config.params_file import load_params
+from vit.data.added import added_paths, look_at_added, with_added
+from vit.data.alternatives import alternatives
 from vit.data.audit.doubts import find_lost_classes, find_warnings
 from vit.data.audit.findings import audit
 from vit.data.audit.leakage import HELD_OUT, measure
@@ -25,14 +27,23 @@ def main() -> None:
     params = load_params()
     split, pack = params.split, params.pack
     drawn = Drawn(pack.value_range, pack.background)
-    findings = audit(RAW, list_images(RAW), split.max_broken_fraction, drawn)
+    corrected = added_paths(TABLES)
+    images = list_images(RAW)
+    findings = audit(RAW, [row for row in images if row.path not in corrected], split.max_broken_fraction, drawn)
     found = find_losses(findings, split.max_broken_fraction) + find_flat(findings)
     found += find_doubtful_values(findings.scan, drawn)
     strategy, reason = choose_strategy(findings, split)
-    parts = with_fewer_to_train_on(assign(strategy, findings, split, TABLES), split)
+    others = alternatives(findings, split)
+    parts = assign(strategy, findings, split, TABLES)
+    if corrected:
+        added = look_at_added(RAW, [row for row in images if row.path in corrected], findings, parts)
+        found += added.warnings()
+        findings = with_added(findings, added)
+        parts["train"] = sorted([*parts["train"], *added.scan.rows])
+    parts = with_fewer_to_train_on(parts, split)
     leakage = measure(findings, parts)
     warnings = find_warnings(parts, leakage, split.leakage_margin) + find_lost_classes(findings) + found
-    summary = summarize(findings, parts, leakage, strategy, reason, warnings)
+    summary = summarize(findings, parts, leakage, strategy, reason, warnings) | others
     with replacing_folder(AUDIT) as folder:
         write_report(folder, RAW, findings, parts, summary)
     if split.fail_on_leakage and any(leakage[part].leakage > split.leakage_margin for part in HELD_OUT):

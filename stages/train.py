@@ -2,6 +2,8 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -33,6 +35,7 @@ from vit.tracking.content import describe_run
 from vit.tracking.environment import environment
 from vit.tracking.layers import show_layers
 from vit.tracking.live import LiveRun
+from vit.tracking.progress import ProgressFile, begun
 from vit.training.balance import class_weights
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import apply, choose, find_device, for_a_head
@@ -40,7 +43,8 @@ from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
-from vit.training.loop import fit, rates_of
+from vit.training.loop import fit, note_nothing, rates_of, steps_per_epoch
+from vit.training.optim import learning_rate
 from vit.training.probe import FeatureFeed, probe
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
@@ -74,6 +78,7 @@ def main() -> None:
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 
     with ExitStack() as stack:
+        file: ProgressFile | None = None
         if world.is_first:
             size = f"{classifier.parameter_count / 1e6:.2f} M parameters"
             print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
@@ -84,16 +89,20 @@ def main() -> None:
                 teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())
             write_json(checkpoints.folder / ENVIRONMENT, environment(compute.device))
+            file = stack.enter_context(new_progress_file(checkpoints.folder, begun(params, description.name), feed))
             live = stack.enter_context(LiveRun(description))
         stack.enter_context(world.joined(device))
         step = TrainingStep(feed.classifier.model, feed.train, compute, world, teacher, weights)
         progress = checkpoints.restore(step)
+        if file is not None:
+            file.start(progress)
 
         def show(progress: Progress) -> None:
-            if world.is_first:
+            if file is not None:
+                file.epoch(progress)
                 live.show(progress.history, rates_of(progress, feed), progress.clock)
 
-        fit(step, feed, val, progress, checkpoints, show)
+        fit(step, feed, val, progress, checkpoints, show, note_nothing if file is None else file.step)
         if world.is_first:
             neighbours = None
             if isinstance(feed, FeatureFeed):
@@ -102,6 +111,25 @@ def main() -> None:
             else:
                 save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
             write_outputs(progress, feed, neighbours)
+
+
+def new_progress_file(folder: Path, record: dict, feed: Feed) -> ProgressFile:
+    """The file that says how far this training is, for those who watch it."""
+    train, classifier = feed.train, feed.classifier
+    per_epoch = steps_per_epoch(len(feed.part), train.batch_size)
+    record |= {
+        "config": classifier.config,
+        "parameters": classifier.parameter_count,
+        "images": len(feed.part),
+        "processes": feed.world.size,
+        "batch_size": train.batch_size,
+        "steps_per_epoch": per_epoch,
+        "epochs": train.epochs,
+        "steps": train.epochs * per_epoch,
+    }
+    rate = partial(learning_rate, steps_per_epoch=per_epoch, train=train)
+    record["learning_rates"] = [rate(epoch * per_epoch - 1) for epoch in range(1, train.epochs + 1)]
+    return ProgressFile(folder, record, rate)
 
 
 def save_calibrated(config: dict, device: torch.device, weights: dict, val: Part, batch_size: int) -> None:

@@ -1,12 +1,16 @@
 """weights: fetch initial weights and the teacher's weights to data/weights."""
 
+import logging
 from pathlib import Path
 
 from vit.config.files import AUDIT, AUDITED_IMAGES, WEIGHTS, WEIGHTS_BROUGHT, WEIGHTS_RECORD
 from vit.config.params_file import load_params
 from vit.errors import run_program
 from vit.files import replacing_folder, sha256_of, write_json
-from vit.training.weight_sources import fetch_file
+from vit.training.published import PUBLISHED, fetch_published
+from vit.training.weight_sources import UNKNOWN, fetch_file
+
+log = logging.getLogger("vit")
 
 
 def main() -> None:
@@ -24,23 +28,33 @@ def main() -> None:
             )
             record[role] = fetch_weights(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
     write_json(WEIGHTS_RECORD, record)
+    for role, known in record.items():
+        if known and known["images_seen"] == UNKNOWN:
+            log.warning(
+                f"what images train.{named[role][0]} {known['source']} was trained on is unknown; if val or test "
+                "images were among them, the scores are too high"
+            )
     print(", ".join(f"{role}: {known['source'] if known else 'none'}" for role, known in record.items()))
 
 
-def fetch_weights(named: str | None, target: Path, parameter: str, images: Path) -> dict[str, str] | None:
+def fetch_weights(named: str | None, target: Path, parameter: str, images: Path) -> dict | None:
     """Fetch the weights named by `parameter` to the folder `target`: model.safetensors, and config.json if known.
 
-    Returns `source` and the `sha256` of the weights; None, and leaves the folder empty, if nothing is named.
+    Returns `source`, the `sha256` of the weights and what their publisher says about them; None, and leaves the folder
+    empty, if nothing is named.
     """
     if named is None:
         return None
+    about = {"images_seen": UNKNOWN}
     if named.startswith("models:/"):
         from vit.registry.weights import fetch_version  # late: mlflow takes seconds to import and is rarely needed
 
-        fetch_version(named, target, parameter, images)
+        about["images_seen"] = fetch_version(named, target, parameter, images)
+    elif named.startswith(PUBLISHED):
+        about |= fetch_published(named, target, parameter)
     else:
         fetch_file(named, target, parameter)
-    return {"source": named, "sha256": sha256_of(target / WEIGHTS)}
+    return {"source": named, "sha256": sha256_of(target / WEIGHTS), **about}
 
 
 if __name__ == "__main__":

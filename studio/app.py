@@ -9,6 +9,7 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:  # `streamlit run` adds only this folder
     sys.path.insert(0, ROOT)
 
+from studio.access import hindrance  # noqa: E402
 from studio.warmup import import_in_background  # noqa: E402
 
 PAGES = (
@@ -22,10 +23,18 @@ PAGES = (
 )
 
 st.set_page_config(page_title="ViT Studio", page_icon=f"{ROOT}/studio/icon.png", layout="wide")
-import_in_background()
-st.navigation(
+hindered = hindrance()
+page = st.navigation(  # also for those who are kept out: it remembers which page they asked for
     [
-        st.Page(f"pages/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
+        st.Page(f"screens/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
         for name, title, icon in PAGES
-    ]
-).run()
+    ],
+    position="hidden" if hindered else "sidebar",
+)
+if hindered:
+    hindered()
+else:
+    try:
+        page.run()
+    finally:  # not before: it would take half of the processor from the first page
+        import_in_background()

@@ -8,4 +8,4 @@ import streamlit as st
 
 def show_command(arguments: Sequence[str]) -> None:
     """Show the command line, quoted for a shell, with a button that copies it."""
-    st.code(shlex.join(arguments), language="bash")
+    st.code(shlex.join(arguments), language=None, wrap_lines=True)  # coloured words have too little contrast

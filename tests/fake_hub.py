@@ -1,8 +1,9 @@
-"""A Hugging Face hub on this machine, over folders: ROOT/<owner>/<name>/<files> are its data sets."""
+"""A Hugging Face hub on this machine, over folders: ROOT/<owner>/<name>/<files> are its data sets and models."""
 
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -23,22 +24,30 @@ def commit_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def hub(root: Path, refusing: dict[str, Answer] | None = None):
-    """Answers requests as the hub does: its API about a data set, and its files, by commit or by branch main.
+Spoil = Callable[[str, Answer], Answer]
+LARGE = (".safetensors", ".bin")  # files that the hub keeps outside of git, by their SHA-256
 
-    `refusing` holds the answer for the files of a data set that hands out none, as a gated one; a status of 500 on is
-    the answer to all that is asked about it.
+
+def hub(root: Path, refusing: dict[str, Answer] | None = None, spoiling: dict[str, Spoil] | None = None):
+    """Answers requests as the hub does: its API about a repository, and its files, by commit or by branch main.
+
+    `refusing` holds the answer for the files of a repository that hands out none, as a gated one; a status of 500 on is
+    the answer to all that is asked about it. `spoiling` changes the answer to a request for a repository's file, or for
+    what the hub says about it (then the name is empty).
     """
 
     def answer(path: str, body: bytes) -> Answer:
         url = unquote(urlsplit(path).path)
-        if found := re.fullmatch(r"/datasets/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", url):
-            return file(*found.groups())
-        api = r"/api/datasets/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?"
+        if found := re.fullmatch(r"/(?:datasets/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", url):
+            return spoilt(found[1], found[3], file(*found.groups()))
+        api = r"/api/(?:datasets|models)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?"
         if found := re.fullmatch(api, url):
             name, what, revision, below = found.groups()
-            return about(name, what, revision or "main", (below or "").strip("/"), path, body)
+            return spoilt(name, "", about(name, what, revision or "main", (below or "").strip("/"), path, body))
         return _missing("EntryNotFound")
+
+    def spoilt(name: str, file: str, answer: Answer) -> Answer:
+        return (spoiling or {})[name](file, answer) if name in (spoiling or {}) else answer
 
     def known(name: str, revision: str) -> Answer | None:
         folder = root / name
@@ -53,7 +62,7 @@ def hub(root: Path, refusing: dict[str, Answer] | None = None):
         if not path.is_file():
             return _missing("EntryNotFound")
         headers = {
-            "ETag": f'"{_blob(path)}"',
+            "ETag": f'"{_sha256(path) if path.suffix in LARGE else _blob(path)}"',
             "X-Repo-Commit": commit_of(root / name),
             "Accept-Ranges": "bytes",
             "Content-Type": "application/octet-stream",
@@ -81,12 +90,19 @@ def hub(root: Path, refusing: dict[str, Answer] | None = None):
             asked = json.loads(body) if body.startswith(b"{") else parse_qs(body.decode())
             return _json([entry for entry in entries if entry["path"] in asked["paths"]])
         card = _card(folder / "README.md")
-        siblings = [{"rfilename": entry["path"]} for entry in entries]
+        siblings = [_sibling(folder, entry) for entry in entries]
         record = {"_id": "0", "id": name, "author": name.split("/")[0], "sha": commit_of(folder), "private": False}
         record |= {"gated": False, "disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": siblings}
         return _json(record | {"lastModified": "2026-01-01T00:00:00.000Z", "cardData": card})
 
     return answer
+
+
+def _sibling(folder: Path, entry: dict) -> dict:
+    known = {"rfilename": entry["path"], "size": entry["size"], "blobId": entry["oid"]}
+    if not entry["path"].endswith(LARGE):
+        return known
+    return known | {"lfs": {"sha256": _sha256(folder / entry["path"]), "size": entry["size"], "pointerSize": 130}}
 
 
 def _listed(entries: list[dict], below: str, recursive: bool) -> list[dict]:
@@ -109,6 +125,10 @@ def _card(readme: Path) -> dict:
 def _blob(path: Path) -> str:
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _missing(code: str) -> Answer:

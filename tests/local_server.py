@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
-    """Status, body and headers of one HTTP answer; after half of the body nothing comes for `silence` seconds."""
+    """Status, body and headers of one HTTP answer; after half of the body nothing comes for `silence` seconds.
+
+    If `is_cut`, the connection ends there.
+    """
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = {}
     silence: float = 0
+    is_cut: bool = False
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def serving(answer: Callable[[str, bytes], Answer], port: int = 0) -> Iterator[s
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            status, body, headers, silence = answer(
+            status, body, headers, silence, is_cut = answer(
                 self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))
             )
             if "Range" in self.headers and headers.get("Accept-Ranges") == "bytes":
@@ -36,11 +40,12 @@ def serving(answer: Callable[[str, bytes], Answer], port: int = 0) -> Iterator[s
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                half = len(body) // 2 if silence else len(body)
+                half = len(body) // 2 if silence or is_cut else len(body)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waited
                     self.wfile.write(body[:half])
                     time.sleep(silence)
-                    self.wfile.write(body[half:])
+                    if not is_cut:
+                        self.wfile.write(body[half:])
 
         do_POST = do_HEAD = do_GET
 

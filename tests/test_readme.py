@@ -14,6 +14,7 @@ DOCS = REPO / "docs"
 # Why no test runs these.
 UNTESTED = {
     "make test": "runs this test",
+    "make studio": "tests/studio and tests/pipeline start its last line, `vit studio`",
     "source .venv/bin/activate": "the environment of the tests is active",
     "dvc exp run -S train.class_weights=balanced": "tests/training/test_balance.py trains with these weights",
     "dvc exp run -S train.sampler=balanced": "tests/training/test_balance.py trains with this order",
@@ -92,10 +93,11 @@ def test_make_alone_lists_every_target():
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
     written = {"deps", "docs"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
-    benchmarks |= {"bench-parity", "bench-labels"}
+    benchmarks |= {"bench-watching", "bench-parity", "bench-labels"}
     others = {
         "help",
         "repro",
+        "studio",
         "push",
         "pull",
         "deps",

@@ -45,6 +45,12 @@ def test_flatten_spells_a_nested_key_with_dots():
 
 # Each: the values that replace those of preset digits, and what the message must hold.
 BAD_VALUES = {
+    "mean in bytes": ({"pack.mean": [123.7]}, ["pack.mean", "[123.7]", "auto or a list of numbers in [0, 1]"]),
+    "mean of other channels": ({"pack.mean": [0.5, 0.5, 0.5]}, ["mean [0.5, 0.5, 0.5] has 3 values for 1 channels"]),
+    "no deviation": ({"pack.std": [0.0]}, ["std [0.0] contains 0"]),
+    "nothing kept": ({"pack.crop_pct": 0.0}, ["pack.crop_pct", "0.0", "greater than 0"]),
+    "two crops": ({"pack.crop_pct": 0.9}, ["crop_pct 0.9 needs fit center or stretch, not crop"]),
+    "unknown filter": ({"pack.interpolation": "cubic"}, ["pack.interpolation", "'cubic'", "'bicubic'"]),
     "an activation that there is not": ({"model.act_layer": "relu"}, ["model.act_layer", "'relu'", "quick_gelu"]),
     "a negative number of registers": ({"model.reg_tokens": -1}, ["model.reg_tokens", "-1"]),
     "LayerScale of zero": ({"model.init_values": 0.0}, ["model.init_values", "0.0"]),

@@ -271,4 +271,4 @@ def test_without_the_library_one_line_says_how_to_install_it(monkeypatch):
     with pytest.raises(
         UserError, match=r"pip install --requirement requirements-hub\.txt --constraint constraints\.txt"
     ):
-        require_library()
+        require_library("datasets", "data.source huggingface")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.presets import preset
 from tests.shapes import CLASSES, shapes, untrained
-from vit.config.data import PackParams
+from vit.config.pack import PackParams
 from vit.data.batches import Packed
 from vit.data.decoded import Decoded, pick
 from vit.data.images import SETTINGS

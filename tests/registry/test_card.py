@@ -21,9 +21,9 @@ def test_the_card_shows_the_leakage_of_test_and_of_val_beside_the_scores(tmp_pat
     figures = {"leakage": 0.125, "near_duplicate_share": 0.125}
     of_val = {"leakage": 0.75, "near_duplicate_share": 0.5}
     params = preset(tmp_path, "shapes")
-    card = model_card(params, RAW, AUDIT | {"leakage": figures, "val_leakage": of_val}, SCORES, 1.0)
+    card = model_card(params, RAW, AUDIT | {"leakage": figures, "val_leakage": of_val}, SCORES, 1.0, {})
     assert "- Leakage of test: leakage 12.5%, near duplicate share 12.5%\n" in card
     assert "- Leakage of val: leakage 75.0%, near duplicate share 50.0%\n" in card
     assert "- **Warning**: val leaks\n" in card
-    earlier = model_card(params, RAW, AUDIT | {"leakage": figures}, SCORES, 1.0)  # of a split by an earlier release
+    earlier = model_card(params, RAW, AUDIT | {"leakage": figures}, SCORES, 1.0, {})  # of a split by an earlier release
     assert "- Leakage of test: " in earlier and "of val:" not in earlier

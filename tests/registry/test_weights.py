@@ -24,7 +24,8 @@ def folder(repo_with_three) -> Iterator[Path]:
 def test_a_version_is_brought_with_its_settings(folder, tmp_path):
     record = fetch_weights("models:/vit/2", tmp_path, "train.init_from", folder / "content2/images.csv")
     model = folder / "content2/model"
-    assert record == {"source": "models:/vit/2", "sha256": sha256_of(model / "model.safetensors")}
+    digest = sha256_of(model / "model.safetensors")
+    assert record == {"source": "models:/vit/2", "sha256": digest, "images_seen": "none of val or test"}
     assert read_json(tmp_path / "config.json") == read_json(model / "config.json")
 
 

@@ -7,16 +7,23 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from transformers import ViTConfig, ViTForImageClassification
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from stages.weights import fetch_weights
 from tests.conftest import Project, clone
 from tests.presets import write_preset
+from vit.config.model import ModelParams
 from vit.errors import UserError
 from vit.files import read_json, sha256_of, write_json
+from vit.inference.classifier import Classifier
+from vit.training.distillation import Teacher
+from vit.training.initial import initialize
 
 pytestmark = pytest.mark.long
 
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.ones(2)}
+COMPUTE, CPU = {"attention": "math"}, torch.device("cpu")
 NO_IMAGES = Path("absent.csv")  # only those of a version are known
 OURS = {"classes": ["a", "b"], "image_size": [8, 8], "channels": 1, "model": {}}
 
@@ -32,7 +39,8 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def brought(name: str) -> dict[str, torch.Tensor]:
     record = fetch_weights(f"weights/{name}", Path("out"), "train.init_from", NO_IMAGES)
-    assert record == {"source": f"weights/{name}", "sha256": sha256_of(Path("out/model.safetensors"))}
+    digest = sha256_of(Path("out/model.safetensors"))
+    assert record == {"source": f"weights/{name}", "sha256": digest, "images_seen": "unknown"}
     return safetensors.torch.load_file("out/model.safetensors")
 
 
@@ -120,8 +128,8 @@ def test_a_file_that_is_not_there_is_refused_with_the_command_that_keeps_it(here
 
 @pytest.mark.parametrize(
     ("name", "config", "is_known"),
-    [("model", OURS, True), ("model", {"architecture": "vit_tiny_patch16_224"}, False), ("other", OURS, False)],
-    ids=["ours", "timm's", "beside another file"],
+    [("model", OURS, True), ("model", {"name": "of another program"}, False), ("other", OURS, False)],
+    ids=["ours", "somebody's", "beside another file"],
 )
 def test_settings_are_known_where_they_lie_beside_a_model_of_ours(here, name, config, is_known):
     safetensors.torch.save_file(STATE, f"weights/{name}.safetensors")
@@ -138,6 +146,47 @@ def test_a_folder_such_as_model_is_taken_with_its_settings(here):
     write_json(Path("weights/mine/config.json"), OURS)
     assert equal(brought("mine"), STATE)
     assert {path.name for path in Path("out").iterdir()} == {"model.safetensors", "config.json"}
+
+
+def save_transformers_vit(folder: Path, labels: list[str]) -> ViTForImageClassification:
+    """A classifier as transformers saves it, which is how a repository on the hub looks when it is copied here."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 48}
+    config = ViTConfig(**sizes, image_size=8, patch_size=4, id2label=dict(enumerate(labels)))
+    model = ViTForImageClassification(config).eval()
+    model.save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 8, "width": 8}, image_std=[0.5, 0.25, 0.125]).save_pretrained(folder)
+    return model
+
+
+def test_a_classifier_of_transformers_begins_and_teaches_with_its_own_head_and_images(here):
+    labels = ["cat", "dog"]
+    theirs = save_transformers_vit(here / "weights/theirs", labels)
+    fetch_weights("weights/theirs", here / "out", "train.teacher", NO_IMAGES)
+    pack = {"image_size": [8, 8], "channels": 3, "mean": [0.4] * 3, "std": [0.5] * 3, "classes": labels[::-1]}
+    student = Classifier.new(pack | {"model": ModelParams(patch_size=4).model_dump(), "compute": COMPUTE}, CPU)
+    x = torch.randn(5, 3, 8, 8)
+    means, deviations = (torch.tensor(values)[:, None, None] for values in ([0.5] * 3, [0.5, 0.25, 0.125]))
+    with torch.no_grad():
+        expected = theirs((x * 0.5 + 0.4 - means) / deviations).logits.flip(1)
+    torch.testing.assert_close(Teacher.load(here / "out", student)(x), expected, atol=1e-5, rtol=1e-5)
+    config = read_json(here / "out/config.json")
+    same = Classifier.new(pack | {"model": config["model"], "classes": labels, "compute": COMPUTE}, CPU)
+    assert initialize(same, here / "out") == [
+        "head kept, because its classes are the same",
+        "the weights were trained on other values: set pack.mean=[0.5, 0.5, 0.5] and pack.std=[0.5, 0.25, 0.125]",
+    ]
+
+
+def test_a_model_without_names_of_classes_does_not_teach(here):
+    save_transformers_vit(here / "weights/theirs", ["cat", "dog"])
+    config = read_json(here / "weights/theirs/config.json")
+    write_json(here / "weights/theirs/config.json", config | {"id2label": {}})
+    fetch_weights("weights/theirs", here / "out", "train.teacher", NO_IMAGES)
+    pack = {"image_size": [8, 8], "channels": 3, "mean": [0.4] * 3, "std": [0.5] * 3, "classes": ["cat", "dog"]}
+    student = Classifier.new(pack | {"model": ModelParams(patch_size=4).model_dump(), "compute": COMPUTE}, CPU)
+    with pytest.raises(UserError, match="does not name its classes; choose a classifier with these 2 classes"):
+        Teacher.load(here / "out", student)
 
 
 @pytest.fixture(scope="module")

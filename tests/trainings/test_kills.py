@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.trainings.conftest import PARAMS, STEPS_PER_EPOCH, Trainee, kill_group
+from vit.tracking.progress import trainings
+from vit.tracking.watching import curves
 
 # Whatever is drawn at random or carries a state from step to step.
 EVERYTHING = {
@@ -89,9 +91,13 @@ def test_a_training_that_was_killed_and_then_stopped_ends_with_the_very_same_byt
     newest = max(killed.checkpoints())
     assert f"stopped by SIGTERM after step {newest} of {STEPS}; start it again" in errors
     assert "Traceback" not in errors and killed.run().info.status == "KILLED"
+    (seen,) = trainings(killed.folder)
+    assert (seen.state, seen.how_far["steps"], len(curves(seen))) == ("stopped", newest, newest // STEPS_PER_EPOCH)
 
     killed.finish()
     assert_same_end(killed, outputs)
+    (seen,) = trainings(killed.folder)
+    assert (seen.state, seen.share) == ("finished", 1.0) and [row["epoch"] for row in curves(seen)] == [*range(1, 9)]
 
 
 @pytest.mark.slow

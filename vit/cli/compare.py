@@ -1,14 +1,10 @@
 """`vit compare`: is one run better than another?"""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from vit.cli.command import command, json_option, print_json
-
-if TYPE_CHECKING:
-    from vit.evaluation.comparison import RunComparison
 
 KINDS = "Id or name of a run, models:/NAME@ALIAS or models:/NAME/VERSION."
 
@@ -24,17 +20,10 @@ KINDS = "Id or name of a run, models:/NAME@ALIAS or models:/NAME/VERSION."
 def compare(run_a: str, run_b: str, as_json: bool) -> None:
     """Compare two runs on their test images, image by image."""
     from vit.config.params_file import load_params
-    from vit.evaluation.comparison import comparison
-    from vit.registry.lookup import find_named_run, predictions_of
-    from vit.tracking.store import open_store
+    from vit.registry.runs import compare_runs
 
     settings = load_params().evaluate
-    store = open_store()
-    runs = [find_named_run(store, reference) for reference in (run_a, run_b)]
-    table_a, table_b = (predictions_of(run) for run in runs)
-    found = comparison(table_a, table_b, settings.confidence_level, settings.seed)
-    inputs = [data for run in runs if run.inputs for data in run.inputs.dataset_inputs]
-    same_data = len({data.dataset.digest for data in inputs}) < 2
+    runs, found, same_data = compare_runs((run_a, run_b), settings.confidence_level, settings.seed)
     if as_json:
         named = {
             letter: {"name": run.info.run_name, "id": run.info.run_id}
@@ -44,22 +33,6 @@ def compare(run_a: str, run_b: str, as_json: bool) -> None:
         return
     for letter, run in zip("AB", runs, strict=True):
         print(f"{letter}: run '{run.info.run_name}' ({run.info.run_id})")
-    print(as_text(found))
+    print(found.as_text())
     if not same_data:
         print("note: the runs used different data sets, although their test images have the same paths and labels")
-
-
-def as_text(found: "RunComparison") -> str:
-    """The comparison as text."""
-    better = f"{found.better} is better" if found.better else "no significant difference"
-    lines = [
-        f"accuracy on the same {found.images} test images: A {found.accuracy_a:.4f}, B {found.accuracy_b:.4f}",
-        f"correct: both {found.both_right}, only A {found.only_a_right}, only B {found.only_b_right}, "
-        f"neither {found.neither_right}",
-        f"B minus A: {found.difference:+.4f}, {found.confidence_level:.0%} interval {found.low:+.4f} to "
-        f"{found.high:+.4f} (paired bootstrap of {found.groups} groups): {better}",
-        f"McNemar's exact test: p = {found.mcnemar_p:.3g}",
-    ]
-    if found.groups < found.images:
-        lines.append("McNemar's test ignores that images of a group are similar; rely on the interval")
-    return "\n".join(lines)

@@ -10,6 +10,7 @@ COMMANDS = (
     "check",
     "compare",
     "data_hunger",
+    "estimate",
     "export",
     "folds",
     "predict",

@@ -92,11 +92,12 @@ def _print(found: Iterable["Prediction"]) -> None:
 
 
 def _print_csv(found: Iterable["Prediction"]) -> None:
+    from vit.inference.labelling import COLUMNS
+
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["image", "rank", "label", "index", "probability"])
+    table.writerow(COLUMNS)
     for one in found:
-        for rank, row in enumerate(zip(one.classes, one.indices, one.probabilities, strict=True), 1):
-            table.writerow([one.path, rank, *row])
+        table.writerows(one.rows())
 
 
 def _print_json(found: Iterable["Prediction"], failures: Failures) -> None:

@@ -6,10 +6,6 @@ import click
 
 from vit.cli.command import command, json_option, print_json
 
-COLUMNS = (
-    *("rank", "path", "label", "suggested", "p_label", "p_suggested"),
-    *("score", "suspected", "part", "fold", "sha256"),
-)
 PRINTED = 10
 MANY = 0.2  # share of suspects above which a weak model is the likelier cause
 
@@ -39,7 +35,8 @@ MANY = 0.2  # share of suspects above which a weak model is the likelier cause
 )
 @json_option(
     "one object: runs, images (with predictions by a model that was not trained on them), total, suspected (number) "
-    f"and suspects, a list of objects with {', '.join(COLUMNS)}"
+    "and suspects, a list of objects with rank, path, label, suggested, p_label, p_suggested, score, suspected, part, "
+    "fold, sha256, decision (of a person, in feedback/labels.csv)"
 )
 def suspects(out: Path, table: Path, top: int | None, as_json: bool) -> None:
     """List labels that are probably wrong, most suspicious first.
@@ -49,35 +46,17 @@ def suspects(out: Path, table: Path, top: int | None, as_json: bool) -> None:
     """
     from vit.config.files import PACKED, PREPROCESSING, RAW
     from vit.config.params_file import load_params
-    from vit.evaluation.suspects import find_suspects, suspects_sheet
+    from vit.evaluation.suspects import suspects_sheet
     from vit.files import write_table
-    from vit.registry.held_out import held_out_of_params
+    from vit.registry.suspected import COLUMNS, suspected_labels
 
-    held_out = held_out_of_params(load_params().split.folds)
-    found = find_suspects(held_out.labels, held_out.probabilities)
-    rows = []
-    for rank, index in enumerate(found.ranking(top).tolist(), 1):
-        image, shares, other = held_out.images[index], held_out.probabilities[index], int(found.other[index])
-        values = {
-            "rank": rank,
-            "suggested": held_out.classes[other],
-            "p_label": float(shares[held_out.labels[index]]),
-            "p_suggested": float(shares[other]),
-            "score": float(found.score[index]),
-            "suspected": bool(found.suspected[index]),
-        }
-        rows.append({name: (image | values)[name] for name in COLUMNS})
+    found = suspected_labels(load_params().split.folds, top)
+    rows = found["suspects"]
     write_table(table, rows, list(COLUMNS))
-    summary = {
-        "runs": held_out.runs,
-        "images": len(held_out.images),
-        "total": held_out.total,
-        "suspected": int(found.suspected.sum()),
-    }
     if as_json:
-        print_json(summary | {"suspects": rows})
+        print_json(found)
     else:
-        print("\n".join([*as_text(summary, rows), f"list: {table}"]))
+        print("\n".join([*as_text(found, rows), f"list: {table}"]))
     suspects_sheet(out, rows, RAW, PACKED / PREPROCESSING)
     if not as_json:
         print(f"contact sheet: {out}")

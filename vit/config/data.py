@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, Fraction, Named, RangeOrAuto, Section, Seed, parameter
+from vit.config.fields import Count, CountOrAuto, Fraction, Named, Section, Seed, parameter
 
 
 class DataParams(Section):
@@ -64,6 +64,11 @@ class DataParams(Section):
         "huggingface: use of each of its splits; pool: merged, and split by the section split; splits that are not "
         "named are left out; null: by name",
     )
+    corrections: Named | None = parameter(
+        None,
+        "CSV in feedback/ with labels that a person corrected, such as feedback/labels.csv, applied to the images of "
+        "any source; corrected images in feedback/images are added to train; null: off",
+    )
     shapes_per_class: Count = parameter(100, "shapes: number per class", "images")
     shapes_noise: Fraction = parameter(0.25, "shapes: standard deviation of the noise; pixel values lie in [0, 1]")
     seed: Seed = parameter(0, "shapes: seed of the noise")
@@ -77,6 +82,15 @@ class DataParams(Section):
             raise ValueError(f"hub_splits {self.hub_splits} must name a train and a test split, or pool them all")
         if "pool" in uses and len(uses) > 1:
             raise ValueError(f"hub_splits {self.hub_splits} mixes pool with other uses; pool all, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _corrections_lie_where_dvc_looks(self):
+        path = self.corrections
+        if path is not None and (not path.startswith("feedback/") or ".." in path.split("/") or path[-4:] != ".csv"):
+            raise ValueError(
+                f"corrections '{path}' must be a .csv in feedback/, which DVC watches, such as feedback/labels.csv"
+            )
         return self
 
     @model_validator(mode="after")
@@ -164,31 +178,3 @@ class SplitParams(Section):
                 "their sum must be below 1"
             )
         return self
-
-
-class PackParams(Section):
-    """-> stages/pack.py"""
-
-    mode: Literal["arrays", "none"] = parameter(
-        "arrays", "arrays: decode once; none: decode in every epoch, for data that does not fit on the disk"
-    )
-    image_size: Annotated[list[Count], Field(min_length=2, max_length=2)] = parameter(
-        [224, 224], "[height, width], both multiples of model.patch_size", "pixels"
-    )
-    channels: Literal[1, 3] = parameter(3, "1: grayscale; 3: RGB")
-    fit: Literal["crop", "stretch"] = parameter(
-        "crop", "crop: keep the aspect ratio and cut off what is left over; stretch: resize each side to fit"
-    )
-    margin: Annotated[float, Field(ge=0, le=1)] = parameter(
-        0.0, "border added around train images for random crops, as a share of each side"
-    )
-    trim_bars: bool = parameter(False, "true: remove black bars before resizing")
-    workers: CountOrAuto = parameter(
-        "auto", "processes that decode images; auto: one per core if there are many images"
-    )
-    value_range: RangeOrAuto = parameter(
-        "auto",
-        "[low, high]: values that become 0 and 255 in images of more than 8 bits; auto: found by the audit from all "
-        "images; 8-bit images keep their values",
-    )
-    background: Literal["white", "black", "gray"] = parameter("white", "colour behind transparent pixels")

@@ -138,6 +138,8 @@ def _taken(kind: Any, metadata: list[Any]) -> str:
         return "integer >= 1, or `auto`"
     if kind == list[int | float] | str:
         return "[low, high], or `auto`"
+    if kind == list[float] | str:
+        return "list of numbers, or `auto`"
     if origin in (Union, UnionType):
         return " or ".join("`null`" if one is type(None) else _taken(one, metadata) for one in inner)
     if origin is Literal:

@@ -11,6 +11,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 ChoosingMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
@@ -49,6 +50,17 @@ def _is_number(value: object) -> bool:
 
 
 RangeOrAuto = Annotated[list[int | float] | str, PlainValidator(_range_or_auto)]
+
+
+def _per_channel_or_auto(value: object) -> list[float] | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, list) and value and all(_is_number(one) and 0 <= one <= 1 for one in value):
+        return value
+    raise PydanticCustomError("per_channel_or_auto", "should be auto or a list of numbers in [0, 1]")
+
+
+PerChannelOrAuto = Annotated[list[float] | str, PlainValidator(_per_channel_or_auto)]
 
 
 class Section(BaseModel):

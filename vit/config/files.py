@@ -4,6 +4,10 @@ from pathlib import Path
 
 PARAMS, DVC_YAML, DVC_LOCK = Path("params.yaml"), Path("dvc.yaml"), Path("dvc.lock")
 
+# What people correct; download reads it if `data.corrections` says so.
+FEEDBACK = Path("feedback")
+CORRECTIONS, CORRECTED_IMAGES = FEEDBACK / "labels.csv", FEEDBACK / "images"
+
 # Stage outputs, in pipeline order.
 RAW, RAW_RECORD, TABLES = Path("data/raw"), Path("data/raw.json"), Path("data/tables")
 SPLITS, AUDIT, SPLIT_METRICS = Path("data/splits"), Path("data/audit"), Path("metrics/split.json")
@@ -14,6 +18,7 @@ MODEL, TRAINING, TRAIN_METRICS = Path("model"), Path("training"), Path("metrics/
 EVALUATION, TEST_METRICS = Path("evaluation"), Path("metrics/test.json")
 
 # Files inside them.
+CORRECTED = "corrections.json"  # of the tables: what the corrections changed
 CLASSES = "classes.json"  # of the split; their order is the class order everywhere
 VALUE_RANGE = "value_range.json"  # of the split: found by the audit if there are images of more than 8 bits
 AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and digests
@@ -24,6 +29,7 @@ FIRST_BATCH = "first_batch.safetensors"
 PREDICTIONS, VAL_PREDICTIONS = "predictions.csv", "val_predictions.csv"  # of the evaluation
 MODEL_SUMMARY = "model_summary.txt"
 ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and with a version
+TRAINING_RECORD, HOW_FAR = "training.json", "progress.json"  # beside them too: what is trained, and how far it is
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
 CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it

@@ -7,6 +7,7 @@ from vit.config.files import (
     AUDITED_IMAGES,
     CLASSES,
     CONFIG,
+    CORRECTED,
     EVALUATION,
     FEATURES,
     FIRST_BATCH,
@@ -40,6 +41,7 @@ FILES: dict[Path, str] = {
     RAW_RECORD: "the source, its version, the number of images per class and a digest of them all",
     TABLES / "README.txt": "a note, so that the folder is never empty",
     TABLES / "source_paths.json": "the paths that the images have at the source, where they differ",
+    TABLES / CORRECTED: "what `data.corrections` changed, and the images that it added to train",
     TABLES / "*": "CSV files that lay beside the classes of the source",
     SPLITS / "*.csv": "`train.csv`, `val.csv` and `test.csv`: path, label and group of each image",
     SPLITS / VALUE_RANGE: "the values that become 0 and 255, of a data set with images of more than 8 bits",
@@ -58,8 +60,10 @@ FILES: dict[Path, str] = {
     PACKED / PREPROCESSING: "what is done to every image, in training and in serving: size, crop, mean, std, classes",
     PACKED / PACK_MODE: "whether images are packed as arrays or decoded on the fly",
     WEIGHTS_BROUGHT / "*/README.txt": "a note, so that the folder is never empty",
-    WEIGHTS_BROUGHT / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) name",
-    WEIGHTS_RECORD: "where those weights came from, with their digest; `null` for none",
+    WEIGHTS_BROUGHT / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) "
+    "name, under this project's names, with the settings that are known of them",
+    WEIGHTS_RECORD: "where those weights came from, their digest and licence, and whether they have seen images of "
+    "val or test; `null` for none",
     FEATURES / "README.txt": "a note, so that the folder is never empty",
     FEATURES / "*.npy": "`train.npy` and `val.npy`, with `train.frozen_layers: all`: what the frozen model makes of "
     "each image, float32 (versions, N, D); the first version is that of the images as they are",

@@ -1,6 +1,7 @@
 """Reading and checking a parameter file, with errors that a person can act on."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,6 +78,30 @@ def checked(kind: type[ANY_SECTION], values: object, path: Path, missing: Sequen
         problems = [*unknown, *problems, *(problem for problem in found if problem not in unknown)]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     raise UserError(f"{path}: {_sentence(problems[0], kind)}{more}")
+
+
+def problems(values: object) -> dict[str, str]:
+    """What is wrong with complete parameters: a sentence for every dotted key that it concerns; empty if nothing is."""
+    try:
+        Params.model_validate(values)
+    except ValidationError as error:
+        found: dict[str, str] = {}
+        for problem in error.errors():
+            sentence = _sentence(problem, Params)
+            for key in _concerned(".".join(map(str, problem["loc"])), sentence):
+                found.setdefault(key, sentence)
+        return found
+    return {}
+
+
+def _concerned(place: str, sentence: str) -> list[str]:
+    """The keys at or above a place, or those below it that the sentence names; without any, the place itself."""
+    keys = all_keys()
+    at = [key for key in keys if place == key or place.startswith(f"{key}.")]
+    below = [key for key in keys if not place or key.startswith(f"{place}.")]
+    spelled = {key: key.removeprefix(f"{place}.") for key in below}
+    named = [key for key in below if re.search(rf"(?<![\w.]){re.escape(spelled[key])}(?!\w)", sentence)]
+    return at or named or [place]
 
 
 def _sentence(problem: Mapping[str, Any], kind: type[Section]) -> str:

@@ -90,8 +90,13 @@ def completed(path: Path) -> tuple[str, list[str]]:
     """
     values = read_yaml(path)
     params = checked(Params, values, path)
+    return completed_text(path, params.model_dump(by_alias=True)), missing_keys(values)
+
+
+def completed_text(path: Path, values: Mapping[str, Any]) -> str:
+    """A whole params.yaml of `values` by section, below the comments at the top of the present file at `path`."""
     header = [line[1:].removeprefix(" ") for line in _comment_at_top(path)]
-    return params_yaml(params.model_dump(by_alias=True), "\n".join(header)), missing_keys(values)
+    return params_yaml(values, "\n".join(header))
 
 
 def _comment_at_top(path: Path) -> list[str]:

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from vit.config.data import DataParams, PackParams, SplitParams
+from vit.config.data import DataParams, SplitParams
 from vit.config.evaluate import EvaluateParams
 from vit.config.fields import Section
 from vit.config.model import ModelParams, family_named
+from vit.config.pack import PackParams
 from vit.config.register import RegisterParams
 from vit.config.train import AugmentParams, TrainParams
 

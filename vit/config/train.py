@@ -50,7 +50,9 @@ class TrainParams(Section):
         "val metric that decides which epoch is kept; balanced_accuracy and macro_f1: every class counts the same",
     )
     init_from: Named | None = parameter(
-        None, "initial weights: a file in weights/, or models:/NAME/VERSION; null: random"
+        None,
+        "initial weights: hf-hub:OWNER/NAME@COMMIT, torchvision:NAME, a file in weights/, or models:/NAME/VERSION; "
+        "null: random",
     )
     frozen_layers: LayersOrAll = parameter(
         0,

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vit.data.formats import called, open_image
+from vit.data.resizing import pixels_needed, resized
 from vit.data.values import EIGHT_BITS, clipped_share, kind_of, read_values, to_levels
 from vit.errors import UserError
 
@@ -18,7 +19,17 @@ from vit.errors import UserError
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, struct.error)
 MODES = {1: "L", 3: "RGB"}
 # The arguments of load_image that reproduce its result.
-SETTINGS = ("image_size", "channels", "fit", "margin", "trim_bars", "value_range", "background")
+SETTINGS = (
+    "image_size",
+    "channels",
+    "fit",
+    "margin",
+    "trim_bars",
+    "value_range",
+    "background",
+    "interpolation",
+    "crop_pct",
+)
 MAX_PIXELS = 89_478_485  # Pillow warns above it: 256 MB of RGB
 NEAR_BLACK = 24  # of 255; JPEG noise in the black bars of video frames stays below
 BACKGROUNDS = {"white": 255, "black": 0, "gray": 128}
@@ -52,6 +63,8 @@ def load_image(
     trim_bars: bool = False,
     value_range: ValueRange = None,
     background: str = "white",
+    interpolation: str = "bicubic",
+    crop_pct: float = 1.0,
     keep_margin: bool = False,
     notice: Notice | None = None,
 ) -> np.ndarray:
@@ -63,8 +76,8 @@ def load_image(
     3. To `channels` 1 (ITU-R 601 luma) or 3 (RGB): palettes and CMYK become their colours, transparency (RGBA, LA,
        or a palette's transparent entry) lies on `background`, 1 bit becomes 0 and 255.
     4. `trim_bars` cuts to `content_box`.
-    5. Resized with antialiasing to `packed_size`, which is `image_size` (height, width) in pixels, larger by the share
-       `margin` of each side: `crop` keeps the aspect ratio and cuts what overhangs in the middle, `stretch` does not.
+    5. `resized` by `fit`, `interpolation` and `crop_pct` to `packed_size`, which is `image_size` (height, width) in
+       pixels, larger by the share `margin` of each side.
     6. The middle of `image_size`, unless `keep_margin` leaves the border for random crops of train images.
 
     JPEGs are decoded at a fraction of their size as long as what is left is twice the size to resize to. `notice` is
@@ -74,7 +87,7 @@ def load_image(
     """
     height, width = packed_size(image_size, margin)
     # Bars are found only after decoding; content_box keeps at least half of each side.
-    enough = (4 if trim_bars else 2) * max(height, width)
+    enough = (4 if trim_bars else 2) * pixels_needed((height, width), crop_pct)
     picture = decode(source, MODES[channels], enough, value_range, background)
     image = picture.image
     if notice and (remark := _remark(picture, value_range)):
@@ -82,10 +95,7 @@ def load_image(
     try:
         if trim_bars:
             image = image.crop(content_box(image))
-        if fit == "crop":
-            image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-        else:
-            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        image = resized(image, (height, width), fit, interpolation, crop_pct)
     except (ValueError, MemoryError) as error:
         raise UserError(f"{called(source)}: cannot be resized to {height}x{width} ({error})") from error
     pixels = np.asarray(image).reshape(height, width, channels)

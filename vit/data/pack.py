@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial, reduce
 from itertools import islice
 from pathlib import Path
@@ -111,6 +111,12 @@ def _workers(asked: int | str, images: int) -> int:
     if isinstance(asked, int):
         return asked
     return (os.cpu_count() or 1) if images >= WORTH_A_POOL else 1
+
+
+def normalization(pack: PackParams, measure: Callable[[], dict[str, list[float]]]) -> dict[str, list[float]]:
+    """`mean` and `std` per channel: those of `pack`, and for `auto` what `measure` returns."""
+    given = {name: values for name in ("mean", "std") if (values := getattr(pack, name)) != "auto"}
+    return given if len(given) == 2 else measure() | given
 
 
 def measure_files(raw: Path, table: Path, pack: PackParams) -> dict[str, list[float]]:

@@ -23,5 +23,11 @@ def write_source_paths(tables: Path, root: str, sources: Mapping[str, str]) -> N
 
 def known_images(paths: Iterable[str], tables: Path) -> list[Known]:
     """The images of data/raw with all their paths; without a record, as for generated data, only those in data/raw."""
+    root, sources = source_paths(tables)
+    return [Known(path, sources.get(path, ""), root) for path in paths]
+
+
+def source_paths(tables: Path) -> tuple[str, dict[str, str]]:
+    """The name of the source's folder, and the path at the source of each image that has another one in data/raw."""
     record = read_json(tables / FILE) if (tables / FILE).is_file() else {"root": "", "paths": {}}
-    return [Known(path, record["paths"].get(path, ""), record["root"]) for path in paths]
+    return record["root"], record["paths"]

@@ -37,6 +37,21 @@ class RunComparison:
         """A or B; None if the interval contains 0."""
         return "B" if self.low > 0 else "A" if self.high < 0 else None
 
+    def as_text(self) -> str:
+        """The comparison in sentences."""
+        better = f"{self.better} is better" if self.better else "no significant difference"
+        lines = [
+            f"accuracy on the same {self.images} test images: A {self.accuracy_a:.4f}, B {self.accuracy_b:.4f}",
+            f"correct: both {self.both_right}, only A {self.only_a_right}, only B {self.only_b_right}, "
+            f"neither {self.neither_right}",
+            f"B minus A: {self.difference:+.4f}, {self.confidence_level:.0%} interval {self.low:+.4f} to "
+            f"{self.high:+.4f} (paired bootstrap of {self.groups} groups): {better}",
+            f"McNemar's exact test: p = {self.mcnemar_p:.3g}",
+        ]
+        if self.groups < self.images:
+            lines.append("McNemar's test ignores that images of a group are similar; rely on the interval")
+        return "\n".join(lines)
+
 
 def comparison(table_a: Table, table_b: Table, confidence_level: float, seed: int) -> RunComparison:
     """The comparison of two tables of predictions. Raises UserError if their images or labels differ."""

@@ -72,6 +72,11 @@ def explanation_png(classifier: Classifier, image: np.ndarray, label: int) -> by
     threads.
     """
     (values,) = explanation_maps(classifier, torch.from_numpy(np.array(image[None])), torch.tensor([label]))
+    return overlay_png(image, values)
+
+
+def overlay_png(image: np.ndarray, values: np.ndarray) -> bytes:
+    """A PNG of `overlay`."""
     buffer = BytesIO()
     overlay(image, values).save(buffer, format="png")
     return buffer.getvalue()

@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from vit.config.data import PackParams
 from vit.config.files import CONFIG, WEIGHTS
+from vit.config.pack import PackParams
 from vit.data.batches import normalize, to_unit
 from vit.data.formats import called
 from vit.data.images import SETTINGS, load_image, settings_of

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from vit.inference.classifier import Classifier
 log = logging.getLogger("vit")
 
 BATCH_SIZE = 64  # images
+COLUMNS = ("image", "rank", "label", "index", "probability")  # of the table of predictions
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,31 @@ class Prediction:
     classes: list[str]
     indices: list[int]
     probabilities: list[float]
+
+    def rows(self) -> list[list[object]]:
+        """The rows of its table, under COLUMNS."""
+        ranked = zip(self.classes, self.indices, self.probabilities, strict=True)
+        return [[self.path, rank, *row] for rank, row in enumerate(ranked, 1)]
+
+
+def label_file(classifier: Classifier, name: str, content: bytes, top_k: int) -> Prediction:
+    """Label the bytes of one image file as `vit predict` labels a file of this name, with the same errors.
+
+    Raises UserError if it is not a readable image.
+    """
+    remarks = Remarks()
+    try:
+        image = load_image(BytesIO(content), **settings_of(classifier.config), notice=remarks.of(name))
+    except UserError as error:
+        raise UserError(f"{name}: {str(error).removeprefix('image: ')}") from error
+    remarks.tell(log)
+    (row,) = classifier.probabilities(torch.from_numpy(np.array(image[None])))  # Pillow's memory is read-only
+    return _prediction(classifier, Path(name), image, row, top_k)
+
+
+def _prediction(classifier: Classifier, path: Path, image: np.ndarray, row: np.ndarray, top_k: int) -> Prediction:
+    indices = np.argsort(-row, kind="stable")[:top_k].tolist()
+    return Prediction(path, image, [classifier.classes[index] for index in indices], indices, row[indices].tolist())
 
 
 def find_images(named: list[str]) -> list[Path]:
@@ -81,7 +108,5 @@ def predictions(
         if readable:
             images = torch.from_numpy(np.stack([image for _, image in readable]))
             for (path, image), row in zip(readable, classifier.probabilities(images), strict=True):
-                indices = np.argsort(-row, kind="stable")[:top_k].tolist()
-                names = [classifier.classes[index] for index in indices]
-                yield Prediction(path, image, names, indices, row[indices].tolist())
+                yield _prediction(classifier, path, image, row, top_k)
     remarks.tell(log)

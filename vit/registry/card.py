@@ -3,20 +3,24 @@
 from vit.config.model import family_named
 from vit.config.schema import Params
 from vit.inference.scores import COLUMNS
+from vit.training.weight_sources import UNKNOWN
 
 LEAKAGE = {"test": "leakage", "val": "val_leakage"}  # in audit.json
 
 
-def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature: float) -> str:
-    """What a person should know before using the model, in Markdown."""
+def model_card(
+    params: Params, raw: dict, audit: dict, scores: dict, temperature: float, weights: dict[str, dict | None]
+) -> str:
+    """What a person should know before using the model, in Markdown. `weights` is the content of data/weights.json."""
     model, pack, family = params.model, params.pack, family_named(params.model.name)
     sizes = family.describe(model)
     height, width = pack.image_size
     confidence_level, groups = params.evaluate.confidence_level, scores["test_groups"]
     of_groups = "" if groups == scores["test_images"] else f", from {groups} groups of images"
     lines = [
-        f"{family.title} (`{model.name}`) trained from scratch on {raw['images']} images of `{raw['source']}` "
+        f"{family.title} (`{model.name}`) {_beginning(weights)} on {raw['images']} images of `{raw['source']}` "
         f"({raw['version']}).",
+        *_corrections(raw),
         f"- Classes ({len(raw['classes'])}): {', '.join(list(raw['classes'])[:20])}",
         f"- Test accuracy **{scores['test_accuracy']:.1%}**, {confidence_level:.0%} interval "
         f"{scores['test_accuracy_low']:.1%} to {scores['test_accuracy_high']:.1%}{of_groups}",
@@ -30,10 +34,39 @@ def model_card(params: Params, raw: dict, audit: dict, scores: dict, temperature
         "test was not used",
         f"- Split by {audit['strategy']}: {audit['reason']}",
         *(f"- Leakage of {split}: {_shares(audit[key])}" for split, key in LEAKAGE.items() if key in audit),
-        *(f"- **Warning**: {warning}" for warning in audit["warnings"]),
+        *(f"- **Warning**: {warning}" for warning in [*audit["warnings"], *_unseen(weights)]),
         f"- Input {height}x{width} pixels, {pack.channels} channel(s), `{pack.fit}`{'; ' if sizes else ''}{sizes}",
     ]
     return "\n".join(lines)
+
+
+def _corrections(raw: dict) -> list[str]:
+    counts = {what: count for what, count in raw.get("corrections", {}).items() if what != "kept" and count}
+    said = ", ".join(f"{count} {what}{' to train' if what == 'added' else ''}" for what, count in counts.items())
+    return [f"- Images that people corrected: {said}"] if said else []
+
+
+def _beginning(weights: dict[str, dict | None]) -> str:
+    init, teacher = weights.get("init"), weights.get("teacher")
+    began = f"fine-tuned from {_named(init)}" if init else "trained from scratch"
+    return f"{began} with {_named(teacher)} as its teacher" if teacher else began
+
+
+def _named(known: dict) -> str:
+    """Source, licence and digest of weights."""
+    name = f"[`{known['source']}`]({known['url']})" if "url" in known else f"`{known['source']}`"
+    licence = f"licence {known['licence'] or 'not stated'}, " if "licence" in known else ""
+    return f"{name} ({licence}sha256 {known['sha256'][:12]})"
+
+
+def _unseen(weights: dict[str, dict | None]) -> list[str]:
+    """A warning for weights of which nobody knows the images that they were trained on."""
+    return [
+        f"what images `{known['source']}` was trained on is unknown; if val or test images were among them, the scores "
+        "are too high"
+        for known in weights.values()
+        if known and known.get("images_seen") == UNKNOWN
+    ]
 
 
 def _shares(figures: dict[str, float]) -> str:

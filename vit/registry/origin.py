@@ -29,13 +29,17 @@ def write_provenance(folder: Path, origin: dict, environment: Path) -> list[Path
     return sorted(folder.iterdir())
 
 
-def origin_of(tags: dict[str, str], digests: dict[str, str], raw: dict, scores: dict[str, float]) -> dict:
-    """Commit, digests of data and weights, and metrics, from the tags of a run and `data/raw.json`."""
+def origin_of(
+    tags: dict[str, str], digests: dict[str, str], raw: dict, scores: dict[str, float], weights: dict[str, dict | None]
+) -> dict:
+    """Commit, digests of data and weights, and metrics, from the tags of a run, `data/raw.json` and
+    `data/weights.json`."""
     return {
         "commit": tags.get("mlflow.source.git.commit"),
         "dirty": tags.get("git_dirty") == "true",
         "data": {name: raw[name] for name in ("source", "version", "images", "sha256")},
         "digests": digests,
+        "weights": {role: known for role, known in weights.items() if known},
         "metrics": scores,
     }
 

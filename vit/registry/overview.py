@@ -34,6 +34,13 @@ def versions_of(name: str, confidence_level: float) -> list[dict]:
     ]
 
 
+def versions_if_any(name: str, confidence_level: float) -> list[dict]:
+    """As `versions_of`; [] before the first version is registered."""
+    with registry() as client:
+        is_known = bool(client.search_registered_models(f"name = '{name}'"))
+    return versions_of(name, confidence_level) if is_known else []
+
+
 def difference(name: str, asked: Sequence[str]) -> dict:
     """Differences of two versions, by number or alias: `name`, `versions`, and per group each key with both values.
 

@@ -33,6 +33,7 @@ def traced(provenance: Provenance) -> dict[str, dict]:
         },
         "experiment": {"name": tags.get("dvc_exp_name"), "baseline": tags.get("dvc_exp_baseline_rev")},
         "data": origin["data"] | {part: digest for part, digest in digests.items() if part != "weights_sha256"},
+        **({"weights": flatten(origin["weights"])} if origin.get("weights") else {}),  # earlier releases wrote none
         "md5": {out["path"]: out["md5"] for out in outs},
         "params": flatten(YAML(typ="safe", pure=True).load(provenance.folder / PARAMS)),
         "environment": {name: value for name, value in environment.items() if name != "packages"}

@@ -8,15 +8,17 @@ from vit.config.files import WEIGHTS
 from vit.errors import UserError
 from vit.files import read_table
 from vit.registry.lookup import images_of
-from vit.registry.versions import downloaded, pinned
-from vit.training.weight_sources import copy_weights
+from vit.registry.versions import downloaded, pinned, resolve
+from vit.tracking.store import open_store
+from vit.training.weight_sources import NONE_HELD_OUT, UNKNOWN, copy_weights
 
 
-def fetch_version(named: str, target: Path, parameter: str, images: Path) -> None:
+def fetch_version(named: str, target: Path, parameter: str, images: Path) -> str:
     """Copy the weights and settings of `models:/name/version` to the folder `target`.
 
-    `images` is the table of the current split, data/audit/images.csv. Raises UserError naming `parameter` if the
-    version does not exist, is given by an alias, or was trained on images that are now val or test.
+    Returns `NONE_HELD_OUT`, or `UNKNOWN` if the version itself began with weights, or learned from a teacher, of which
+    that is not known. `images` is the table of the current split, data/audit/images.csv. Raises UserError naming
+    `parameter` if the version does not exist, is given by an alias, or was trained on images that are now val or test.
     """
     called = f"{parameter} '{named}'"
     if not re.fullmatch(r"models:/[^/@]+/\d+", named):
@@ -24,6 +26,10 @@ def fetch_version(named: str, target: Path, parameter: str, images: Path) -> Non
     _require_unseen(images_of(named), read_table(images), called)
     with downloaded(named) as folder:
         copy_weights(folder / WEIGHTS, target, called)
+    store = open_store()
+    tags = store.client.get_model_version(*resolve(store.client, named)).tags
+    seen = (tags.get(f"{role}_images_seen") for role in ("init", "teacher") if f"{role}_sha256" in tags)
+    return NONE_HELD_OUT if all(one == NONE_HELD_OUT for one in seen) else UNKNOWN
 
 
 def _require_unseen(theirs: list[dict], ours: list[dict], called: str) -> None:

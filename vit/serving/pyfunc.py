@@ -20,10 +20,9 @@ from vit.serving import guard
 from vit.serving.batching import Batcher
 from vit.serving.cores import Cores
 from vit.serving.refusal import Refusal
-from vit.serving.settings import Limits, Options, batch_wait
+from vit.serving.settings import NO_INDEX, UNKNOWN, Limits, Options, batch_wait
 from vit.serving.uploads import read_images
 
-UNKNOWN, NO_INDEX = "unknown", -1
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
     outputs=Schema(

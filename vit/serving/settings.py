@@ -6,6 +6,8 @@ from mlflow.exceptions import MlflowException
 
 from vit.serving.refusal import Refusal
 
+UNKNOWN, NO_INDEX = "unknown", -1  # label and index of a prediction below the threshold
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -43,7 +43,7 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
         content_key=key,
         name=os.environ.get("DVC_EXP_NAME") or f"{raw['source']}-{key[:7]}",
         params=flatten(blocks) | flatten(compute, "compute."),
-        tags=_origin() | weights_digests(),
+        tags=_origin() | weights_digests() | weights_tags(),
         dataset_digest=raw["sha256"],
         dataset_source=raw["source"],
     )
@@ -53,6 +53,17 @@ def weights_digests() -> dict[str, str]:
     """`init_sha256` and `teacher_sha256` of the initial and the teacher's weights, if there are any."""
     named = read_json(WEIGHTS_RECORD)
     return {f"{role}_sha256": known["sha256"] for role, known in named.items() if known is not None}
+
+
+def weights_tags() -> dict[str, str]:
+    """Where those weights come from, their licence, and whether they have seen images of val or test: `init_source`,
+    `init_licence`, `init_url`, `init_images_seen`, and the same of the teacher."""
+    return {
+        f"{role}_{key}": str(known[key])
+        for role, known in read_json(WEIGHTS_RECORD).items()
+        for key in ("source", "licence", "url", "images_seen")
+        if known and known.get(key)
+    }
 
 
 def code_of_a_training() -> list[Path]:

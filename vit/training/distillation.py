@@ -16,6 +16,7 @@ from vit.config.files import CONFIG, WEIGHTS
 from vit.config.model import family_named
 from vit.config.schema import ModelParams, TrainParams
 from vit.errors import UserError
+from vit.files import read_json
 from vit.inference.classifier import Classifier
 from vit.models.vision_transformer import set_fused_attention
 
@@ -47,8 +48,8 @@ class Teacher:
                 f"the teacher in {folder} has no {CONFIG}, which holds its classes, image size and normalization; set "
                 f"train.teacher to a {WEIGHTS} with its {CONFIG} beside it, or to models:/NAME/VERSION"
             )
+        check_fits(read_json(folder / CONFIG), student.config)
         teacher = Classifier.load(folder, student.device)
-        check_fits(teacher.config, student.config)
         set_fused_attention(teacher.model, student.config["compute"]["attention"] == "fused")
         means, deviations = (
             torch.tensor([theirs, ours], dtype=torch.float64)
@@ -91,6 +92,8 @@ def check_fits(teacher: dict, student: dict) -> None:
                 f"images: set pack.{name} to {teacher[name]}, or choose another teacher"
             )
     theirs, ours = teacher["classes"], student["classes"]
+    if not theirs:
+        raise UserError(f"the teacher does not name its classes; choose a classifier with these {len(ours)} classes")
     if set(theirs) != set(ours):
         raise UserError(
             f"the teacher has different classes: it has {_some(theirs, without=ours)}, which the data lacks, and lacks "

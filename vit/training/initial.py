@@ -9,13 +9,14 @@ from pathlib import Path
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.config.files import CONFIG, WEIGHTS
 from vit.config.model import ModelParams
 from vit.errors import UserError
 from vit.files import read_json
 from vit.inference.classifier import Classifier
+from vit.models.families import architecture_of
 from vit.models.published.geometry import geometry, square
 
 Weights = dict[str, Tensor]
@@ -48,10 +49,18 @@ def initialize(classifier: Classifier, folder: Path) -> list[str]:
         said += _fit_positions(weights, own, config, classifier.config)
     said += _fit_tokens(weights, own)
     said += _fit_pooling(weights, own)
-    said += _fit_head(weights, own, config["classes"] if config else None, classifier.classes)
+    said += _fit_head(weights, own, heads_of(model), config["classes"] if config else None, classifier.classes)
     _require_fit(weights, own, classifier.config["model"])
     model.load_state_dict(weights)
-    return said
+    return said + _remark_on_images(config or {}, classifier.config)
+
+
+def _remark_on_images(theirs: dict, ours: dict) -> list[str]:
+    """What to set if images are normalized otherwise than those that published weights were trained on."""
+    is_published = "positions" in theirs and "mean" in theirs
+    if not is_published or all(theirs[name] == ours[name] for name in ("mean", "std")):
+        return []
+    return [f"the weights were trained on other values: set pack.mean={theirs['mean']} and pack.std={theirs['std']}"]
 
 
 def resample_positions(
@@ -142,14 +151,26 @@ def _fit_channels(weights: Weights, own: Weights) -> list[str]:
     return []
 
 
-def _fit_head(weights: Weights, own: Weights, theirs: list[str] | None, classes: list[str]) -> list[str]:
+def heads_of(model: nn.Module) -> tuple[str, ...]:
+    """The layers that give the logits, by name: timm's names, or the last layer of a model of torchvision."""
+    if architecture_of(model).kind is not None:
+        return HEADS
+    return ([name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1],)
+
+
+def _fit_head(
+    weights: Weights, own: Weights, heads: tuple[str, ...], theirs: list[str] | None, classes: list[str]
+) -> list[str]:
+    """Keep the head for equal classes only; auxiliary heads of torchvision's models are left out like their models'."""
     is_kept = theirs == classes
-    for name in [name for name in weights if name.split(".")[0] in HEADS]:
-        if not is_kept or name not in own:
+    layers = {name: name.rpartition(".")[0] for name in [*weights, *own]}
+    for name in list(weights):
+        is_auxiliary = name.lower().startswith("aux") and name not in own
+        if is_auxiliary or (layers[name] in heads and (not is_kept or name not in own)):
             del weights[name]
-    new = {name: weight for name, weight in own.items() if name.split(".")[0] in HEADS and name not in weights}
+    new = {name: weight for name, weight in own.items() if layers[name] in heads and name not in weights}
     weights |= new
-    if is_kept and "head.weight" not in new:
+    if is_kept and f"{heads[0]}.weight" not in new:
         return ["head kept, because its classes are the same"]
     are = "unknown" if theirs is None else "different or in a different order"
     return [f"new head for {len(classes)} classes, because the classes of the weights are {are}"]

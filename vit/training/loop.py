@@ -23,6 +23,11 @@ from vit.training.optim import learning_rate
 from vit.training.step import TrainingStep
 
 CHECKED_EVERY = 50  # steps on an accelerator, because a check has to wait for it
+Note = Callable[[Progress, torch.Tensor], None]  # the progress, and the epoch's sums so far
+
+
+def note_nothing(progress: Progress, sums: torch.Tensor) -> None:
+    """For trainings that nobody watches."""
 
 
 def fit(
@@ -32,8 +37,9 @@ def fit(
     progress: Progress,
     checkpoints: Checkpoints,
     show: Callable[[Progress], None],
+    note: Note = note_nothing,
 ) -> None:
-    """Train from `progress` to the end, calling `show` after the checkpoint of each epoch.
+    """Train from `progress` to the end, calling `show` after the checkpoint of each epoch and `note` after each step.
 
     Raises UserError on a NaN or infinite loss, Interrupted on a signal.
     """
@@ -46,7 +52,7 @@ def fit(
         while not is_over(progress, train):
             began, feed.waited = time.perf_counter(), 0.0
             steps_before = progress.steps
-            sums = train_one_epoch(step, feed, progress, checkpoints, interruption, bar)
+            sums = train_one_epoch(step, feed, progress, checkpoints, interruption, bar, note)
             step.share_statistics()
             stepped = time.perf_counter() - began
             val = evaluate(judged, val_part, 4 * train.batch_size, feed.world)
@@ -91,6 +97,7 @@ def train_one_epoch(
     checkpoints: Checkpoints,
     interruption: Interruption,
     bar: tqdm,
+    note: Note = note_nothing,
 ) -> list[float]:
     """Train the rest of the current epoch; returns the sums of loss and of correct predictions over all its images.
 
@@ -108,6 +115,7 @@ def train_one_epoch(
         sums = sums + step(micro_batches, images, learning_rate(progress.steps, per_epoch, train))
         progress.steps += 1
         bar.update()
+        note(progress, sums)
         is_last = progress.steps == (epoch + 1) * per_epoch
         is_kept = train.checkpoint_steps is not None and progress.steps % train.checkpoint_steps == 0
         received = interruption.received

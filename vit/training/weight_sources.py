@@ -1,17 +1,19 @@
-"""Weights from a file, to initialize a training or to teach it; torch is imported only for a PyTorch file."""
+"""Weights from files, to initialize a training or to teach it; torch is imported only for a PyTorch file."""
 
 import shutil
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from vit.config.files import CONFIG, WEIGHTS
 from vit.errors import UserError
 from vit.files import read_json
+from vit.training.published_images import PROCESSOR
+from vit.training.translated import is_published, require_tensors, write_translated
 
 FOLDER = "weights"  # a dependency of the stage, so that DVC notices changes
 # Keys under which published checkpoints keep the weights; as in timm, averaged weights come first.
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# What data/weights.json says of the images that weights were trained on, as far as val and test are concerned.
+UNKNOWN, NONE_HELD_OUT = "unknown", "none of val or test"
 OF_OURS = {"classes", "image_size", "channels", "model"}  # keys in every config.json of this pipeline
 
 
@@ -30,12 +32,26 @@ def fetch_file(named: str, target: Path, parameter: str) -> None:
         _convert(source, target / WEIGHTS, called)
 
 
+def as_safetensors(source: Path, folder: Path, called: str) -> Path:
+    """A file of weights itself or, of a PyTorch file, a conversion in `folder`.
+
+    Raises UserError beginning with `called` if it holds no weights.
+    """
+    if source.suffix == ".safetensors":
+        require_tensors(source, called)
+        return source
+    converted = folder / f"{source.stem}.safetensors"
+    _convert(source, converted, called)
+    return converted
+
+
 def _in_folder(named: str, parameter: str) -> Path:
     path = Path(named)
     if path.parts[0] != FOLDER or ".." in path.parts:
         raise UserError(
             f"{parameter} '{named}' lies outside the folder {FOLDER}, which DVC watches: run "
-            f"`dvc import-url {named} {FOLDER}/{path.name}` or copy it there, and write {FOLDER}/{path.name}"
+            f"`dvc import-url {named} {FOLDER}/{path.name}` or copy it there, and write {FOLDER}/{path.name}; a model "
+            "on the Hugging Face hub is named hf-hub:OWNER/NAME@COMMIT"
         )
     if not path.exists():
         raise UserError(
@@ -69,15 +85,17 @@ def _convert(source: Path, target: Path, called: str) -> None:
 
 
 def copy_weights(source: Path, target: Path, called: str) -> None:
-    """Copy a safetensors file to the folder `target`, with the config.json of this pipeline beside it."""
-    try:
-        with safe_open(source, framework="numpy") as opened:
-            names = opened.keys()
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{called} is not a safetensors file ({error}); download it again") from error
-    if not names:
-        raise UserError(f"{called} holds no tensors; download it again")
-    shutil.copyfile(source, target / WEIGHTS)
+    """Copy a safetensors file to the folder `target`, with the config.json of this pipeline beside it.
+
+    Beside a config.json of timm or transformers, the weights get this project's names.
+    """
+    require_tensors(source, called)
     config = source.with_name(CONFIG)
-    if source.name == WEIGHTS and config.is_file() and read_json(config).keys() >= OF_OURS:
+    known = read_json(config) if source.name == WEIGHTS and config.is_file() else {}
+    if is_published(known):
+        settings = {name: read_json(file) for name in (CONFIG, PROCESSOR) if (file := source.with_name(name)).is_file()}
+        write_translated([source], settings, target, called)
+        return
+    shutil.copyfile(source, target / WEIGHTS)
+    if known.keys() >= OF_OURS:
         shutil.copyfile(config, target / CONFIG)

@@ -135,6 +135,15 @@ def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
     return groups
 
 
+def are_near_duplicates(ones: Scan, others: Scan) -> np.ndarray:
+    """Which images of two scans have similar hashes and thumbnails, boolean (images of `ones`, of `others`)."""
+    found = np.bitwise_count(ones.hashes[:, None] ^ others.hashes[None]) <= PAIR_BITS
+    thumbnails = np.concatenate([ones.thumbnails, others.thumbnails]).reshape(found.shape[0] + found.shape[1], -1)
+    rows, columns = np.nonzero(found)
+    found[rows, columns] = _distance(thumbnails.astype(np.float32), rows, columns + len(found)) <= PAIR_DISTANCE
+    return found
+
+
 def _joined(groups: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Group numbers (N,) after merging the groups of each pair of images."""
     if not len(ones):

@@ -12,15 +12,16 @@ from PIL import Image, UnidentifiedImageError
 
 from vit.config.schema import DataParams
 from vit.data.sources.class_names import class_folders
-from vit.data.sources.hub_errors import COMMIT, explained, require_library
+from vit.data.sources.hub_errors import HubError, Repository, explained, require_library, without_secrets
 from vit.data.sources.hub_features import Columns, choose_columns, label_names, use_of_splits
 from vit.data.text import as_read
-from vit.errors import UserError
+from vit.errors import UserError, one_line
 from vit.files import write_table
 
 log = logging.getLogger("vit")
 
 TABLE = "hub.csv"
+WAY_OUT = "or download the data set by hand and set data.source=folder, data.path=FOLDER_OR_ARCHIVE"
 
 
 def fetch_huggingface(data: DataParams, raw: Path, tables: Path) -> dict:
@@ -29,7 +30,7 @@ def fetch_huggingface(data: DataParams, raw: Path, tables: Path) -> dict:
     Without a train and a test split: `<class>/<file>`. Returns the record as `fetch` does. Raises UserError when the
     library is missing, the hub cannot be reached, refuses or has no such data set, or when the revision is not pinned.
     """
-    require_library()
+    require_library("datasets", "data.source huggingface")
     about = _about(data)
     parts = _load(data, offline=not about)
     use = use_of_splits({str(name): len(rows) for name, rows in parts.items()}, data.hub_splits)
@@ -56,13 +57,12 @@ def _about(data: DataParams) -> dict:
     """
     from huggingface_hub import HfApi
 
-    called = f"data.hub_name '{data.hub_name}'"
-    pinned = data.hub_revision is not None and COMMIT.fullmatch(data.hub_revision)
+    called, pinned = f"data.hub_name '{data.hub_name}'", _asked(data).is_pinned
     try:
         info = HfApi().dataset_info(str(data.hub_name), revision=data.hub_revision, timeout=30)
     except Exception as error:
-        failure = explained(error, data)
-        if failure.unreachable and pinned:
+        failure = _explained(error, data)
+        if failure.reason == "unreachable" and pinned:
             log.warning(f"licence and owner are not recorded: {failure}")
             return {}
         raise failure from error
@@ -82,6 +82,25 @@ def _about(data: DataParams) -> dict:
     return {key: value for key, value in known.items() if value}
 
 
+def _asked(data: DataParams) -> Repository:
+    return Repository(
+        "data set", str(data.hub_name), data.hub_revision, "data.hub_name", "set data.hub_revision to", WAY_OUT
+    )
+
+
+def _explained(error: Exception, data: DataParams) -> HubError:
+    failure, said = explained(error, _asked(data)), without_secrets(one_line(error))
+    if failure.reason == "unknown" and ("Config name is missing" in said or "BuilderConfig" in said):
+        return HubError(f"data.hub_config {data.hub_config} of '{data.hub_name}': {said}", "refused")
+    if failure.reason == "unknown" and "Dataset scripts are no longer supported" in said:
+        return HubError(
+            f"'{data.hub_name}' is a Python script, which is not run; set data.hub_revision to the commit of its "
+            f"branch refs/convert/parquet, {WAY_OUT}",
+            "refused",
+        )
+    return failure
+
+
 def _load(data: DataParams, offline: bool):
     """The splits by name, as the library reads them from Parquet, folders of images, archives or tables."""
     import datasets
@@ -97,7 +116,7 @@ def _load(data: DataParams, offline: bool):
     try:
         loaded = datasets.load_dataset(str(data.hub_name), data.hub_config, revision=data.hub_revision)
     except Exception as error:
-        raise explained(error, data) from error
+        raise _explained(error, data) from error
     # Offline they use any commit of the data set that is in the cache.
     files = [Path(file["filename"]) for rows in loaded.values() for file in rows.cache_files]
     if offline and not all(data.hub_revision in file.parts for file in files):

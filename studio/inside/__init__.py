@@ -1,0 +1,1 @@
+"""The views of page Look inside; each gets a model and a picture."""

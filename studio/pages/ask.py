@@ -1,5 +1,0 @@
-"""Page Ask."""
-
-import streamlit as st
-
-st.title("Ask")

@@ -1,5 +1,0 @@
-"""Page Data."""
-
-import streamlit as st
-
-st.title("Data")

@@ -1,5 +1,0 @@
-"""Page Look inside."""
-
-import streamlit as st
-
-st.title("Look inside")

@@ -1,5 +1,0 @@
-"""Page Overview."""
-
-import streamlit as st
-
-st.title("Overview")

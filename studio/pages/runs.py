@@ -1,5 +1,0 @@
-"""Page Runs."""
-
-import streamlit as st
-
-st.title("Runs")

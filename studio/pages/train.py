@@ -1,5 +1,0 @@
-"""Page Train."""
-
-import streamlit as st
-
-st.title("Train")

@@ -1,0 +1,116 @@
+"""Trainings and the queue as rows: what runs, waits or was stopped, and what can be done about each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from vit import dvc
+from vit.config.entries import differences, flat
+from vit.config.params_file import load_params
+from vit.config.presets import base_values, merged
+from vit.quantities import duration
+from vit.tracking.progress import Seen, interrupt, interrupt_command, trainings
+
+OLD = 5  # stopped trainings that are offered again
+REMEMBERED = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, an entry of DVC's queue, or both."""
+
+    name: str
+    seen: Seen | None
+    task: dvc.Task | None
+
+    @property
+    def state(self) -> str:
+        """running, preparing, queued, stopped, failed, killed or finished."""
+        if self.seen is not None and not self.seen.folder.exists():
+            return "finished"  # `register` removes the folder when everything is published
+        if self.seen is not None and self.seen.state == "running":
+            return "running"
+        if self.task is not None and self.task.state in ("Queued", "Running"):
+            return {"Queued": "queued", "Running": "preparing"}[self.task.state]
+        if self.seen is not None and self.seen.state != "finished":
+            return self.seen.state
+        return "failed" if self.task is not None and self.task.state == "Failed" else "finished"
+
+    @property
+    def place(self) -> str:
+        """How far it is, in words."""
+        if self.seen is None:
+            return ""
+        far, record = self.seen.how_far, self.seen.record
+        parts = [f"{far.get('epochs', 0)} of {record['epochs']} epochs", f"step {far['steps']} of {record['steps']}"]
+        if self.state == "running" and "seconds_left" in far:
+            parts += [f"{duration(far['seconds_left'])} left", f"{far['images_per_second']:,.0f} images/s"]
+            parts += [f"train loss {far['train_loss']:.3f}", f"learning rate {far['learning_rate']:.2g}"]
+        return ", ".join(parts)
+
+
+@st.cache_resource(show_spinner=False)
+def _remembered() -> dict[str, Seen]:
+    """Trainings that were watched: on the charts they stay after they are published. Page Runs has them all."""
+    return {}
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _tasks(root: str, changes: tuple[str, ...]) -> list[dvc.Task]:
+    """Asked again only when the queue has changed, because DVC takes a second or two to answer."""
+    return dvc.tasks(Path(root))
+
+
+def jobs(root: Path) -> list[Job]:
+    """All of them: running first, then queued, then the last stopped ones, then finished trainings, newest first.
+
+    Raises UserError if DVC's queue cannot be read.
+    """
+    tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if (root / dvc.QUEUE).exists() else []
+    seen = trainings(root)
+    kept = _remembered()
+    kept.update({one.key: one for one in seen})
+    for key in list(kept)[:-REMEMBERED]:
+        kept.pop(key, None)  # another browser window may have been faster
+    seen += [one for one in list(kept.values()) if not one.folder.exists()]
+    by_name = {one.name: one for one in reversed(seen)}
+    found = [Job(task.name, by_name.get(task.name), task) for task in tasks]
+    named = {job.name for job in found}
+    found += [Job(one.name, one, None) for one in seen if one.name not in named]
+    order = ("running", "preparing", "queued", "stopped", "failed", "killed", "finished")
+    return sorted(found, key=lambda job: order.index(job.state))
+
+
+def stop_commands(job: Job, others: Sequence[Job]) -> list[list[str]]:
+    """What stops it in order. DVC stops the worker as well, so the rest of the queue gets a new one."""
+    if job.task is None or job.task.state != "Running":
+        assert job.seen is not None
+        return [interrupt_command(job.seen)]
+    waiting = any(other.state == "queued" for other in others)
+    running = sum(other.task is not None and other.task.state == "Running" for other in others)
+    return [dvc.kill_command([job.name])] + ([dvc.start_command(max(1, running))] if waiting else [])
+
+
+def go_on_commands(job: Job) -> list[list[str]]:
+    """What goes on from its last checkpoint: the same parameters, queued again. Raises UserError as `differences`."""
+    assert job.seen is not None
+    params = merged(base_values(), job.seen.record["params"])  # an earlier release may have had fewer keys
+    entries = {key: [value] for key, value in flat(params).items()}
+    changes = differences(entries, load_params().model_dump(by_alias=True))
+    if job.task is None:
+        return [dvc.queue_command(changes), dvc.start_command(1)]
+    return [dvc.remove_command([job.name]), dvc.queue_command(changes, job.name), dvc.start_command(1)]
+
+
+def execute(commands: Sequence[Sequence[str]], seen: Seen | None = None) -> list[str]:
+    """Run commands as they are shown; returns the names of the experiments that were queued. Raises UserError."""
+    names: list[str] = []
+    for command in commands:
+        if command[0] == "kill":
+            assert seen is not None
+            interrupt(seen)  # the same signal, to the same process only
+        else:
+            names += dvc.queued_names(dvc.execute(command))
+    return names

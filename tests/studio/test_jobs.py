@@ -1,0 +1,76 @@
+"""What can be done about a training: the commands that stop it and that go on with it."""
+
+import itertools
+import json
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from studio.train.charts import thinned
+from studio.train.jobs import Job, execute, go_on_commands, stop_commands
+from tests.conftest import REPO
+from vit.config.params_file import load_params
+from vit.dvc import Task
+from vit.errors import UserError
+from vit.tracking.progress import Seen
+
+
+@pytest.fixture
+def params(monkeypatch) -> dict:
+    monkeypatch.chdir(REPO)
+    return load_params().model_dump(by_alias=True)
+
+
+def job(folder: Path, params: dict, state: str = "running", task: str | None = None, **far: object) -> Job:
+    started = psutil.Process().create_time()
+    how_far = {"pid": os.getpid(), "process_started": started, "state": state, "steps": 3, "at": 0} | far
+    record = {"name": "a-b", "params": json.loads(json.dumps(params)), "steps": 10, "epochs": 2}
+    return Job("a-b", Seen(folder, record, how_far), None if task is None else Task("1234567", "a-b", task))
+
+
+def test_dvcs_training_is_stopped_by_dvc_and_the_rest_of_the_queue_gets_a_new_worker(tmp_path, params):
+    one = job(tmp_path, params, task="Running")
+    waiting = Job("c-d", None, Task("7654321", "c-d", "Queued"))
+    other = Job("e-f", None, Task("1111111", "e-f", "Running"))
+    assert stop_commands(one, [one]) == [["dvc", "queue", "kill", "a-b"]]
+    assert stop_commands(one, [one, waiting])[1:] == [["dvc", "queue", "start", "-j", "1"]]
+    assert stop_commands(one, [one, other, waiting])[1:] == [["dvc", "queue", "start", "-j", "2"]]
+
+
+def test_a_terminals_training_gets_the_signal_of_ctrl_c_unless_its_process_is_gone(tmp_path, params):
+    one = job(tmp_path, params)
+    assert stop_commands(one, [one]) == [["kill", "-INT", str(os.getpid())]]
+    gone = job(tmp_path, params, process_started=0)
+    assert gone.state == "killed"
+    with pytest.raises(UserError, match="a-b has already ended"):
+        execute(stop_commands(gone, [gone]), gone.seen)
+
+
+def test_going_on_is_the_same_training_under_the_same_name(tmp_path, params):
+    asked = params | {"train": params["train"] | {"lr": 0.5}}
+    one = job(tmp_path, asked, "stopped", task="Failed")
+    queue = ["dvc", "exp", "run", "--queue", "--name", "a-b", "-S", "train.lr=0.5"]
+    assert go_on_commands(one) == [["dvc", "queue", "remove", "a-b"], queue, ["dvc", "queue", "start", "-j", "1"]]
+    terminals = job(tmp_path, asked, "stopped")
+    assert go_on_commands(terminals)[0] == ["dvc", "exp", "run", "--queue", "-S", "train.lr=0.5"]
+
+
+def test_a_training_of_an_earlier_release_lacks_keys_that_have_their_defaults(tmp_path, params):
+    earlier = params | {"train": {key: value for key, value in params["train"].items() if key != "compile"}}
+    assert go_on_commands(job(tmp_path, earlier, "stopped"))[0] == ["dvc", "exp", "run", "--queue"]
+
+
+def test_a_training_is_finished_once_it_is_published_and_its_folder_removed(tmp_path, params):
+    assert job(tmp_path / "gone", params).state == "finished"
+    assert job(tmp_path, params, "failed").state == "failed"
+    assert job(tmp_path, params, "stopped", task="Queued").state == "queued"
+
+
+@pytest.mark.parametrize(("epochs", "drawn"), [(0, 0), (1, 1), (300, 300), (301, 151), (3000, 300)])
+def test_long_curves_are_thinned_evenly_and_end_with_the_last_epoch(epochs, drawn):
+    rows = [{"epoch": number} for number in range(1, epochs + 1)]
+    kept = [row["epoch"] for row in thinned(rows)]
+    assert len(kept) == drawn and kept[-1:] == [epochs][: len(kept)]
+    assert len({late - early for early, late in itertools.pairwise(kept)}) <= 1
