@@ -63,7 +63,7 @@ def test_a_command_line_without_one_meaning_is_wrong_usage(project, arguments):
 
 @pytest.mark.parametrize("name", ["shape", "../presets/digits", "", "."])
 def test_an_unknown_preset_writes_nothing(project, name):
-    assert f"no preset '{name}'; available: cifar10, digits, shapes" in run(name, status=1).stderr
+    assert f"no preset '{name}'; available: cifar10, digits, finetune_cpu, " in run(name, status=1).stderr
     assert not (project / "params.yaml").exists()
 
 
