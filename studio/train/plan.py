@@ -19,6 +19,7 @@ from vit.errors import UserError
 
 AS_IT_IS = "params.yaml as it is"
 LAUNCHERS = re.compile(r"python|torchrun --nproc-per-node[ =]\d{1,3}")  # it is a command line
+BUILT_IN = ("digits", "shapes")  # sources that presets bring along
 TINY = 90  # train images per class, as the article trains its quick runs
 
 
@@ -66,11 +67,20 @@ def choose_plan() -> Plan | None:
     if chosen in presets:
         about = presets[chosen].about
         st.caption(literal(f"Data: {about.data}. Device: {about.device}. Time: {about.time}. Score: {about.score}."))
+        preset = presets[chosen].params.model_dump(by_alias=True)
+        is_keeping = st.toggle(
+            "Keep the images of params.yaml",
+            value=now["data"]["source"] not in BUILT_IN,
+            help="The preset's section data is left out, so that its recipe trains on the images chosen on page Data.",
+            key=f"keep {chosen}",
+        )
+        defaults, name = flat(preset | {"data": now["data"]} if is_keeping else preset), f"train {chosen} {is_keeping}"
+    else:
+        defaults, name = flat(now), f"train {chosen}"
     if is_grid:
         st.caption("Put several values between commas into any field: every combination becomes a run.")
-    defaults = flat(presets[chosen].params.model_dump(by_alias=True) if chosen in presets else now)
     fixed = {"split.subset_per_class": TINY} if is_tiny else {}
-    form = parameter_form(defaults, fixed, is_grid, f"train {chosen}", _studio_problems)
+    form = parameter_form(defaults, fixed, is_grid, name, _studio_problems)
     return _checked(form, now, is_grid)
 
 

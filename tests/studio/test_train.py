@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from playwright.sync_api import Page
@@ -88,6 +89,21 @@ def test_a_grid_counts_its_runs_and_the_tiny_subset_is_a_parameter(page):
     assert [one.value for one in page.success] == ["Valid: 4 runs, 3 keys differ from params.yaml."]
     sweep = "-S split.subset_per_class=90 -S model.pool=cls,avg -S train.lr=0.001,0.003"
     assert commands(page) == [f"dvc exp run --queue {sweep}", "dvc queue start -j 2"]
+
+
+def test_a_preset_keeps_the_images_that_a_person_chose(page, tmp_path, monkeypatch):
+    page.selectbox(key="preset").set_value("cifar10").run()
+    assert not page.toggle(key="keep cifar10").value  # digits are no choice of a person
+    assert "data.source=torchvision" in commands(page)[0]
+
+    (tmp_path / "images").mkdir()
+    copytree(REPO / "presets", tmp_path / "presets")
+    write_preset(tmp_path / "params.yaml", "digits", {"data.source": "folder", "data.path": str(tmp_path / "images")})
+    monkeypatch.chdir(tmp_path)
+    own = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    own.selectbox(key="preset").set_value("cifar10").run()
+    assert own.toggle(key="keep cifar10").value and "data." not in commands(own)[0]
+    assert "pack.image_size" in commands(own)[0]
 
 
 def test_a_folder_whose_name_dvcs_queue_cannot_take_gets_the_command_for_a_terminal(tmp_path, monkeypatch):
