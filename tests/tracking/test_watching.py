@@ -17,7 +17,7 @@ from vit.data.batches import Packed
 from vit.errors import UserError
 from vit.evaluation.explain import SIDE, explanation_maps, overlay
 from vit.files import write_json
-from vit.tracking.progress import Seen
+from vit.tracking.progress import Seen, newest_checkpoint
 from vit.tracking.watching import attention_sheets, curves, load_checkpoint
 
 pytestmark = pytest.mark.long
@@ -73,6 +73,17 @@ def test_the_sheet_shows_the_maps_of_the_weights_that_val_evaluates(tmp_path, ch
     expected = np.asarray(overlay(first[0].numpy(), values))
     assert np.abs(sheet[:SIDE, :SIDE].astype(int) - expected).max() <= 1
     assert not torch.equal(training.val_part.images[0], training.val_part.images[2])
+
+
+def test_a_training_of_the_head_alone_says_why_it_has_no_sheets(tmp_path):
+    seen, _ = trained(tmp_path)
+    path = newest_checkpoint(seen)
+    saved = torch.load(path, weights_only=True)
+    model = saved["step"]["model"]
+    saved["step"]["model"] = {name: weight for name, weight in model.items() if name.startswith("head.")}
+    torch.save(saved, path)
+    with pytest.raises(UserError, match="only the head is trained"):
+        attention_sheets(seen, tmp_path)
 
 
 def test_an_epoch_is_drawn_once_and_a_finished_training_not_any_more(tmp_path):

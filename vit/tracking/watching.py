@@ -10,6 +10,7 @@ import torch
 
 from vit.config.files import PACKED, RAW, SPLITS
 from vit.data.decoded import load_part, pick
+from vit.errors import UserError
 from vit.evaluation.explain import explanation_maps, explanation_sheet, overlay_png
 from vit.files import replacing
 from vit.inference.classifier import Classifier
@@ -49,7 +50,7 @@ def attention_sheets(seen: Seen, root: Path) -> dict[int, Path]:
     """The sheets of attention maps by epoch, oldest first; each shows the same eight val images.
 
     The newest epoch's is drawn now if it is missing. Epochs that nobody watched have none. Raises UserError if the
-    model has no attention.
+    model has no attention, or if only its head is trained.
     """
     folder = root / SHEETS / seen.key
     path = newest_checkpoint(seen)
@@ -78,7 +79,10 @@ def _sheet(seen: Seen, step: dict) -> bytes:
     chosen = [index * len(part) // count for index in range(count)]  # splits are sorted by class
     images, labels = pick(part, chosen), part.labels[chosen]
     classifier = Classifier.new(seen.record["config"], torch.device("cpu"))
-    classifier.model.load_state_dict(_weights(step))
+    weights = _weights(step)
+    if weights.keys() != classifier.model.state_dict().keys():
+        raise UserError("only the head is trained, on stored features, so the attention maps do not change")
+    classifier.model.load_state_dict(weights)
     classifier.model.eval()
     predictions = classifier.logits(images).argmax(dim=1)
     maps = explanation_maps(classifier, images, predictions)
