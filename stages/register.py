@@ -35,6 +35,7 @@ from vit.config.files import (
     WEIGHTS_RECORD,
 )
 from vit.config.params_file import flatten, load_params
+from vit.config.register import SERVING
 from vit.config.schema import Params
 from vit.errors import run_program
 from vit.files import project_root, read_json, read_table, sha256_of
@@ -123,9 +124,7 @@ def gather(params: Params, temporary: Path) -> Content:
         artifacts=RUN_FILES
         | {"audit": audit, "evaluation/explain": explain, provenance_folder(version_key): provenance},
         model_folder=MODEL,
-        serving=params.register_.model_dump(
-            include={"max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision"}
-        ),
+        serving=params.register_.model_dump(include=SERVING),
         card=model_card(params, raw, read_json(AUDIT / "audit.json"), summary, config["temperature"], weights),
         candidacy=Candidacy(
             rules=params.register_,

@@ -169,8 +169,11 @@ def documented_commands() -> list[str]:
 
 
 def documented(beginning: str) -> str:
-    """The one command of the pages that begins so."""
-    found = {command for command in documented_commands() if command.startswith(beginning)}
+    """The one command of the pages that begins so, or that is just this."""
+    commands = documented_commands()
+    if beginning in commands:
+        return beginning
+    found = {command for command in commands if command.startswith(beginning)}
     assert len(found) == 1, f"the pages have {len(found)} commands that begin with '{beginning}': {sorted(found)}"
     return found.pop()
 

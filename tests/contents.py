@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.presets import preset
 from tests.shapes import CLASSES, shapes, untrained
+from vit.config.register import SERVING
 from vit.data.audit.scan import look
 from vit.data.manifest import list_images
 from vit.files import sha256_of, write_table
@@ -87,7 +88,7 @@ class Publisher:
             version_tags={"train_sha256": f"train {number}", "val_sha256": f"val {number}"},
             artifacts={"audit": [folder / "images.csv"], "evaluation": [folder / "val_predictions.csv"]},
             model_folder=folder / "model",
-            serving=params.register_.model_dump(include={"max_rows", "max_bytes", "max_pixels", "precision"}),
+            serving=params.register_.model_dump(include=SERVING),
             card=f"card {number}",
             candidacy=Candidacy(
                 rules=params.register_,

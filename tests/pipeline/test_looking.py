@@ -50,6 +50,9 @@ def test_the_map_of_the_readme_is_drawn(project, written):
 
 def test_the_export_of_the_readme_is_a_program_that_answers(project, written):
     path = written("vit.pt2")
-    assert "uint8 (batch, 8, 8, 1) to probabilities of 10 classes" in project.run(documented("vit ex")).stdout
+    assert (
+        "uint8 (batch, 8, 8, 1) to probabilities of 10 classes"
+        in project.run(documented("vit export --format torch")).stdout
+    )
     answers = torch.export.load(path).module()(torch.zeros((3, 8, 8, 1), dtype=torch.uint8))
     torch.testing.assert_close(answers.sum(dim=1), torch.ones(3))

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tests.conftest import INSTALLED, documented, timed_again
 from tests.store import look
-from vit.config.files import FEATURES, SPLITS, TABLES, VALUE_RANGE, WEIGHTS_BROUGHT
+from vit.config.files import CORRECTED, FEATURES, SPLITS, TABLES, VALUE_RANGE, WEIGHTS_BROUGHT
 from vit.config.outputs import FILES
 from vit.tracking.environment import environment
 
@@ -132,6 +132,7 @@ def test_the_reference_describes_every_file_that_the_stages_write_and_no_other(f
     assert len(files) > 1797 and [file for file, pattern in patterns.items() if pattern is None] == []
     # Not with this data: tables and paths of the source, images of more than 8 bits, weights to start from, features.
     others = {TABLES / "*", TABLES / "source_paths.json", SPLITS / VALUE_RANGE, WEIGHTS_BROUGHT / "*/*"}
+    others.add(TABLES / CORRECTED)
     others.add(FEATURES / "*.npy")
     assert FILES.keys() - patterns.values() == others
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "in bytes and others"
 )
 def estimate(params: Path, as_json: bool) -> None:
-    """Estimate what a training takes: size of the model, minutes and memory.
+    """Estimate a training's size, minutes and memory before it starts.
 
     Runs a few real training steps on noise, about five seconds. The other stages of the pipeline come on top.
     """

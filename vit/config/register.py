@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from vit.config.fields import ChoosingMetric, Count, Fraction, Rate, Section, parameter
 
+SERVING = {"max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision"}  # keys that are published with a model
 HIGHEST_CONFIDENCE = 0.999  # of a permutation test by 2,000 draws, whose smallest p is 1 / 2,001
 
 

@@ -52,6 +52,7 @@ class ProgressFile:
         self._began = self._written = time.monotonic()
         self._first: int | None = None  # steps at the start of this process,
         self._last = 0  # and at the last write
+        self._progress: Steps | None = None  # updated by the training
         self._values: dict[str, Any] = {
             "pid": os.getpid(),
             "process_started": psutil.Process().create_time(),
@@ -68,10 +69,13 @@ class ProgressFile:
         self._values["state"] = (
             "finished" if kind is None else "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
         )
+        if self._progress is not None:
+            self._values |= self._place(self._progress)
         self._write()
 
     def start(self, progress: Steps) -> None:
         """Call it with the restored progress: from here on the pace is measured."""
+        self._progress = progress
         self._first = self._last = progress.steps
         self._began = self._written = time.monotonic()
         self._values |= self._place(progress)
