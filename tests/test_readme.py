@@ -20,6 +20,7 @@ UNTESTED = {
     "dvc exp run -S train.sampler=balanced": "tests/training/test_balance.py trains with this order",
     "pip install --requirement requirements-labels.txt --constraint constraints.txt": "`make test` installs it so",
     "vit suspects": "tests/cli/test_suspects.py runs it on a store of its own",
+    "vit export --format timm for_timm": "timm loads what it writes in tests/models/test_published.py",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.

@@ -18,6 +18,7 @@ from vit.files import read_json, sha256_of, write_json
 from vit.training.digests import sha256_hex
 
 pytest.importorskip("huggingface_hub", reason="needs requirements-hub.txt")
+pytestmark = pytest.mark.slow  # a whole pipeline, served and verified
 
 COMMAND = documented("vit preset shapes --from")
 NAME = COMMAND.rpartition("hf-hub:")[2]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "in bytes and others"
 )
 def estimate(params: Path, as_json: bool) -> None:
-    """Estimate a training's size, minutes and memory before it starts.
+    """Estimate what a training takes before you start it.
 
     Runs a few real training steps on noise, about five seconds. The other stages of the pipeline come on top.
     """

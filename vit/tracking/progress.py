@@ -52,7 +52,7 @@ class ProgressFile:
         self._began = self._written = time.monotonic()
         self._first: int | None = None  # steps at the start of this process,
         self._last = 0  # and at the last write
-        self._progress: Steps | None = None  # updated by the training
+        self._progress: Steps | None = None  # as last told
         self._values: dict[str, Any] = {
             "pid": os.getpid(),
             "process_started": psutil.Process().create_time(),
@@ -83,7 +83,7 @@ class ProgressFile:
 
     def step(self, progress: Steps, sums: Any) -> None:
         """Call it after every step; `sums` (2,) are the epoch's loss and correct predictions so far."""
-        now = time.monotonic()
+        now, self._progress = time.monotonic(), progress
         if now - self._written < EVERY or self._first is None:
             return
         done = progress.steps - len(progress.history) * self.record["steps_per_epoch"]
@@ -102,6 +102,7 @@ class ProgressFile:
 
     def epoch(self, progress: Steps) -> None:
         """Call it after the checkpoint of an epoch."""
+        self._progress = progress
         self._values |= self._place(progress)
         self._write()
 
