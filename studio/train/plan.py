@@ -71,10 +71,12 @@ def choose_plan() -> Plan | None:
         is_keeping = st.toggle(
             "Keep the images of params.yaml",
             value=now["data"]["source"] not in BUILT_IN,
-            help="The preset's section data is left out, so that its recipe trains on the images chosen on page Data.",
+            help="The preset's sections data and split are left out, so that its recipe trains on the images chosen on "
+            "page Data, split as before.",
             key=f"keep {chosen}",
         )
-        defaults, name = flat(preset | {"data": now["data"]} if is_keeping else preset), f"train {chosen} {is_keeping}"
+        kept = {"data": now["data"], "split": now["split"]} if is_keeping else {}
+        defaults, name = flat(preset | kept), f"train {chosen} {is_keeping}"
     else:
         defaults, name = flat(now), f"train {chosen}"
     if is_grid:
