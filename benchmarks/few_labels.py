@@ -118,6 +118,7 @@ def masked_autoencoding(model: VisionTransformer, images: Tensor, budget: float,
     generator, order = seeded(seed, "masks"), batches(len(images), seed, "order")
 
     def loss_of(step: int, share: float) -> Tensor:
+        """Mean squared error of the hidden patches' normalized pixels."""
         x = varied(images[next(order)], AUGMENT | {"brightness": 0.0, "contrast": 0.0}, seed, "changes", step)
         tokens = model.patch_embed(x) + model.pos_embed  # (B, N, D)
         B, N, _ = tokens.shape
@@ -143,6 +144,7 @@ def self_distillation(model: VisionTransformer, images: Tensor, budget: float, s
     centre, order = torch.zeros(1, 1024), batches(len(images), seed, "order")
 
     def loss_of(step: int, share: float) -> Tensor:
+        """Cross-entropy between the teacher's and the student's codes of the two views."""
         nonlocal centre
         momentum = 1 - 0.01 * (1 + math.cos(math.pi * share)) / 2
         with torch.no_grad():

@@ -30,7 +30,7 @@ class Picture:
 
 def choose_picture(config: dict, key: str) -> Picture | None:
     """The widgets that choose a picture; None, with the reason on the page, if there is none yet."""
-    rows = test_rows()
+    rows = rows_of_test()
     kinds = [SAMPLE, CAT, OWN] if rows else [CAT, OWN]
     kind = st.segmented_control("Picture", kinds, default=kinds[0], key=f"{key} picture", required=True)
     try:
@@ -52,7 +52,7 @@ def choose_picture(config: dict, key: str) -> Picture | None:
         return None
 
 
-def test_rows() -> list[Row]:
+def rows_of_test() -> list[Row]:
     """The images of the test split; [] before the pipeline has made one."""
     table = project_root() / SPLITS / "test.csv"
     return read_rows(table) if table.is_file() else []

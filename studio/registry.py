@@ -19,6 +19,17 @@ def runs() -> "list[RunSummary]":
     return _runs(parameters().register_.name)
 
 
+def score_row(run: "RunSummary") -> dict[str, object]:
+    """The first columns of every table of runs."""
+    return {
+        "run": run.name,
+        "status": run.status.lower(),
+        "started": run.started,
+        "val accuracy": run.metrics.get("best_val_accuracy"),
+        "test accuracy": run.metrics.get("test_accuracy"),
+    }
+
+
 def versions() -> list[dict]:
     """All versions, newest first, as `vit registry list --json` prints them; [] before the first one."""
     params = parameters()

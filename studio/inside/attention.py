@@ -9,7 +9,7 @@ from PIL import Image
 from studio.charts import show_chart
 from studio.components.picture import pick
 from studio.inside.drawing import over, show_map
-from studio.inside.samples import test_images
+from studio.inside.samples import images_of_test
 from studio.models import Loaded
 from studio.picture_choice import Picture
 from studio.text import literal
@@ -33,6 +33,7 @@ SAMPLE = 32  # images whose attention distances are averaged
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """One image's attention: click a patch, choose block and head, or see all heads at a glance."""
     from vit.evaluation.explain import grid_of
     from vit.evaluation.patch_attention import seen_from
 
@@ -125,7 +126,7 @@ def _distances(loaded: Loaded, picture: Picture) -> None:
     from vit.evaluation.explain_figures import mean_distances
     from vit.evaluation.looking import batch_of
 
-    images = test_images(loaded, SAMPLE)
+    images = images_of_test(loaded, SAMPLE)
     sample = "this image" if images is None else f"{len(images)} test images"
     looked_at = batch_of(picture.pixels) if images is None else torch.from_numpy(np.array(images))
     found, uniform = mean_distances(loaded.classifier, looked_at)

@@ -10,7 +10,7 @@ from studio.command import show_command
 from studio.inside.drawing import show_picture
 from studio.inside.samples import spread
 from studio.models import Loaded
-from studio.picture_choice import Picture, sample, test_rows
+from studio.picture_choice import Picture, rows_of_test, sample
 from studio.project import parameters
 from studio.text import literal
 from vit.config.files import PACKED, RAW, SPLITS, TABLES
@@ -36,12 +36,13 @@ class Points(NamedTuple):
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """The test split in two dimensions; a chosen point opens its image."""
     st.header("Embeddings")
     st.markdown(
         "Before the head decides, an image is a point in a space of many dimensions. **Images that the model takes "
         "for alike lie close together**: mistakes show as points of one colour among another."
     )
-    rows = test_rows()
+    rows = rows_of_test()
     if len(rows) < FEWEST:
         st.info(f"The test split has {len(rows)} images; a picture of it needs {FEWEST}. The pipeline makes the split:")
         show_command(["dvc", "repro", "pack"])
@@ -117,7 +118,7 @@ def _values(by: str, points: Points) -> list[str]:
     """The value of each point in the chosen slice."""
     from vit.evaluation.slices import slice_values
 
-    rows = [test_rows()[index] for index in points.indices]
+    rows = [rows_of_test()[index] for index in points.indices]
     if by == LABEL:
         return [row.label for row in rows]
     if by == PREDICTION:
@@ -170,7 +171,7 @@ def _open(loaded: Loaded, table: list[dict], clicked: int | None) -> None:
     number = st.selectbox("Open image (or click its point)", numbers, key="embeddings open")
     row = table[numbers.index(number)]
     try:
-        found = sample(loaded.classifier.config, test_rows()[number - 1])
+        found = sample(loaded.classifier.config, rows_of_test()[number - 1])
     except UserError as error:
         st.error(literal(one_line(error)), icon=":material/error:")
         return

@@ -12,6 +12,7 @@ MOST, COLUMNS, TILE = 28, 7, 40
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """The first layer's filters, before and after training."""
     from vit.evaluation.filters import first_filters, similarity_to_start
 
     st.header("Filters")

@@ -13,6 +13,7 @@ from studio.text import literal
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """A grey square to drag over the image, and the confidence that remains."""
     import torch
 
     from vit.evaluation.occlusion import covered, grey_of

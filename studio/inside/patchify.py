@@ -16,6 +16,7 @@ MOST_PATCHES = 4096  # more are neither seen nor drawn apart
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """The image cut into patches of any size, and what attention then costs."""
     st.header("Patchify")
     st.markdown(
         "A Vision Transformer reads an image as a sentence of patches. **Halve the patch, and there are four times "

@@ -19,6 +19,7 @@ KINDS = {
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """Similarity of the chosen place's vector to all others, before and after training."""
     from vit.evaluation.attention import position_similarity
     from vit.evaluation.explain import grid_of, require_attention
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from studio.models import Loaded
-from studio.picture_choice import sample, test_rows
+from studio.picture_choice import rows_of_test, sample
 from studio.project import parameters
 from vit.errors import UserError
 
@@ -14,14 +14,14 @@ def spread(total: int, most: int) -> list[int]:
     return np.linspace(0, total - 1, min(most, total)).astype(int).tolist()
 
 
-def test_images(loaded: Loaded, most: int) -> np.ndarray | None:
+def images_of_test(loaded: Loaded, most: int) -> np.ndarray | None:
     """At most `most` test images uint8 (N, H, W, C), evenly spaced; None without a readable test split."""
-    return _images(loaded.digest, most, len(test_rows()), loaded.classifier.config)
+    return _images(loaded.digest, most, len(rows_of_test()), loaded.classifier.config)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading test images")
 def _images(digest: str, most: int, total: int, _config: dict) -> np.ndarray | None:
-    rows = test_rows()
+    rows = rows_of_test()
     if not rows:
         return None
     try:

@@ -20,6 +20,7 @@ HERE, B16 = "This model", "ViT-B/16 at 224 x 224"
 
 @st.fragment
 def show(loaded: Loaded, picture: Picture) -> None:
+    """One image step by step, with the real numbers of the model or the shapes of ViT-B/16."""
     st.header("The walk")
     st.markdown(
         "Follow one image through the model. Each step is a tensor; **its shape says what the model knows there**, "

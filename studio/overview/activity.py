@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from studio.registry import WHEN, runs
+from studio.registry import WHEN, runs, score_row
 from studio.text import literal
 from vit import dvc
 from vit.errors import UserError
@@ -59,16 +59,7 @@ def show_last_runs() -> None:
     if not found:
         st.write("There is no run yet. Start one on the page Train.")
         return
-    rows = [
-        {
-            "run": run.name,
-            "status": run.status.lower(),
-            "started": run.started,
-            "val accuracy": run.metrics.get("best_val_accuracy"),
-            "test accuracy": run.metrics.get("test_accuracy"),
-        }
-        for run in found
-    ]
+    rows = [score_row(run) for run in found]
     number = st.column_config.NumberColumn(format="%.4f")
     shown = {"val accuracy": number, "test accuracy": number, "started": WHEN}
     st.dataframe(rows, hide_index=True, column_config=shown, alt="The last runs with their scores")

@@ -5,7 +5,7 @@ import streamlit as st
 from PIL import Image
 
 from studio.inside.drawing import SIDE, numbers_of
-from studio.inside.samples import test_images
+from studio.inside.samples import images_of_test
 from studio.models import Loaded
 from studio.picture_choice import Picture
 from studio.text import literal
@@ -71,7 +71,7 @@ def model_map(loaded: Loaded, pixels: np.ndarray) -> np.ndarray:
 
 def mean_map(loaded: Loaded) -> np.ndarray | None:
     """The average map over test images; None without a test split."""
-    images = test_images(loaded, AVERAGED if loaded.classifier.has_attention else AVERAGED // 4)
+    images = images_of_test(loaded, AVERAGED if loaded.classifier.has_attention else AVERAGED // 4)
     return None if images is None else _average(loaded.digest, images, loaded.classifier)
 
 

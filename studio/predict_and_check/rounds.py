@@ -5,7 +5,7 @@ import random
 import streamlit as st
 
 from studio.charts import line_chart
-from studio.picture_choice import Picture, cat_and_person, sample, test_rows
+from studio.picture_choice import Picture, cat_and_person, rows_of_test, sample
 from vit.evaluation.sketch_rounds import ROUNDS, SKETCHES, games, rounds
 from vit.files import project_root
 
@@ -17,7 +17,7 @@ def picture_of_round(config: dict, number: int) -> Picture:
 
     Raises UserError if the image's file is gone.
     """
-    rows = test_rows()
+    rows = rows_of_test()
     if number == 0 or not rows:
         return cat_and_person(config)
     seed = st.session_state.setdefault("sketch seed", random.randrange(2**31))

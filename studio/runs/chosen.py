@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from studio.registry import WHEN, runs
+from studio.registry import WHEN, runs, score_row
 from studio.text import literal
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def _show_table(matching: "list[RunSummary]") -> None:
         return
     rows = [
         {
-            "run": run.name,
-            "status": run.status.lower(),
-            "started": run.started,
-            "val accuracy": run.metrics.get("best_val_accuracy"),
-            "test accuracy": run.metrics.get("test_accuracy"),
+            **score_row(run),
             "low": run.metrics.get("test_accuracy_low"),
             "high": run.metrics.get("test_accuracy_high"),
             "ECE": run.metrics.get("test_ece"),

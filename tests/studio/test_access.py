@@ -83,6 +83,7 @@ def test_a_proxy_that_names_the_user_lets_in_and_a_request_past_it_does_not(proj
         page = browser.new_page()
         page.goto(address)
         page.get_by_text("Come through the proxy").wait_for()
+        assert page.get_by_role("heading", name="Overview", exact=True).count() == 0
         through = browser.new_context(extra_http_headers={"X-Forwarded-User": "me"}).new_page()
         through.goto(address)
         through.get_by_role("heading", name="Overview", exact=True).wait_for()

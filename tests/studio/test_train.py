@@ -101,10 +101,11 @@ def test_a_preset_keeps_the_images_that_a_person_chose(page, tmp_path, monkeypat
     write_preset(tmp_path / "params.yaml", "digits", {"data.source": "folder", "data.path": str(tmp_path / "images")})
     monkeypatch.chdir(tmp_path)
     own = AppTest.from_file(str(PAGE), default_timeout=60).run()
-    own.selectbox(key="preset").set_value("cifar10").run()
-    assert own.toggle(key="keep cifar10").value
-    assert "data." not in commands(own)[0] and "split." not in commands(own)[0]  # its split is of folders
-    assert "pack.image_size" in commands(own)[0]
+    for name in ("cifar10", "tom_and_jerry"):  # split by folders, by blocks of frames
+        own.selectbox(key="preset").set_value(name).run()
+        assert own.toggle(key=f"keep {name}").value
+        assert "data." not in commands(own)[0] and "split." not in commands(own)[0]
+        assert "pack.image_size" in commands(own)[0]
 
 
 def test_a_folder_whose_name_dvcs_queue_cannot_take_gets_the_command_for_a_terminal(tmp_path, monkeypatch):

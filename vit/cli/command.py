@@ -31,9 +31,11 @@ class Command(click.Command):
     """A command that exits like a stage, also when it is interrupted or its output pipe is closed."""
 
     def invoke(self, ctx: click.Context) -> None:
+        """Run the command by `run_program`, which turns errors into one line and an exit status."""
         run = super().invoke
 
         def ending_in_order() -> None:
+            """Flush before the exit status is decided; a closed pipe exits with 141, Ctrl-C with 130."""
             try:
                 try:
                     run(ctx)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-LARGEST = 32  # images: on the processors measured, a larger batch gained nothing and delayed those that wait
+LARGEST = 32  # images: a larger batch would delay those that wait
 
 Compute = Callable[[np.ndarray], np.ndarray]
 

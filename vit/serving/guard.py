@@ -5,7 +5,7 @@ body or a stack trace in most 400s, before any model code runs (mlflow issue 489
 flavor backends, uvicorn command and FastAPI app are fixed, and the app does not exist yet while the model is loaded. So
 one function of its module, `invocations`, which the server looks up for every request, is replaced; only in the process
 of `mlflow models serve`, and only if its signature is the known one. The replacement hands the parsed rows to the model
-without a data frame between, which saves a tenth of the time of a request with one image.
+without a data frame in between.
 """
 
 import inspect
