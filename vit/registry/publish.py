@@ -23,8 +23,9 @@ from vit.registry.logged_model import (
     link,
     show_version,
 )
-from vit.registry.looks import IMAGES, LOOKS, count_looks, digest_of_test_images, looks_line
+from vit.registry.looks import IMAGES, count_looks, digest_of_test_images, looks_line
 from vit.registry.served import save_served, served_key
+from vit.registry.tags import LOOKS
 from vit.registry.versions import SERVED_FILES
 from vit.tracking.run import RunContent, publish_run
 from vit.tracking.store import STORE_ERRORS, Store, first_line, locked, open_store
