@@ -5,8 +5,8 @@ import pytest
 from mlflow.utils.validation import _validate_tag_name
 from ruamel.yaml import YAML
 
-from stages.register import md5_tags
 from tests.conftest import REPO
+from vit.registry.gathered import md5_tags
 
 pytestmark = pytest.mark.long
 

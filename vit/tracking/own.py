@@ -37,7 +37,7 @@ def is_own() -> bool:
 
 def _is_default(uri: str) -> bool:
     """Whether `uri` is empty, or what `vit.tracking.store` has MLflow export in a process that opened the store."""
-    return not uri or uri.startswith("sqlite+pysqlite:///") and unquote(uri.partition(":///")[2]) == str(database())
+    return not uri or (uri.startswith("sqlite+pysqlite:///") and unquote(uri.partition(":///")[2]) == str(database()))
 
 
 def ask(question: Callable[[sqlite3.Connection], ANSWER | None]) -> ANSWER | None:
