@@ -3,7 +3,7 @@
 A publication depends on the files that it reads, its code, the MLflow that runs it and what the store holds. One that
 found nothing to do will find nothing to do as long as all of them are the same. They are compared byte for byte, the
 store by the bytes of its database and the names, sizes and times of the version's artifacts: whatever was deleted,
-moved or added there differs, and is then looked at with MLflow. On a server nobody can see that, so there is no receipt.
+moved or added there differs, and is then looked at with MLflow. A server does not show that, so it has no receipt.
 """
 
 import contextlib
@@ -61,8 +61,8 @@ def said_of_the_same() -> str | None:
 def keep(inputs: str, content_key: str, artifacts: Iterable[str], publish_again: Callable[[], str]) -> None:
     """Publish once more and keep what that says, if it changed nothing in the store.
 
-    `inputs` is the `inputs_state` from before the publication, `artifacts` the URIs of its folders in the store. Without
-    a receipt nothing is wrong: the next publication takes longer.
+    `inputs` is the `inputs_state` from before the publication, `artifacts` the URIs of its folders in the store.
+    Without a receipt nothing is wrong: the next publication takes longer.
     """
     folders = [own.folder_at(uri) for uri in artifacts]
     present = [folder for folder in folders if folder is not None]
@@ -98,6 +98,7 @@ def store_state(artifacts: Iterable[Path]) -> str:
         (str(file), file.stat().st_size, file.stat().st_mtime_ns)
         for folder in artifacts
         for file in sorted(folder.rglob("*"))
+        if file.is_file()
     ]
     return _digest([sha256_of(database), *map(str, held)])
 
