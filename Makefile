@@ -88,7 +88,7 @@ bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the
 bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a training in the Studio costs it, about 8 minutes
 	python -m benchmarks.watching --out benchmarks/watching.json
 
-bench-waiting: .venv/run.stamp  ## Measure how long predict, registry list, dvc repro and the start of a server take, about 3 minutes
+bench-waiting: .venv/run.stamp  ## Measure how long commands and the start of a server take, about 3 minutes
 	python -m benchmarks.waiting --out benchmarks/waiting.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
