@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPO, Project, clone, free_port
 from tests.presets import write_preset
-from tests.studio.browser import DESKTOP, chromium, needs_chromium, studio_of
+from tests.studio.browser import DESKTOP, chromium, needs_chromium, settled, studio_of
 from vit.config.entries import fields
 from vit.config.presets import preset_names
 from vit.tracking.progress import Seen, trainings
@@ -210,6 +210,7 @@ def test_a_grid_of_two_by_two_runs_two_at_a_time(tmp_path):
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
         page.get_by_text("Grid", exact=True).click()
+        settled(page)
         page.get_by_text("train", exact=True).click()
         page.get_by_label("train.lr", exact=True).fill("0.001, 0.002")
         page.get_by_label("train.lr", exact=True).press("Enter")
