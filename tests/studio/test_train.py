@@ -262,6 +262,17 @@ def test_a_training_of_a_terminal_shows_live_and_outlives_a_killed_studio(tmp_pa
     assert before < seen_in(project).how_far["steps"] and seen_in(project).state == "finished"
 
 
+@pytest.mark.slow
+@needs_chromium
+def test_a_queued_training_that_fails_says_the_line_of_the_stage_that_failed(tmp_path):
+    project = little(tmp_path)
+    project.run("dvc exp run --queue -S split.strategy=folders && dvc queue start -j 1")
+    with studio_of(project) as address, chromium() as browser:
+        page = opened(browser, address)
+        wait_for(page, "split.strategy is folders, but the source has '.*' in none of train, val and test")
+        page.get_by_role("button", name="Remove from the list").wait_for()
+
+
 def answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
