@@ -3,7 +3,7 @@
 import base64
 import binascii
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -20,8 +20,9 @@ log = logging.getLogger("vit.serving")
 WAY_OUT = f"send the bytes of an image file ({NAMES})"
 
 
-def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
-    """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size.
+def read_images(texts: Sequence[str], config: dict, limits: Limits, over: Callable = map) -> np.ndarray:
+    """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size, decoded by `over`, which
+    is `map` or a parallel one.
 
     Raises Refusal naming the first bad row, or the limit that they exceed together; limits are checked before decoding.
     """
@@ -38,9 +39,16 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
             raise Refusal(sentence, status=413)
     settings = settings_of(config)
     remarks = Remarks()
-    images = [
-        _readable(row, load_image, file, **settings, notice=remarks.of(f"row {row}")) for row, file in enumerate(files)
-    ]
+
+    def load(row: int) -> tuple[np.ndarray, list[str]]:
+        noticed: list[str] = []
+        return _readable(row, load_image, files[row], **settings, notice=noticed.append), noticed
+
+    images = []
+    for row, (image, noticed) in enumerate(over(load, range(len(files)))):
+        images.append(image)
+        for remark in noticed:
+            remarks.of(f"row {row}")(remark)
     remarks.tell(log)
     return np.stack(images)
 
