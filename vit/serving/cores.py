@@ -23,33 +23,50 @@ class Cores:
 
         self._set_threads = torch.set_num_threads  # of the calling thread
         self.count = torch.get_num_threads()
-        self._decoding = 0
+        self._busy = 0  # requests that are being decoded, and parts that are being computed
         self._lock = threading.Lock()
+        self._turns = threading.Semaphore(self.count)
         self._decoders = ThreadPoolExecutor(self.count, "decoding")
         self._computers = ThreadPoolExecutor(min(self.count, MOST_PARTS), "computing")
 
     @contextmanager
     def decoding(self) -> Iterator[Callable]:
-        """While a request is decoded; yields what to use for `map` over its images. It is parallel if no other request
-        is being decoded; else each is decoded by its own thread, so that a large one delays no other."""
-        with self._lock:
-            self._decoding += 1
-            is_alone = self._decoding == 1
-        try:
-            yield self._decoders.map if is_alone and self.count > 1 else map
-        finally:
-            with self._lock:
-                self._decoding -= 1
+        """While a request is decoded; yields what to use for `map` over its images. It is parallel if nothing else is
+        going on. As many images as there are cores are decoded at a time, those of several requests in turn."""
+        with self._uses(1) as others:
+            run = self._decoders.map if not others and self.count > 1 else map
+            yield lambda decode, rows: run(partial(self._in_turn, decode), rows)
 
     def rows(self, compute: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-        """`compute(images)`, with one row for each image; on the cores that no request is being decoded on."""
+        """`compute(images)`, with one row for each image; on the cores that nothing else uses."""
         parts = min(len(images), self.count, MOST_PARTS)
-        one = partial(self.run, compute, parts=parts)
-        if parts == 1:
-            return one(images)
-        return np.concatenate(list(self._computers.map(one, np.array_split(images, parts))))
+        with self._uses(parts) as others:
+            one = partial(self._run, compute, max(1, (self.count - others) // parts))
+            if parts == 1:
+                return one(images)
+            return np.concatenate(list(self._computers.map(one, np.array_split(images, parts))))
 
-    def run(self, function: Callable, *arguments: object, parts: int = 1):
-        """`function(*arguments)` in the calling thread, with its share of the cores; it is one of `parts` that run."""
-        self._set_threads(max(1, (self.count - self._decoding) // parts))
+    def explained(self, explain: Callable, *arguments: object):
+        """`explain(*arguments)` when it is this request's turn, on the cores that nothing else uses."""
+        with self._turns, self._uses(1) as others:
+            return self._run(explain, max(1, self.count - others), *arguments)
+
+    @contextmanager
+    def _uses(self, threads: int) -> Iterator[int]:
+        """Count `threads` as busy; yields how many others are."""
+        with self._lock:
+            others = self._busy
+            self._busy += threads
+        try:
+            yield others
+        finally:
+            with self._lock:
+                self._busy -= threads
+
+    def _in_turn(self, decode: Callable, row: int):
+        with self._turns:
+            return decode(row)
+
+    def _run(self, function: Callable, threads: int, *arguments: object):
+        self._set_threads(threads)
         return function(*arguments)

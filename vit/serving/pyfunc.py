@@ -104,7 +104,7 @@ class ServedClassifier(PythonModel):
         if options.explain:
             from vit.evaluation.explain import explanation_png
 
-            picture = self.cores.run(explanation_png, self.classifier, image, int(likeliest[0]))
+            picture = self.cores.explained(explanation_png, self.classifier, image, int(likeliest[0]))
             prediction["explanation"] = base64.b64encode(picture).decode()
         return prediction
 
