@@ -30,7 +30,7 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits, over: Callab
         raise Refusal("no images were sent: the column 'image' has no rows; send at least one")
     if len(texts) > limits.max_rows:
         raise Refusal(f"more than {limits.max_rows} rows; send them in several requests", status=413)
-    files = [_decode(row, text) for row, text in enumerate(texts)]
+    files = [decode_base64(row, text) for row, text in enumerate(texts)]
     pixels = 0
     for row, file in enumerate(files):
         pixels += _readable(row, pixel_count, file)
@@ -53,7 +53,8 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits, over: Callab
     return np.stack(images)
 
 
-def _decode(row: int, text: str) -> BytesIO:
+def decode_base64(row: int, text: str) -> BytesIO:
+    """The bytes behind base64 text or a data URL. Raises Refusal naming the `row`."""
     try:
         if text[:5].lower() == "data:":
             header, _, text = text.partition(",")
