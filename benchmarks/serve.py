@@ -46,8 +46,8 @@ SMALL = {"embed_dim": 192, "depth": 6, "num_heads": 3, "patch_size": 4}  # 32x32
 class Workload:
     """How much is measured."""
 
-    seconds: float = 4  # of each load in a round
-    trial: float = 3  # seconds in process, and of each load of a peer's setting that is tried
+    seconds: float = 3  # of each load in a round
+    trial: float = 2  # seconds in process, and of each load of a peer's setting that is tried
     settings: tuple[int, ...] = (1, 2)  # threads, and workers, of a peer
     peers: tuple[str, ...] = (FASTAPI, LITSERVE)
     loads: tuple[tuple[int, int], ...] = ((1, 1), (8, 1), (64, 1), (64, 16))  # clients, and images in a request

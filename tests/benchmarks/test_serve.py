@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.load import Target, Timings, drive, percentiles
 from benchmarks.serve import FASTAPI, LITSERVE, OURS, UNBATCHED, Workload, bare_rows, load_rows, report, serving_rows
+from benchmarks.serve_table import tables
 from tests.local_server import Answer, serving
 
 PEERS = (FASTAPI, LITSERVE) if find_spec("litserve") else (FASTAPI,)  # the other one is in requirements-bench.txt
@@ -16,6 +17,8 @@ TINY = Workload(
 def test_the_serving_benchmark_still_works_and_every_request_is_answered(tmp_path):
     report([*serving_rows(TINY), *bare_rows(TINY)], tmp_path / "serve.json")
     rows = json.loads((tmp_path / "serve.json").read_text())
+    loads, parts = (table.splitlines() for table in tables(rows).split("\n\n"))
+    assert (len(loads), len(parts)) == (2 + 2 * (2 + len(PEERS)), 2 + 7)
     assert len(rows) == 1 + 2 * (2 + 3 * (1 + len(PEERS))) + 8 + 4 + 2
     assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows)
     answered = [row for row in rows if row["case"].endswith("answered")]
