@@ -22,7 +22,7 @@ WHOLE = "one client: p50"
 def part_rows(classifier: Classifier, file: bytes, body: bytes, p50: float, passes: int) -> list[dict]:
     """Milliseconds of each part, beside the `p50` that one client sees; what is left is HTTP and MLflow's server."""
     parts = part_times(classifier, file, body, passes)
-    parts["HTTP and the rest of MLflow's server"] = max(0.0, p50 - sum(parts.values()))
+    parts["HTTP and the rest of MLflow's server"] = p50 - sum(parts.values())
     rows = [row(f"where the time goes: {name}", spent, p50, WHOLE, "ms", None) for name, spent in parts.items()]
     image = torch.from_numpy(load_image(BytesIO(file), **settings_of(classifier.config)))[None]
     plain = milliseconds(lambda: classifier.probabilities(image), passes)

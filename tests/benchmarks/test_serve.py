@@ -20,12 +20,12 @@ def test_the_serving_benchmark_still_works_and_every_request_is_answered(tmp_pat
     loads, parts = (table.splitlines() for table in tables(rows).split("\n\n"))
     assert (len(loads), len(parts)) == (2 + 2 * (2 + len(PEERS)), 2 + 7)
     assert len(rows) == 1 + 2 * (2 + 3 * (1 + len(PEERS))) + 8 + 4 + 2
-    assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows)
+    assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows if "where the time goes" not in row["case"])
     answered = [row for row in rows if row["case"].endswith("answered")]
     assert len(answered) == 2 and all(row["ours"] == row["peer"] == 100 and row["met"] for row in answered)
     assert [row["goal"] for row in rows if row["peer_name"] == "in process"] == [None, None]
-    parts = [row["ours"] for row in rows if row["case"].startswith("where the time goes")]
-    assert len(parts) == 7 and sum(parts) >= 0.99 * next(row["ours"] for row in rows if row["case"].endswith("p50"))
+    spent = [row for row in rows if row["case"].startswith("where the time goes")]
+    assert len(spent) == 7 and sum(row["ours"] for row in spent) == pytest.approx(spent[0]["peer"], abs=0.1)
     assert all(row["met"] for row in rows if "largest difference" in row["case"])
 
 
