@@ -70,7 +70,7 @@ bench-train: .venv/bench.stamp  ## Measure training steps against timm, torchvis
 bench-scaling: .venv/run.stamp  ## Measure an epoch against the number of images, memory against the batch size
 	python -m benchmarks.scaling --out benchmarks/scaling.json
 
-bench-serve: .venv/bench.stamp  ## Measure serving under load, about 8 minutes on an idle machine
+bench-serve: .venv/bench.stamp  ## Measure serving under load, about 9 minutes on an idle machine
 	python -m benchmarks.serve --out benchmarks/serve.json
 
 bench-quality: .venv/run.stamp  ## Measure accuracy at equal training time, some hours: make bench-quality FRAMES=folder
