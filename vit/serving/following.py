@@ -104,6 +104,7 @@ class Follower:
         except Exception as error:
             self._refused = number
             reason = one_line(error).replace(f"{folder}/", "")
+            reason = reason if isinstance(error, UserError) else f"{type(error).__name__}: {reason}"
             log.warning(f"version {number} is refused, version {self._version} goes on: {reason}")
             return
         self._swap(version)

@@ -56,10 +56,10 @@ def guarded(serving: Serving, respond: Callable[[str], object]) -> Callable:
     """
 
     def invocations(data: bytes, content_type: str | None, model, input_schema):
-        version = serving()
-        if len(data) > (most := version.limits.max_bytes):
-            raise Refusal(f"the body is larger than {most} bytes; send fewer or smaller images", status=413)
         try:
+            version = serving()
+            if len(data) > (most := version.limits.max_bytes):
+                raise Refusal(f"the body is larger than {most} bytes; send fewer or smaller images", status=413)
             texts, params = read_request(data, content_type)
             Options.read(params, len(version.classifier.classes))  # before any image is decoded
             return respond(json.dumps({"predictions": version.answer(texts, params)}))

@@ -57,7 +57,7 @@ class ServedClassifier(PythonModel):
         self.serving = ServedVersion.load(folder, settings, cores, number)
         if following.alias is not None:
             load = partial(load_version, cores=cores, overrides=overrides(context.model_config, folder.parents[1]))
-            self.follower = Follower(name, following, self.serving, load, self._swap)
+            self.follower = Follower(name, following, self.serving, load, self.swap)
             self.follower.start()
         if guard.inside_scoring_server():
             guard.install(lambda: self.serving)
@@ -67,7 +67,7 @@ class ServedClassifier(PythonModel):
         """The answers of the version that is served now, for the column `image` of a data frame."""
         return self.serving.answer(model_input["image"].tolist(), params or {})
 
-    def _swap(self, version: ServedVersion) -> None:
+    def swap(self, version: ServedVersion) -> None:
         before, self.serving = self.serving, version
         before.batches.close()
 
