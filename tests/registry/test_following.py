@@ -6,8 +6,7 @@ import logging
 import re
 import shutil
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,81 +15,17 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from mlflow import MlflowClient, MlflowException
+from mlflow import MlflowException
 from mlflow.pyfunc import PythonModelContext
 
-from tests.contents import Publisher
-from tests.registry.conftest import within
-from vit.files import read_json, read_table, sha256_of, write_json, write_table
-from vit.inference.classifier import Classifier
-from vit.registry.publish import Content, publish
+from tests.registry.conftest import tensors_of
+from vit.files import read_json, read_table, write_json
 from vit.serving.cores import Cores
 from vit.serving.following import Follower, load_version
 from vit.serving.pyfunc import ServedClassifier
 from vit.serving.settings import Following, split_settings
 
 pytestmark = pytest.mark.long
-
-
-def content(publisher: Publisher, number: int) -> Content:
-    """A content with weights of its own, and the predictions of its model for val."""
-    made = publisher.content(number, right=50)
-    weights = made.model_folder / "model.safetensors"
-    torch.manual_seed(number)
-    drawn = {name: tensor + 0.2 * torch.randn_like(tensor) for name, tensor in _tensors(weights).items()}
-    safetensors.torch.save_file(drawn, weights)
-    rows = read_table(made.candidacy.predictions)
-    found = Classifier.load(made.model_folder).classify([publisher.folder / "raw0" / row["path"] for row in rows])
-    for row, one in zip(rows, found, strict=True):
-        row |= {"prediction": one["label"]} | {f"p_{name}": share for name, share in one["probabilities"].items()}
-    write_table(made.candidacy.predictions, rows)
-    return replace(made, files_key=sha256_of(weights, made.candidacy.predictions))
-
-
-def _tensors(weights: Path) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in safetensors.torch.load_file(weights).items()}
-
-
-@dataclass
-class Registry:
-    """A registry with versions 1 and 2, and a request that they answer differently."""
-
-    folder: Path
-    client: MlflowClient
-    image: Path
-
-    def files(self, number: str) -> Path:
-        return Path(self.client.get_model_version_download_uri("vit", number).removeprefix("file://"))
-
-    def point_to(self, number: str) -> None:
-        self.client.set_registered_model_alias("vit", "champion", number)
-
-    def right(self, number: str) -> dict[str, float]:
-        (answer,) = Classifier.load(self.files(number) / "artifacts/model").classify([self.image])
-        return answer["probabilities"]
-
-    def damaged(self, name: str, damage) -> str:
-        """A new version: the files of version 2 after `damage`."""
-        copy = self.folder / f"damaged {name}"
-        shutil.copytree(self.files("2"), copy)
-        damage(copy)
-        return str(self.client.create_model_version("vit", copy.as_uri()).version)
-
-
-@pytest.fixture(scope="module")
-def registry(new_repo, tmp_path_factory) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("following") / "repo"
-    shutil.copytree(new_repo.folder, folder)
-    with within(folder), pytest.MonkeyPatch.context() as patch:
-        publisher = Publisher(folder, new_repo.rows)
-        for number in (1, 2):
-            publish(content(publisher, number), "vit")
-        store = f"sqlite:///{folder}/mlflow.db"
-        before = mlflow.get_tracking_uri()
-        patch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
-        mlflow.set_tracking_uri(store)
-        yield Registry(folder, MlflowClient(store), folder / "raw0" / new_repo.rows[3]["path"])
-        mlflow.set_tracking_uri(before)
 
 
 @dataclass
@@ -151,7 +86,7 @@ def off(folder: Path) -> None:
 
 def not_a_number(folder: Path) -> None:
     weights = folder / "artifacts/model/model.safetensors"
-    safetensors.torch.save_file({name: one * float("nan") for name, one in _tensors(weights).items()}, weights)
+    safetensors.torch.save_file({name: one * float("nan") for name, one in tensors_of(weights).items()}, weights)
 
 
 def other_weights(folder: Path) -> None:
