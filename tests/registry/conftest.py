@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import mlflow
 import pytest
@@ -124,7 +125,7 @@ class Registry:
     image: Path
 
     def files(self, number: str) -> Path:
-        return Path(self.client.get_model_version_download_uri("vit", number).removeprefix("file://"))
+        return Path(unquote(self.client.get_model_version_download_uri("vit", number).removeprefix("file://")))
 
     def point_to(self, number: str) -> None:
         self.client.set_registered_model_alias("vit", "champion", number)

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from mlflow import MlflowException
 from mlflow.pyfunc import PythonModelContext
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 
 from tests.registry.conftest import tensors_of
 from vit.files import read_json, read_table, write_json
@@ -113,7 +114,6 @@ DAMAGES = {
         lambda folder: change(folder / "artifacts/model/config.json", gamma=2.2),
         r"does not know \(gamma\); restart the server",
     ),
-    "no MLmodel": (lambda folder: (folder / "MLmodel").unlink(), "MLmodel"),
 }
 
 
@@ -206,9 +206,12 @@ def test_settings_come_from_the_new_version_except_those_given_when_the_server_w
 def test_a_published_model_follows_nothing_and_one_from_no_registry_cannot(registry, tmp_path):
     config = mlflow.pyfunc.load_model("models:/vit/2").model_config
     assert config["follow"] is None and config["follow_seconds"] == 30
-    model, context = ServedClassifier(), {"model": str(registry.files("2") / "artifacts/model")}
+    shutil.copytree(
+        registry.files("2"), tmp_path / "model", ignore=shutil.ignore_patterns(REGISTERED_MODEL_META_FILE_NAME)
+    )
+    context = PythonModelContext({"model": tmp_path / "model/artifacts/model"}, config | {"follow": "champion"})
     with pytest.raises(MlflowException, match="does not come from a registry; start the server with -m models:/"):
-        model.load_context(PythonModelContext(context, config | {"follow": "champion"}))
+        ServedClassifier().load_context(context)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from vit.registry.versions import SERVED_FILES
+from vit.serving.golden import GOLDEN
 from vit.tracking.run import RunContent, send
 
 SOURCE = "models:/"  # + id: the source of a version that has a logged model; earlier releases served from the run
@@ -90,7 +91,8 @@ def show_version(client: MlflowClient, model: LoggedModel, version: ModelVersion
 
 
 def _upload(client: MlflowClient, model: LoggedModel, wanted: str, save: Callable[[Path], None]) -> bool:
-    if model.tags.get(SERVED) == wanted and client.list_logged_model_artifacts(model.model_id, SERVED_FILES):
+    present = all(client.list_logged_model_artifacts(model.model_id, folder) for folder in (SERVED_FILES, GOLDEN))
+    if model.tags.get(SERVED) == wanted and present:
         return False
     with tempfile.TemporaryDirectory() as temporary:
         save(Path(temporary, "model"))

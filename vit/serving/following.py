@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.models.model import MLMODEL_FILE_NAME
 
 from vit.config.files import CONFIG
 from vit.errors import UserError, one_line
@@ -88,15 +89,16 @@ class Follower:
             self._missing = None
             self._refused = None if number == self._version else self._refused
             return
-        with tempfile.TemporaryDirectory() as target:
-            try:
-                source = f"models:/{self._name}/{number}"
+        source = f"models:/{self._name}/{number}"
+        try:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as target:
                 folder = Path(mlflow.artifacts.download_artifacts(source, dst_path=target))
-            except Exception as error:
-                self._say_missing(f"the files of {source}", error)
-                return
-            self._missing = None
-            self._take(folder, number)
+                if not (folder / MLMODEL_FILE_NAME).is_file():  # MLflow does not miss a local folder that is away
+                    raise UserError(f"there is no {MLMODEL_FILE_NAME}")
+                self._missing = None
+                self._take(folder, number)
+        except Exception as error:
+            self._say_missing(f"the files of {source}", error)
 
     def _take(self, folder: Path, number: str) -> None:
         try:

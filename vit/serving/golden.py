@@ -38,7 +38,7 @@ def prove(classifier: "Classifier", folder: Path) -> None:
         if not gap <= TOLERANCE:  # NaN is refused too
             raise UserError(
                 f"it is not the model that was evaluated: a probability of golden/{file} differs by {gap:.1g}, at most "
-                f"{TOLERANCE:.0e} is allowed; publish it again with `dvc repro`"
+                f"{TOLERANCE:.0e} is allowed; delete its model in MLflow, then `dvc repro` publishes it again"
             )
 
 
