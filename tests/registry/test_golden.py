@@ -12,12 +12,12 @@ from vit.registry.golden import decoded
 NOISE = np.random.default_rng(0).integers(0, 256, (120, 200, 4), dtype=np.uint8)
 SIXTEEN = np.random.default_rng(1).integers(0, 4096, (120, 200), dtype=np.uint16)
 FILES = {
-    "photo.jpg": lambda path: Image.fromarray(NOISE[..., :3]).resize((1600, 960)).save(path, quality=90),
-    "turned.jpg": lambda path: Image.fromarray(NOISE[..., :3]).resize((900, 500)).save(path, exif=_turned()),
+    "photo.jpg": lambda path: Image.fromarray(NOISE[..., :3]).resize((500, 300)).save(path, quality=90),
+    "turned.jpg": lambda path: Image.fromarray(NOISE[..., :3]).resize((300, 180)).save(path, exif=_turned()),
     "clear.png": lambda path: Image.fromarray(NOISE).save(path),
     "palette.gif": lambda path: Image.fromarray(NOISE[..., :3]).quantize(16).save(path),
     "deep.png": lambda path: Image.fromarray(SIXTEEN).save(path),
-    "bars.jpg": lambda path: Image.fromarray(np.pad(NOISE[..., :3], ((200, 200), (0, 0), (0, 0)))).save(path),
+    "bars.jpg": lambda path: Image.fromarray(np.pad(NOISE[..., :3], ((40, 40), (0, 0), (0, 0)))).save(path),
 }
 
 

@@ -58,7 +58,9 @@ class Follower:
                 f"follow is '{following.alias}', but this model does not come from a registry; start the server with "
                 "-m models:/NAME@ALIAS"
             )
-        self._name, self._following, self._load, self._swap = name, following, load, swap
+        assert following.alias is not None
+        self._name, self._alias, self._seconds = name, following.alias, following.seconds
+        self._load, self._swap = load, swap
         self._version = serving.version
         self._refused: str | None = None
         self._missing: str | None = None  # what did not respond, and was said
@@ -74,12 +76,11 @@ class Follower:
         torch.set_num_threads(1)  # of this thread: the proof leaves the other cores to requests
         while True:
             self.turn()
-            seconds = self._following.seconds
-            time.sleep(seconds * random.uniform(1 - JITTER, 1 + JITTER))
+            time.sleep(self._seconds * random.uniform(1 - JITTER, 1 + JITTER))
 
     def turn(self) -> None:
         """Ask once, and swap if there is something to swap to. Raises nothing."""
-        alias = f"models:/{self._name}@{self._following.alias}"
+        alias = f"models:/{self._name}@{self._alias}"
         try:
             number = self._number()
         except Exception as error:
@@ -116,8 +117,7 @@ class Follower:
     def _number(self) -> str:
         """The version that the alias points to now."""
         _require_database(mlflow.get_registry_uri())
-        alias = self._following.alias
-        return str(mlflow.MlflowClient().get_model_version_by_alias(self._name, alias).version)
+        return str(mlflow.MlflowClient().get_model_version_by_alias(self._name, self._alias).version)
 
     def _say_missing(self, what: str, error: Exception) -> None:
         if self._missing != what:
