@@ -9,8 +9,8 @@ from PIL import Image
 from tests.data.findings import draw_video, findings_of, look_of, row_of, settings
 from tests.drawn import draw_classes
 from vit.data.audit.doubts import find_difference, find_lost_classes, find_warnings
-from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings, audit
+from vit.data.audit.frames import Frames
 from vit.data.audit.leakage import Leakage, measure, nearest_number
 from vit.data.manifest import Row, list_images
 from vit.data.split import assign
