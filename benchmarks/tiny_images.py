@@ -36,6 +36,7 @@ def _draw(start: int, folder: Path, images: int) -> None:
         pixels = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(np.int16)
         if shared and not (scene % COPIED == 0 and place < 2):  # brighter by a level or two, with noise of its own
             pixels = pixels + place + np.random.default_rng([scene, place]).integers(-2, 3, pixels.shape)
-        # Names that follow each other belong to unrelated scenes, and the images of a scene to one class.
-        path = folder / f"class{scene // SHARED % CLASSES}" / f"{index * 2_654_435_761 % 2**32:010d}.jpg"
+        # Names without digits, which would be frame numbers; the images of a scene belong to one class.
+        name = "".join(chr(ord("a") + int(digit, 16)) for digit in f"{index * 2_654_435_761 % 2**32:08x}")
+        path = folder / f"class{scene // SHARED % CLASSES}" / f"{name}.jpg"
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)

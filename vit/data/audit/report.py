@@ -11,8 +11,9 @@ import numpy as np
 from vit.config.files import AUDITED_IMAGES
 from vit.data.audit.findings import Findings
 from vit.data.audit.leakage import HELD_OUT, Leakage
-from vit.data.audit.pictures import pair_sheet, sample_sheet, torn_pairs
+from vit.data.audit.pictures import pair_sheet, sample_sheet
 from vit.data.audit.scan import FLAT, misnamed
+from vit.data.audit.torn import torn_pairs
 from vit.data.audit.values import describe_values, value_rows
 from vit.data.manifest import PARTS, Row
 from vit.files import replacing, write_json, write_table
