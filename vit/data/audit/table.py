@@ -75,9 +75,14 @@ def packed(looks: Sequence[Look]) -> Packed:
             facts[name][index] = np.frombuffer(bytes.fromhex(getattr(look, name)).ljust(32, b"\0"), np.uint8)
         for name in WORDS:
             facts[name][index] = words.index(getattr(look, name))
-    quarters = thumbnails.reshape(-1, 2, THUMBNAIL // 2, 2, THUMBNAIL // 2, 3).sum(axis=(2, 4), dtype=np.uint16)
-    facts["quarters"] = quarters.reshape(-1, 12)
+    facts["quarters"] = quarters_of(thumbnails)
     return Packed(facts, thumbnails.reshape(len(looks), VALUES), words)
+
+
+def quarters_of(thumbnails: np.ndarray) -> np.ndarray:
+    """The sums of each quarter of thumbnails (n, 24, 24, 3) by colour, uint16 (n, 12)."""
+    quarters = thumbnails.reshape(-1, 2, THUMBNAIL // 2, 2, THUMBNAIL // 2, 3).sum(axis=(2, 4), dtype=np.uint16)
+    return quarters.reshape(-1, 12)
 
 
 class Thumbnails:
