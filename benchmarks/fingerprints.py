@@ -1,4 +1,4 @@
-"""Everything that split does after decoding, on generated fingerprints: for numbers of images too large to store as files.
+"""What split does after decoding, on generated fingerprints: for more images than one likes to store as files.
 
 python -m benchmarks.fingerprints --images 1000000 --scratch /tmp
 """
