@@ -25,7 +25,14 @@ from vit.data.split import assign
 from vit.data.strategy import choose_strategy
 
 AT_A_TIME = 3000  # images
+GRID = 6  # random colours along each side, with smooth transitions
 SCENE, SHARED, CLASSES = 3, 5, 10  # one of five scenes is shown by three images, as in tiny_images.py
+
+
+def _enlarging(size: int) -> np.ndarray:
+    """The matrix (size, GRID) of linear interpolation."""
+    places = np.linspace(0, GRID - 1, size)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(GRID))).astype(np.float32)
 
 
 def fingerprints(first: int, count: int) -> Packed:
@@ -33,11 +40,12 @@ def fingerprints(first: int, count: int) -> Packed:
     index = np.arange(first, first + count)
     scene = np.where(index // SCENE % SHARED == 0, index - index % SCENE, index)
     random = np.random.default_rng(first)
-    coarse = random.integers(10, 240, (count, 6, 6, 3), dtype=np.uint8)[scene - first]
-    thumbnails = coarse.repeat(THUMBNAIL // 6, axis=1).repeat(THUMBNAIL // 6, axis=2)
-    thumbnails += (index - scene).astype(np.uint8)[:, None, None, None]
-    columns = np.linspace(0, THUMBNAIL - 1, HASH_ROWS + 1).astype(int)
-    grey = thumbnails[:, 1 :: THUMBNAIL // HASH_ROWS][:, :, columns].sum(axis=3, dtype=np.int16)
+    coarse = random.integers(10, 240, (count, GRID, GRID, 3), dtype=np.uint8)[scene - first].astype(np.float32)
+    coarse += (index - scene)[:, None, None, None]
+    colours = coarse.transpose(0, 3, 1, 2)
+    wide = _enlarging(THUMBNAIL)
+    thumbnails = np.ascontiguousarray((wide @ colours @ wide.T).transpose(0, 2, 3, 1).astype(np.uint8))
+    grey = _enlarging(HASH_ROWS) @ colours.mean(axis=1) @ _enlarging(HASH_ROWS + 1).T
     bits = np.packbits((grey[:, :, 1:] > grey[:, :, :-1]).reshape(count, -1), axis=1)
     facts = np.zeros(count, FACTS)
     facts["width"] = facts["height"] = 32
