@@ -25,11 +25,11 @@ class Groups:
         self._order, self._start = np.argsort(group, kind="stable"), np.cumsum(self.sizes) - self.sizes
         # How many images of a class are in a group, for those pairs that have any, by class: a table of groups and
         # classes would be empty almost everywhere.
-        self._classes = int(label.max()) + 1
+        self._classes = int(label.max(initial=-1)) + 1
         pairs, self._count = np.unique(label * len(self.names) + group, return_counts=True)
-        self._class, self._group = np.divmod(pairs, len(self.names))
+        self._class, self._group = np.divmod(pairs, max(1, len(self.names)))
         self._first = np.searchsorted(self._class, np.arange(self._classes))
-        self._draws = max(FEWEST, min(DRAWS, DRAWS * MANY // len(self.names)))
+        self._draws = max(FEWEST, min(DRAWS, DRAWS * MANY // max(1, len(self.names))))
 
     def rows(self, chosen: np.ndarray) -> list[Row]:
         sizes = self.sizes[chosen]
