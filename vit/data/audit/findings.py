@@ -12,6 +12,7 @@ import numpy as np
 from vit.data.audit.duplicates import Duplicates, exact_duplicates, near_duplicate_groups
 from vit.data.audit.frames import Frames, frame_numbers
 from vit.data.audit.scan import AS_THEY_ARE, Drawn, Scan, scan
+from vit.data.audit.videos import without_lists
 from vit.data.manifest import Row
 from vit.errors import UserError
 
@@ -77,7 +78,7 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn =
     _refuse_nothing(seen, duplicates, vanished)
     kept = seen.only(duplicates.keep)
     frames = frame_numbers(kept.rows)
-    return Findings(
+    found = Findings(
         scan=kept,
         frames=frames,
         groups=near_duplicate_groups(kept, frames),
@@ -86,6 +87,7 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn =
         contradictory=[seen.rows[index] for index in duplicates.contradictory],
         vanished=vanished,
     )
+    return replace(found, frames=without_lists(frames, found.labels, kept.looks))
 
 
 def _refuse_broken(seen: Scan, most: float) -> None:

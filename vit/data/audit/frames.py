@@ -34,7 +34,7 @@ def frame_numbers(rows: list[Row]) -> Frames:
 
     A series goes through all classes where its numbers are unique there, or through those of one given split where they
     restart in each; else it stays within a class. It counts as a video only if its label changes back and forth;
-    numbers that were given class by class reveal nothing.
+    numbers that were given class by class reveal nothing. `vit.data.audit.videos` looks at the images, too.
     """
     numbered = [(index, match) for index, row in enumerate(rows) if (match := FRAME_NUMBER.search(_name(row)))]
     members: dict[str, list[tuple[int, int]]] = defaultdict(list)
