@@ -3,11 +3,12 @@
 import logging
 from pathlib import Path
 
-from vit.config.files import AUDIT, AUDITED_IMAGES, WEIGHTS, WEIGHTS_BROUGHT, WEIGHTS_RECORD
+from vit.config.files import AUDIT, AUDITED_IMAGES, CLASSES, SPLITS, WEIGHTS, WEIGHTS_BROUGHT, WEIGHTS_RECORD
 from vit.config.params_file import load_params
 from vit.errors import run_program
-from vit.files import replacing_folder, sha256_of, write_json
+from vit.files import read_json, replacing_folder, sha256_of, write_json
 from vit.training.published import PUBLISHED, fetch_published
+from vit.training.text_head import fill_head
 from vit.training.weight_sources import UNKNOWN, fetch_file
 
 log = logging.getLogger("vit")
@@ -27,6 +28,9 @@ def main() -> None:
                 f"The weights named by train.{key}; only this file if it is null.\n", encoding="utf-8"
             )
             record[role] = fetch_weights(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
+        if params.train.init_head == "text":
+            head = fill_head(out / "init", named["init"][1], read_json(SPLITS / CLASSES), params.train.head_templates)
+            record["init"] |= {"sha256": sha256_of(out / "init" / WEIGHTS), **head}
     write_json(WEIGHTS_RECORD, record)
     for role, known in record.items():
         if known and known["images_seen"] == UNKNOWN:
