@@ -18,7 +18,7 @@ def main() -> None:
     """Run the stage; the old folder stays until the new one is complete."""
     params = load_params()
     named = {"init": ("init_from", params.train.init_from), "teacher": ("teacher", params.train.teacher)}
-    record = {}
+    record: dict[str, dict | None] = {}
     with replacing_folder(WEIGHTS_BROUGHT) as out:
         for role, (key, source) in named.items():
             folder = out / role
@@ -28,9 +28,10 @@ def main() -> None:
                 f"The weights named by train.{key}; only this file if it is null.\n", encoding="utf-8"
             )
             record[role] = fetch_weights(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
-        if params.train.init_head == "text":
-            head = fill_head(out / "init", named["init"][1], read_json(SPLITS / CLASSES), params.train.head_templates)
-            record["init"] |= {"sha256": sha256_of(out / "init" / WEIGHTS), **head}
+        init, started = params.train.init_from, record["init"]
+        if params.train.init_head == "text" and init and started:
+            head = fill_head(out / "init", init, read_json(SPLITS / CLASSES), params.train.head_templates)
+            started |= {"sha256": sha256_of(out / "init" / WEIGHTS), **head}
     write_json(WEIGHTS_RECORD, record)
     for role, known in record.items():
         if known and known["images_seen"] == UNKNOWN:

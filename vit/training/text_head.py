@@ -4,6 +4,8 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from vit.config.files import CONFIG, WEIGHTS
 from vit.errors import UserError
@@ -11,6 +13,11 @@ from vit.models.published.foreign import json_object
 from vit.models.published.reading import TensorFile
 from vit.training import hub_weights
 from vit.training.prompts import prompts
+from vit.training.published_images import PROCESSOR, images_of
+from vit.training.translated import write_translated
+
+if TYPE_CHECKING:
+    from vit.training.zero_shot import ZeroShot
 
 log = logging.getLogger("vit")
 
@@ -48,6 +55,8 @@ def find_pair(named: str, parameter: str) -> Pair:
         model = hub_weights.find_model(named, parameter)
         require_pair(model.settings.get(CONFIG, {}), called)
         weights = model.weights
+        if weights[0].suffix != ".safetensors":
+            raise UserError(f"{called} has no {WEIGHTS}, which its text tower is read from; use another repository")
         for name in TOKENIZER:
             model.file(name)
         return Pair(weights[0].parent, weights, called)
@@ -59,6 +68,29 @@ def find_pair(named: str, parameter: str) -> Pair:
         )
     require_pair(json_object(folder / CONFIG, called), called)
     return Pair(folder, [folder / WEIGHTS], called)
+
+
+def zero_shot(named: str, parameter: str, classes: list[str], templates: list[str]) -> "ZeroShot":
+    """A classifier of `classes` made of the pair that `parameter` names and of no training, with its own logits.
+
+    Raises UserError if it is not a pair, or does not say how its images are made.
+    """
+    texts = prompts(classes, templates, "--classes")
+    pair = find_pair(named, parameter)
+    files = [file for name in (CONFIG, PROCESSOR) if (file := pair.folder / name).is_file()]
+    settings = {file.name: json_object(file, pair.called) for file in files}
+    if images_of(settings, pair.called) is None:
+        raise UserError(f"{pair.called} has no {PROCESSOR}, which says how images are normalized; use other weights")
+    import torch
+
+    from vit.training.text_tower import embed_texts
+    from vit.training.zero_shot import ZeroShot, image_tower
+
+    embedded = embed_texts(pair.folder, texts, pair.called)
+    with TemporaryDirectory() as folder:
+        write_translated(pair.weights, settings, Path(folder), pair.called)
+        tower = image_tower(Path(folder), torch.device("cpu"))
+    return ZeroShot(tower.model, tower.config | {"classes": classes}, tower.device, embedded, pair.scale)
 
 
 def fill_head(target: Path, named: str, classes: list[str], templates: list[str]) -> dict:

@@ -78,7 +78,7 @@ def _loaded(folder: Path, kind: str, called: str) -> tuple:
         raise UserError(f"{called} has no tokenizer, such as {VOCABULARIES[0]}; use another repository")
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, **local)
     except Exception as error:  # of the files of others, anything
         raise UserError(
             f"{called}: its tokenizer cannot be loaded ({_reason(error)}); use another repository"
