@@ -140,6 +140,7 @@ def test_a_command_is_a_file_and_the_only_main_is_that_of_the_program():
         ("datasets", ("vit/data/sources/huggingface.py",)),
         ("huggingface_hub", ("vit/data/sources/huggingface.py", "vit/training/hub_weights.py")),
         ("cleanlab", ("vit/evaluation/suspects.py",)),
+        ("transformers", ("vit/training/text_tower.py",)),
     ],
 )
 def test_only_the_named_modules_import(library, allowed):
