@@ -15,7 +15,7 @@ from vit.errors import UserError
 from vit.models.published import timm_names, transformers_names
 from vit.models.published.foreign import TimmConfig, TimmImages, TransformersHead, TransformersModel
 from vit.models.published.geometry import geometry, square
-from vit.models.published.renaming import TOKENS, Rule, Shapes, Tensor, renamed
+from vit.models.published.renaming import Rule, Shapes, Tensor, is_odd, renamed
 
 CONFIG = "config.json"
 NEEDED = {"patch_embed.proj.weight", "pos_embed"} | {
@@ -212,7 +212,7 @@ def _image_size(known: TransformersModel, tensors: Mapping[str, Tensor]) -> list
 def _renamed(
     shapes: Shapes, rules: tuple[Rule, ...], reasons: Mapping[str, str], called: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if odd := [name for name, shape in shapes.items() if _is_odd(name, shape, rules)]:
+    if odd := [name for name, shape in shapes.items() if is_odd(name, shape, rules)]:
         raise UserError(
             f"{called}: {odd[0]} of shape {list(shapes[odd[0]])} is not a tensor of a Vision Transformer; use other "
             "weights"
@@ -228,25 +228,6 @@ def _renamed(
     if missing := NEEDED - tensors.keys():
         raise UserError(f"{called} has no {', '.join(sorted(missing))} under any name known here; use other weights")
     return tensors, dropped
-
-
-def _is_odd(name: str, shape: tuple[int, ...], rules: tuple[Rule, ...]) -> bool:
-    """Whether a tensor that becomes one of ours has fewer or more axes than it, or is empty."""
-    for rule in rules:
-        if match := re.fullmatch(rule.theirs, name):
-            ours = match.expand(rule.ours)
-            return 0 in shape or len(shape) not in _axes(ours)
-    return False
-
-
-def _axes(ours: str) -> tuple[int, ...]:
-    """How many axes published weights have for our tensor of this name."""
-    if ours in TOKENS:
-        return (1, 2, 3, 4)
-    if ours == "patch_embed.proj.weight":
-        return (2, 4)
-    layer, _, kind = ours.rpartition(".")
-    return (1,) if kind in ("bias", "gamma") or "norm" in layer.rpartition(".")[2] else (2,)
 
 
 def _with_positions(found: Published, called: str) -> Published:
