@@ -122,6 +122,7 @@ FIGURES: dict[Path, dict[str, str]] = {
         "best_epoch": "the epoch whose weights were kept, from 1",
         "best_val_accuracy": "accuracy on val after that epoch",
         "best_val_loss": "loss on val after that epoch, before the temperature is fitted",
+        "zero_shot_val_accuracy": "accuracy on val before training, by the class names alone (`train.init_head: text`)",
         "knn_val_accuracy": "accuracy on val of 20 nearest neighbours on the features (`train.frozen_layers: all`)",
     },
     TEST_METRICS: {
