@@ -9,6 +9,7 @@ from vit.config.files import RAW_RECORD, SPLIT_METRICS
 from vit.config.schema import Params
 from vit.errors import UserError
 from vit.files import project_root, read_json
+from vit.next_step import serve_command
 
 
 def show_data_set(params: Params) -> None:
@@ -31,7 +32,7 @@ def show_data_set(params: Params) -> None:
         st.caption(f"params.yaml now says {literal(params.data.source)}: the next `dvc repro` fetches that.")
 
 
-def show_champion(level: float) -> None:
+def show_champion(params: Params) -> None:
     """The version that is served, with its scores and their intervals."""
     st.subheader("Champion")
     try:
@@ -53,10 +54,13 @@ def show_champion(level: float) -> None:
     for split in ("val", "test"):
         score = found[f"{split}_accuracy"]
         if score is not None and score["low"] is not None and score["high"] is not None:
-            st.caption(f"{split}: {score['low']:.4f} to {score['high']:.4f} ({level:.0%} interval)")
+            st.caption(
+                f"{split}: {score['low']:.4f} to {score['high']:.4f} ({params.evaluate.confidence_level:.0%} interval)"
+            )
     if found["test_looks"]:
         runs = "run was" if found["test_looks"] == 1 else "runs were"
         st.caption(f"{found['test_looks']} {runs} scored on these test images by then.")
+    show_command(serve_command(params.register_.name))
 
 
 def _value(score: dict | None) -> str:
