@@ -35,6 +35,7 @@ def show_data_set(params: Params) -> None:
 def show_champion(params: Params) -> None:
     """The version that is served, with its scores and their intervals."""
     st.subheader("Champion")
+    level = params.evaluate.confidence_level
     try:
         found = champion()
     except UserError as error:
@@ -54,9 +55,7 @@ def show_champion(params: Params) -> None:
     for split in ("val", "test"):
         score = found[f"{split}_accuracy"]
         if score is not None and score["low"] is not None and score["high"] is not None:
-            st.caption(
-                f"{split}: {score['low']:.4f} to {score['high']:.4f} ({params.evaluate.confidence_level:.0%} interval)"
-            )
+            st.caption(f"{split}: {score['low']:.4f} to {score['high']:.4f} ({level:.0%} interval)")
     if found["test_looks"]:
         runs = "run was" if found["test_looks"] == 1 else "runs were"
         st.caption(f"{found['test_looks']} {runs} scored on these test images by then.")
