@@ -49,6 +49,7 @@ from vit.training.probe import FeatureFeed, probe
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
+CACHE_SHARES = {"train": 7 / 8, "val": 1 / 8}
 INIT, TEACHER = WEIGHTS_BROUGHT / "init", WEIGHTS_BROUGHT / "teacher"
 
 
@@ -66,7 +67,10 @@ def main() -> None:
     classifier = Classifier.new(config, device)
     changes = initialize(classifier, INIT)
     teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
-    train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
+    cache = 1e9 * params.train.cache_gb
+    train, val = (
+        load_part(PACKED, part, RAW, SPLITS, share * cache, world.size) for part, share in CACHE_SHARES.items()
+    )
     weights = class_weights(train.labels, len(classifier.classes), params.train.class_weights)
     weights = None if weights is None else weights.to(device)
     if params.train.frozen_layers == "all":
