@@ -26,6 +26,7 @@ from vit.config.files import (
 )
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
+from vit.data.shards.streamed import Streamed
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
@@ -86,6 +87,8 @@ def main() -> None:
         if world.is_first:
             size = f"{classifier.parameter_count / 1e6:.2f} M parameters"
             print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
+            if isinstance(train, Streamed):
+                print(f"shards in {train.store}: {train.mixing(params.train.batch_size)}")
             show_layers(config)
             if params.train.init_from is not None:
                 print(f"started from {params.train.init_from}: {'; '.join(changes)}")

@@ -19,7 +19,8 @@ from vit.files import project_root
 
 AHEAD = 8  # shards at hand where images are read in the order of the table
 LANES = 0.75  # share of the cache for shards in use; the rest is for those fetched ahead
-FEWEST = 4  # shards that a cache must hold
+FEWEST = 2  # shards that a cache must hold
+ENOUGH = 0.95  # of the shards that a full shuffle would mix into a batch
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,18 @@ class Streamed:
         capacity = AHEAD if cache_bytes is None else int(cache_bytes / processes // layout.largest)
         if capacity < min(FEWEST, layout.shards):
             raise UserError(
-                f"train.cache_gb is too small for {part}: {processes} processes need at least {FEWEST} shards of "
-                f"{layout.largest / 1e6:.3g} MB each; make it larger, or pack.shard_mb smaller"
+                f"train.cache_gb is too small: its share for {part} must hold at least {FEWEST} shards of "
+                f"{layout.largest / 1e6:.3g} MB for each process; make it larger, or pack.shard_mb smaller"
             )
         root = project_root() / CACHE
         own = claim_folder(root, part, processes) if store.is_remote else None
         cache = Cache(store, index, capacity, own)
         return cls(store, index, torch.from_numpy(order), torch.from_numpy(labels), capacity, processes, cache)
+
+    @property
+    def lanes(self) -> int:
+        """The shards that a batch is drawn from, over all processes."""
+        return max(1, int(LANES * self.capacity)) * self.processes
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,10 +85,24 @@ class Streamed:
         drawn = seeded(seed, "order", epoch)
         if self.capacity >= self.index.layout.shards:
             return torch.randperm(len(self), generator=drawn)
-        lanes = max(1, int(LANES * self.capacity)) * self.processes
         fixed = seeded(seed, "lanes")
         in_shard = self.index.layout.images
-        return self.order[windowed_order(len(self), in_shard, batch_size, self.processes, lanes, fixed, drawn)]
+        return self.order[windowed_order(len(self), in_shard, batch_size, self.processes, self.lanes, fixed, drawn)]
+
+    def mixing(self, batch_size: int) -> str:
+        """How well an epoch is shuffled, in one line."""
+        shards = self.index.layout.shards
+        if self.capacity >= shards:
+            return f"the cache holds all {shards} shards; shuffled as a whole"
+        whole = shards * (1 - (1 - 1 / shards) ** batch_size)
+        mixed = min(batch_size, self.lanes)
+        line = (
+            f"the cache holds {self.capacity * self.processes} of {shards} shards; a batch is drawn from {self.lanes} "
+            f"at a time, and holds images of about {mixed}, in a full shuffle of {whole:.0f}"
+        )
+        if mixed >= ENOUGH * whole:
+            return line
+        return f"{line}; to mix better, make train.cache_gb larger or pack.shard_mb smaller"
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of (images, labels) as the split lists them, the last one shorter."""
