@@ -24,6 +24,7 @@ from vit.files import replacing
 
 FETCHERS = 8  # downloads at a time
 NEVER = np.iinfo(np.int64).max
+MOST_MAPPED = 10_000  # files; Linux allows 65,530 mappings per process
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Cache:
         self.store, self.index, self.capacity, self.folder = store, index, capacity, folder
         self.held: dict[int, Held] = {}
         self.waits, self.waited, self.fetched = 0, 0.0, 0
-        self._verified: set[int] = set()
+        self._mapped: dict[int, np.ndarray] = {}  # of a folder: those that are verified
         self._tasks: queue.SimpleQueue[tuple[Future, int]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.expect(np.empty(0, dtype=np.int64))
@@ -108,11 +109,14 @@ class Cache:
         return True
 
     def _fetch(self, number: int) -> Held:
-        """Have a thread of its own bring the shard; daemons, so that no download delays the end of the program."""
+        """Have a thread bring the shard; threads are daemons, so that no download delays the end of the program."""
+        images: Future = Future()
+        if number in self._mapped:
+            images.set_result(self._mapped[number])
+            return Held(images)
         while len(self._threads) < FETCHERS:
             self._threads.append(threading.Thread(target=self._work, daemon=True))
             self._threads[-1].start()
-        images: Future = Future()
         self._tasks.put((images, number))
         return Held(images)
 
@@ -136,10 +140,11 @@ class Cache:
                 self.fetched += 1
         else:
             file = self.store.folder / name
-            if number not in self._verified:  # once per process; reading it here also reads it ahead
-                self._require_intact(number, file)
-                self._verified.add(number)
-        return self.index.layout.map(file, number)
+            self._require_intact(number, file)  # once per process, which also reads it ahead
+        images = self.index.layout.map(file, number)
+        if not self.store.is_remote and len(self._mapped) < MOST_MAPPED:
+            self._mapped[number] = images
+        return images
 
     def _is_intact(self, number: int, file: Path) -> bool:
         if not file.is_file():

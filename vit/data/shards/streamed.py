@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from vit.data.shards.store import Store
 from vit.errors import UserError
 from vit.files import project_root
 
-AHEAD = 8  # shards at hand where images are read in the order of the table
+AHEAD = 1e9  # bytes at hand where nothing else is said: for reading in the order of the table
 LANES = 0.75  # share of the cache for shards in use; the rest is for those fetched ahead
 FEWEST = 2  # shards that a cache must hold
 ENOUGH = 0.95  # of the shards that a full shuffle would mix into a batch
@@ -56,7 +57,7 @@ class Streamed:
         for number, name in enumerate(index.names):
             if there.get(name) != layout.bytes_in(number):
                 raise lost(store, name, "is missing" if name not in there else "has another size")
-        capacity = AHEAD if cache_bytes is None else int(cache_bytes / processes // layout.largest)
+        capacity = int((AHEAD if cache_bytes is None else cache_bytes / processes) // layout.largest)
         if capacity < min(FEWEST, layout.shards):
             raise UserError(
                 f"train.cache_gb is too small: its share for {part} must hold at least {FEWEST} shards of "
@@ -106,11 +107,12 @@ class Streamed:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of (images, labels) as the split lists them, the last one shorter."""
-        if self.capacity < self.index.layout.shards and not torch.equal(self.order, torch.arange(len(self))):
+        is_shuffled = not torch.equal(self.order, torch.arange(len(self)))
+        if is_shuffled and self.store.is_remote and self.capacity < self.index.layout.shards:
             raise UserError(
-                f"the {self.index.layout.shards} shards of train are shuffled, and {self.capacity} in the cache do not "
-                "allow to read them in the order of the table; set evaluate.svc_baseline to false and "
-                "train.frozen_layers to less than all, or pack.mode to arrays"
+                f"the {self.index.layout.shards} shards of train in {self.store} are shuffled, and a cache of "
+                f"{self.capacity} would fetch each of them again and again to read them in the order of the table; set "
+                "evaluate.svc_baseline to false and train.frozen_layers to less than all, or pack.store to null"
             )
         return self.batches(torch.arange(len(self)).split(batch_size))
 
@@ -120,17 +122,17 @@ class Streamed:
         Shards for `then`, which the next call is expected to ask for, are fetched while there is room.
         """
         indices, layout = list(indices), self.index.layout
-        needs = [self._reads(chosen).shards for chosen in [*indices, *self._first(then)]]
+        needs = [np.unique(self._shards_and_rows(chosen)[0]) for chosen in [*indices, *self._first(then)]]
         self.cache.expect(np.concatenate([np.empty(0, dtype=np.int64), *needs]))
         del needs
         for chosen in indices:
             images = np.empty((len(chosen), *layout.shape), dtype=np.uint8)
-            for sources, targets in self._reads(chosen).rows:
+            for _, rows, targets in self._reads(chosen):
                 shard = self.cache.take()
-                if len(sources) == 1:  # as in most batches; twice as fast
-                    images[targets[0]] = shard[sources[0]]
+                if len(rows) == 1:  # as in most batches; twice as fast
+                    images[targets[0]] = shard[rows[0]]
                 else:
-                    images[targets] = shard[sources]
+                    images[targets] = shard[rows]
                 del shard  # its file may be deleted, which frees its space when nothing maps it
             yield torch.from_numpy(images), self.labels[chosen]
 
@@ -146,34 +148,27 @@ class Streamed:
             yield chosen
             images -= len(chosen)
 
-    def _reads(self, chosen: Tensor) -> "_Reads":
-        return _Reads.of(self.places[chosen].numpy(), self.index.layout.images)
+    def _shards_and_rows(self, chosen: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return np.divmod(self.places[chosen].numpy(), self.index.layout.images)
+
+    def _reads(self, chosen: Tensor) -> Iterator[tuple[int, list[int], list[int]]]:
+        """For each shard that a batch reads, in ascending order: its number, the rows in it, and those in the batch."""
+        numbers, rows = self._shards_and_rows(chosen)
+        targets = numbers.argsort(kind="stable")
+        numbers, rows = numbers[targets], rows[targets].tolist()
+        starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(numbers)]
+        targets = targets.tolist()
+        for start, end in pairwise(starts):
+            if start < end:
+                yield int(numbers[start]), rows[start:end], targets[start:end]
 
     def pick(self, indices: list[int]) -> Tensor:
         """A few images, uint8 (B, H, W, C), read alone: without their shards, and without checking their digests."""
         layout = self.index.layout
         images = np.empty((len(indices), *layout.shape), dtype=np.uint8)
-        step = self._reads(torch.tensor(indices))
-        for number, (sources, targets) in zip(step.shards.tolist(), step.rows, strict=True):
-            starts = [layout.first + int(row) * layout.stride for row in sources]
+        for number, rows, targets in self._reads(torch.tensor(indices, dtype=torch.int64)):
+            starts = [layout.first + row * layout.stride for row in rows]
             contents = self.store.read(self.index.names[number], [(at, at + layout.pixels) for at in starts])
             for target, content in zip(targets, contents, strict=True):
                 images[target] = np.frombuffer(content, dtype=np.uint8).reshape(layout.shape)
         return torch.from_numpy(images)
-
-
-@dataclass(frozen=True)
-class _Reads:
-    """What a batch reads: the shards, each once, and per shard the rows in it and in the batch."""
-
-    shards: np.ndarray
-    rows: list[tuple[np.ndarray, np.ndarray]]
-
-    @classmethod
-    def of(cls, places: np.ndarray, in_shard: int) -> "_Reads":
-        numbers, rows = np.divmod(places, in_shard)
-        targets = numbers.argsort(kind="stable")
-        shards, starts = np.unique(numbers[targets], return_index=True)
-        if not len(shards):
-            return cls(shards, [])
-        return cls(shards, list(zip(*(np.split(one, starts[1:]) for one in (rows[targets], targets)), strict=True)))
