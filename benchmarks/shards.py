@@ -204,10 +204,10 @@ def trained(part: Part, case: Case, epochs: int) -> tuple[list[float], list[int]
 def bucket_rows(load: Workload, folder: Path) -> Iterator[dict]:
     case = one_case((64, 88), load.batch_size)
     part = packed(folder, case.image_size, 3, load.trained, case.classes)
-    with bucket() as target, slow_link(target, load.bandwidth, load.delay) as link:
-        os.environ["AWS_ENDPOINT_URL"] = f"http://{target[0]}:{target[1]}"
-        shards = stored(part, folder, Bucket("s3://shards/train"), load)
+    with bucket() as target, slow_link(target, bandwidth=1e9, delay=0.0) as link:
         os.environ["AWS_ENDPOINT_URL"] = link.url
+        shards = stored(part, folder, Bucket("s3://shards/train"), load)
+        link.bandwidth, link.delay, link.transferred = load.bandwidth, load.delay, 0
         steps = -(-len(part) // load.batch_size) * (load.epochs - 1)
         (rates, waits), (mapped, _) = (trained(one, case, load.epochs) for one in (shards, part))
         layout = shards.index.layout

@@ -14,7 +14,7 @@ class Link:
 
     def __init__(self, target: tuple[str, int], bandwidth: float, delay: float):
         self.target, self.bandwidth, self.delay = target, bandwidth, delay
-        self.transferred = 0
+        self.transferred = 0  # bytes from the server
         self._free_at = 0.0
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
