@@ -180,7 +180,7 @@ def bucket() -> Iterator[tuple[str, int]]:
                 time.sleep(0.2)
         yield "127.0.0.1", port
     finally:
-        server.terminate()
+        server.kill()  # it holds nothing to keep, and waits for open connections
         server.wait()
 
 

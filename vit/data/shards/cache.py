@@ -1,7 +1,7 @@
 """Shards at hand: fetched ahead of their use by what is known of the future, never more than a given number.
 
-Which shard gives way is Belady's rule (1966, "A study of replacement algorithms"): the one needed again last. It must
-have been read already, so that nothing that was fetched is ever fetched in vain.
+Which shard gives way follows Belady's rule (1966, "A study of replacement algorithms"): of those that have been read,
+the one needed again last.
 """
 
 import hashlib
@@ -34,6 +34,10 @@ class Held:
     images: Future
     last: int = -1
     next: int = NEVER
+
+    @property
+    def done(self) -> bool:
+        return self.images.done()
 
 
 class Cache:
@@ -92,17 +96,21 @@ class Cache:
             self._planned += 1
 
     def _make_room(self) -> bool:
-        """Drop the shard that is needed again last, if it has been read; of those never needed, the latest read."""
+        """Drop the shard that is needed again last among those that have been read; of several that are never needed
+        again, the one read last. False if there is none yet, or if it is needed soon and waiting is better."""
 
-        def rank(number: int) -> tuple[int, bool, int]:
-            held = self.held[number]
-            return held.next, held.last < self._used, held.last
+        def rank(number: int) -> tuple[int, int]:
+            return self.held[number].next, self.held[number].last
 
-        number = max(self.held, key=rank)
-        held = self.held[number]
-        if held.last >= self._used or (self._planned > self._used and not held.images.done()):
+        is_urgent = self._planned == self._used
+        read = [number for number, held in self.held.items() if held.last < self._used and (is_urgent or held.done)]
+        if not read:
             return False
-        held.images.exception()  # waits for its end, so that its file is there to be deleted
+        number = max(read, key=rank)
+        ahead = self._planned - self._used
+        if self.held[number].next < self._planned + ahead:
+            return False
+        self.held[number].images.exception()  # waits for its end, so that its file is there to be deleted
         del self.held[number]
         if self.folder is not None:
             (self.folder / self.index.names[number]).unlink(missing_ok=True)
