@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-parity bench-labels clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-shards bench-watching bench-parity bench-labels clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -81,6 +81,9 @@ bench-parity: .venv/bench.stamp  ## Compare every public family of ViTs with its
 
 bench-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours: make bench-labels IMAGES=folder
 	python -m benchmarks.few_labels --images $(IMAGES) --out benchmarks/few_labels.json
+
+bench-shards: .venv/run.stamp  ## Measure training from shards against a memory map, and from a slow bucket (needs requirements-remote*.txt)
+	python -m benchmarks.shards --out benchmarks/shards.json
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json
