@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-shards bench-watching bench-parity bench-labels clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -70,7 +70,7 @@ bench-train: .venv/bench.stamp  ## Measure training steps against timm, torchvis
 bench-scaling: .venv/run.stamp  ## Measure an epoch against the number of images, memory against the batch size
 	python -m benchmarks.scaling --out benchmarks/scaling.json
 
-bench-serve: .venv/bench.stamp  ## Measure serving under load, about 8 minutes on an idle machine
+bench-serve: .venv/bench.stamp  ## Measure serving under load, about 9 minutes on an idle machine
 	python -m benchmarks.serve --out benchmarks/serve.json
 
 bench-quality: .venv/run.stamp  ## Measure accuracy at equal training time, some hours: make bench-quality FRAMES=folder
@@ -90,6 +90,9 @@ bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the
 
 bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a training in the Studio costs it, about 8 minutes
 	python -m benchmarks.watching --out benchmarks/watching.json
+
+bench-waiting: .venv/run.stamp  ## Measure how long commands and the start of a server take, about 3 minutes
+	python -m benchmarks.waiting --out benchmarks/waiting.json
 
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force

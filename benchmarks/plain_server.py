@@ -1,10 +1,11 @@
 """What one would write without MLflow: FastAPI around the same model. A peer of benchmarks/serve.py.
 
-python -m benchmarks.plain_server --model model --port 8000 --threads 2
+python -m benchmarks.plain_server --model model --port 8000 --threads 2 --workers 1
 """
 
 import argparse
 import base64
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from vit.inference.classifier import Classifier
+
+MODEL, THREADS = "PLAIN_SERVER_MODEL", "PLAIN_SERVER_THREADS"  # how the workers learn of them
 
 
 class Images(BaseModel):
@@ -33,13 +36,21 @@ def plain_app(model: Path, threads: int) -> FastAPI:
     return app
 
 
+def worker_app() -> FastAPI:
+    """The app of one worker process."""
+    return plain_app(Path(os.environ[MODEL]), int(os.environ[THREADS]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A plain server to compare with.")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True, help="per request")
+    parser.add_argument("--workers", type=int, default=1, help="processes with a model each")
     arguments = parser.parse_args()
-    uvicorn.run(plain_app(arguments.model, arguments.threads), port=arguments.port, access_log=False)
+    os.environ |= {MODEL: str(arguments.model), THREADS: str(arguments.threads)}
+    app, workers = "benchmarks.plain_server:worker_app", arguments.workers
+    uvicorn.run(app, factory=True, workers=workers, port=arguments.port, access_log=False)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from PIL import Image
 
 from benchmarks.load import Target, Timings, drive, free_port, percentiles, running
 from benchmarks.rows import alternating, report, row
+from benchmarks.serve_parts import part_rows
 from vit.config.presets import load_preset
 from vit.inference.classifier import Classifier, bfloat16
 from vit.models.vision_transformer import VisionTransformer
@@ -45,13 +46,12 @@ SMALL = {"embed_dim": 192, "depth": 6, "num_heads": 3, "patch_size": 4}  # 32x32
 class Workload:
     """How much is measured."""
 
-    seconds: float = 20  # of each load, and in process
-    trial: float = 4  # seconds of each load of a peer's setting that is tried
+    seconds: float = 3  # of each load in a round
+    trial: float = 2  # seconds in process, and of each load of a peer's setting that is tried
     settings: tuple[int, ...] = (1, 2)  # threads, and workers, of a peer
     peers: tuple[str, ...] = (FASTAPI, LITSERVE)
-    clients: tuple[int, ...] = (1, 8, 64)
-    rows: tuple[int, ...] = (1, 16)  # images in a request
-    rounds: int = 1  # of all servers in turn
+    loads: tuple[tuple[int, int], ...] = ((1, 1), (8, 1), (64, 1), (64, 16))  # clients, and images in a request
+    rounds: int = 3  # of all servers in turn
     passes: int = 60  # of the bare model at batch 1; fewer at 32
     size: tuple[int, int] = (480, 854)  # of a JPEG, height and width in pixels
 
@@ -122,7 +122,7 @@ def mlflow_server(name: str, folder: Path, **settings) -> Server:
 
 
 def peers(folder: Path, load: Workload) -> dict[str, list[Server]]:
-    """FastAPI by threads of a request, LitServe by workers and threads of a worker."""
+    """Each by workers, and threads of a request (FastAPI) or of a worker (LitServe)."""
     model = ["--model", str(folder / "weights")]
     plain, batching = (["python", "-m", f"benchmarks.{name}", *model] for name in ("plain_server", "batching_server"))
 
@@ -131,14 +131,14 @@ def peers(folder: Path, load: Workload) -> dict[str, list[Server]]:
         page = "/docs" if name == FASTAPI else "/health"
         return Server(name, [*command, *given], {}, page, "/predict", "images")
 
-    tried = {
-        FASTAPI: [server(FASTAPI, plain, threads=threads) for threads in load.settings],
-        LITSERVE: [
-            server(LITSERVE, batching, threads=threads, workers=workers)
+    commands = {FASTAPI: plain, LITSERVE: batching}
+    return {
+        name: [
+            server(name, commands[name], threads=threads, workers=workers)
             for threads, workers in product(load.settings, load.settings)
-        ],
+        ]
+        for name in load.peers
     }
-    return {name: tried[name] for name in load.peers}
 
 
 def best_of(tried: list[Server], folder: Path, files: list[bytes], load: Workload) -> list[Server]:
@@ -180,7 +180,7 @@ def load_rows(case: str, clients: int, count: int, seen: dict[str, Timings], alo
         if name == OURS:
             continue
         is_peer = name != UNBATCHED
-        throughput_goal = 1 if is_crowd or (not is_peer and (clients, count) == (64, 16)) else None
+        throughput_goal = 1 if is_crowd or (name != LITSERVE and (clients, count) == (64, 16)) else None
         p50_goal = round(1 / 1.15, 2) if (name, clients, count) == (FASTAPI, 1, 1) else None
         rows += [
             row(f"{case}: throughput", ours.throughput, peer.throughput, name, "images/s", throughput_goal),
@@ -202,9 +202,12 @@ def serving_rows(load: Workload) -> list[dict]:
         started = [(one, *stack.enter_context(one.started(folder))) for one in (*ours, *chosen)]
         servers = [(server, port) for server, port, _ in started]
         rows = [row("start-up until /ping answers", 1000 * started[0][2], 12_000, "what to reach", "ms", 1)]
-        for count, clients in product(load.rows, load.clients):
+        for clients, count in load.loads:
             seen = measured(servers, files, clients, count, load)
             rows += load_rows(f"{clients} clients, {count} images a request", clients, count, seen, alone)
+            if clients == count == 1:
+                body = requests(files, "inputs", 1)[0]
+                rows += part_rows(classifier, files[0], body, seen[OURS].p50, load.passes)
         return rows
 
 
@@ -257,7 +260,7 @@ def forward(model: torch.nn.Module, dtype: torch.dtype, x: torch.Tensor, passes:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure serving.")
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows as JSON")
-    parser.add_argument("--seconds", type=float, default=Workload.seconds, help="of each load")
+    parser.add_argument("--seconds", type=float, default=Workload.seconds, help="of each load in a round")
     parser.add_argument("--rounds", type=int, default=Workload.rounds, help="of ours and the peer in turn")
     arguments = parser.parse_args()
     load = Workload(seconds=arguments.seconds, rounds=arguments.rounds)

@@ -21,8 +21,11 @@ PAGES = (
     ("inside", "Look inside", ":material/biotech:"),
     ("predict_and_check", "Predict and check", ":material/draw:"),
 )
+# What is chosen in a multiselect is white on the primary colour, which in the dark theme is too light for it.
+CHOSEN = "[data-testid=stMultiSelect] [data-tag] { color: inherit; background: none; outline: 1px solid }"
 
 st.set_page_config(page_title="ViT Studio", page_icon=f"{ROOT}/studio/icon.png", layout="wide")
+st.html(f"<style>{CHOSEN}</style>")
 hindered = hindrance()
 page = st.navigation(  # also for those who are kept out: it remembers which page they asked for
     [

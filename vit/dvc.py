@@ -169,3 +169,12 @@ def queued_names(output: str) -> list[str]:
 def output_of(rev: str, root: Path) -> Path | None:
     """The file with what an experiment of the queue has printed, by the start of its commit; None before it ran."""
     return next((root / QUEUE / "run").glob(f"{rev}*/*.out"), None)
+
+
+def failure_of(rev: str, root: Path) -> str | None:
+    """The line that says why an experiment of the queue failed: the stage's own if it has one, else DVC's."""
+    file = output_of(rev, root)
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file else []
+    of_stage = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return next(iter(of_stage[-1:] + of_dvc[-1:]), None)

@@ -65,8 +65,8 @@ def show_scale(audit: dict) -> None:
         return
     if audit["smallest_side"] > MUCH_LARGER * max(height, width):
         st.info(
-            f"The model sees {height}x{width} pixels (pack.image_size), much less than these images have. A preset for "
-            "larger images, on the page Train, may suit them better."
+            f"The model sees {height}x{width} pixels (pack.image_size), much less than these images have. "
+            "On the page Train, raise pack.image_size or start from a preset with larger images, such as own_images."
         )
 
 

@@ -26,7 +26,6 @@ ICONS = {
 EXPLAINED = {
     "preparing": "another stage of the pipeline runs, or the training is about to begin",
     "queued": "waits for a worker of DVC's queue",
-    "failed": "see the log",
     "killed": "its process is gone; its last checkpoint is there",
 }
 
@@ -45,27 +44,34 @@ def show_live() -> None:
     if not active:
         st.info("Nothing is training. Start one below, or in a terminal with `dvc repro`: it appears here.")
     for job in (*active, *ended):
-        _row(job, found)
+        _row(job, found, root)
     if any(job.state == "queued" for job in active) and not any(job.state != "queued" for job in active):
         st.warning("The queue has no worker.")
         _action("Start the queue", "start queue", [dvc.start_command(1)])
     _watch(found, root)
 
 
-def _row(job: Job, others: Sequence[Job]) -> None:
+def _row(job: Job, others: Sequence[Job], root: Path) -> None:
     seen = job.seen
     with st.container(border=True):
         words = f"{job.name}: {job.state}"
-        detail = ", ".join(filter(None, [job.place, EXPLAINED.get(job.state, "")]))
+        detail = ", ".join(filter(None, [job.place, EXPLAINED.get(job.state)]))
         if seen is not None and job.state != "queued":
             st.progress(seen.share, literal(f"{words}, {detail}"))
         else:
             st.markdown(f"{ICONS[job.state]} {literal(words)}. {literal(detail)}")
+        if job.state == "failed":
+            st.error(literal(_failure(job, root)))
         with st.container(horizontal=True):
             try:
                 _buttons(job, others)
             except UserError as error:
                 st.error(literal(str(error)))
+
+
+def _failure(job: Job, root: Path) -> str:
+    """Why it failed, as the stage or DVC said it."""
+    return (dvc.failure_of(job.task.rev, root) if job.task is not None else None) or "Its log says why."
 
 
 def _buttons(job: Job, others: Sequence[Job]) -> None:

@@ -64,11 +64,12 @@ def choose_plan() -> Plan | None:
             key="tiny",
         )
     is_grid = mode == "Grid"
+    above = st.container()  # always there, so that the sections below stay where they are while one clicks
     if chosen in presets:
         about = presets[chosen].about
-        st.caption(literal(f"Data: {about.data}. Device: {about.device}. Time: {about.time}. Score: {about.score}."))
+        above.caption(literal(f"Data: {about.data}. Device: {about.device}. Time: {about.time}. Score: {about.score}."))
         preset = presets[chosen].params.model_dump(by_alias=True)
-        is_keeping = st.toggle(
+        is_keeping = above.toggle(
             "Keep the images of params.yaml",
             value=now["data"]["source"] not in BUILT_IN,
             help="The preset's sections data and split are left out, so that its recipe trains on the images chosen on "
@@ -80,7 +81,7 @@ def choose_plan() -> Plan | None:
     else:
         defaults, name = flat(now), f"train {chosen}"
     if is_grid:
-        st.caption("Put several values between commas into any field: every combination becomes a run.")
+        above.caption("Put several values between commas into any field: every combination becomes a run.")
     fixed = {"split.subset_per_class": TINY} if is_tiny else {}
     form = parameter_form(defaults, fixed, is_grid, name, _studio_problems)
     return _checked(form, now, is_grid)

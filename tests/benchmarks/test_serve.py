@@ -5,22 +5,27 @@ import pytest
 
 from benchmarks.load import Target, Timings, drive, percentiles
 from benchmarks.serve import FASTAPI, LITSERVE, OURS, UNBATCHED, Workload, bare_rows, load_rows, report, serving_rows
+from benchmarks.serve_table import tables
 from tests.local_server import Answer, serving
 
 PEERS = (FASTAPI, LITSERVE) if find_spec("litserve") else (FASTAPI,)  # the other one is in requirements-bench.txt
 TINY = Workload(
-    seconds=0.2, trial=0.1, settings=(1,), peers=PEERS, clients=(1, 8), rows=(1, 2), passes=1, size=(48, 80)
+    seconds=0.2, trial=0.1, settings=(1,), peers=PEERS, loads=((1, 1), (8, 2)), rounds=1, passes=1, size=(48, 80)
 )
 
 
 def test_the_serving_benchmark_still_works_and_every_request_is_answered(tmp_path):
     report([*serving_rows(TINY), *bare_rows(TINY)], tmp_path / "serve.json")
     rows = json.loads((tmp_path / "serve.json").read_text())
-    assert len(rows) == 1 + 4 * (2 + 3 * (1 + len(PEERS))) + 4 + 2
-    assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows)
+    loads, parts = (table.splitlines() for table in tables(rows).split("\n\n"))
+    assert (len(loads), len(parts)) == (2 + 2 * (2 + len(PEERS)), 2 + 7)
+    assert len(rows) == 1 + 2 * (2 + 3 * (1 + len(PEERS))) + 8 + 4 + 2
+    assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows if "where the time goes" not in row["case"])
     answered = [row for row in rows if row["case"].endswith("answered")]
-    assert len(answered) == 4 and all(row["ours"] == row["peer"] == 100 and row["met"] for row in answered)
-    assert [row["goal"] for row in rows if row["peer_name"] == "in process"] == [None, 0.85, None, None]
+    assert len(answered) == 2 and all(row["ours"] == row["peer"] == 100 and row["met"] for row in answered)
+    assert [row["goal"] for row in rows if row["peer_name"] == "in process"] == [None, None]
+    spent = [row for row in rows if row["case"].startswith("where the time goes")]
+    assert len(spent) == 7 and sum(row["ours"] for row in spent) == pytest.approx(spent[0]["peer"], abs=0.1)
     assert all(row["met"] for row in rows if "largest difference" in row["case"])
 
 
@@ -43,6 +48,7 @@ def test_latencies_are_better_when_smaller_and_throughput_when_larger():
     seen = {OURS: Timings(90, 10, 20, 30, 1.0), UNBATCHED: Timings(45, 20, 20, 60, 1.0)}
     seen |= {FASTAPI: Timings(180, 5, 20, 15, 1.0), LITSERVE: Timings(90, 10, 20, 30, 1.0)}
     rows = load_rows("case", 8, 1, seen, alone=100)
+    assert rows[1]["goal"] == 0.85
     assert [row["ratio"] for row in rows] == [1, 0.9, 2, 2, 2, 0.5, 0.5, 0.5, 1, 1, 1]
     assert [row["met"] for row in rows] == [True, True, True, None, None, False, None, False, True, None, True]
 

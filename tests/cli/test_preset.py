@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import documented
 from tests.presets import REPO, whole_preset
 from vit.cli.main import vit
 
@@ -26,8 +27,8 @@ def run(*arguments: str, status: int = 0):
 def test_a_preset_is_written_whole_and_over_another_one_that_nobody_edited(project):
     assert "params.yaml now holds preset shapes" in run("shapes").stdout
     assert (project / "params.yaml").read_text() == whole_preset("shapes")
-    run("tom_and_jerry")
-    assert (project / "params.yaml").read_text() == whole_preset("tom_and_jerry")
+    run(documented("vit preset own_images").removeprefix("vit preset "))
+    assert (project / "params.yaml").read_text() == whole_preset("own_images")
 
 
 def test_an_edited_file_is_kept_unless_forced(project):

@@ -86,7 +86,7 @@ def test_a_wrong_preset_is_refused_by_its_file_and_key(tmp_path, text, fragment)
 
 def test_an_unknown_preset_is_refused_with_those_that_there_are():
     with pytest.raises(
-        UserError, match="no preset 'digit'; available: cifar10, digits, finetune_cpu, finetune_gpu, shapes"
+        UserError, match="no preset 'digit'; available: cifar10, digits, finetune_cpu, finetune_gpu, own_images, shapes"
     ):
         load_preset("digit", PRESETS)
 

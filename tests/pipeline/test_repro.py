@@ -3,16 +3,31 @@
 import importlib.metadata
 import json
 import platform
+import sys
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.conftest import INSTALLED, documented, timed_again
+from tests.conftest import INSTALLED, Project, documented, timed_again
 from tests.store import look
-from vit.config.files import CORRECTED, FEATURES, SPLITS, TABLES, VALUE_RANGE, WEIGHTS_BROUGHT
+from vit.config.files import (
+    CORRECTED,
+    DVC_LOCK,
+    FEATURES,
+    MODEL,
+    PARAMS,
+    SPLITS,
+    TABLES,
+    VALUE_RANGE,
+    WEIGHTS,
+    WEIGHTS_BROUGHT,
+)
 from vit.config.outputs import FILES
+from vit.config.params_file import load_params
+from vit.registry import receipt
+from vit.registry.gathered import gather
 from vit.tracking.environment import environment
 
 
@@ -44,6 +59,38 @@ def test_a_second_dvc_repro_runs_only_the_check_of_what_is_published_within_6_se
     again = timed_again(project, documented("dvc repro"), limit=6)
     assert again.output.count("Running stage") == 1 and "Running stage 'register'" in again.output
     assert again.seconds < 6
+
+
+def imported_by(project: Project, module: str) -> set[str]:
+    """The packages that `python -m MODULE` imports."""
+    lines = project.run(f"python -X importtime -m {module}").stderr.splitlines()
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in lines if line.startswith("import time:")}
+
+
+def test_what_only_looks_at_the_store_imports_no_mlflow(project):
+    for module in ("stages.register", "vit registry list", "vit registry trace models:/vit@champion"):
+        imported = imported_by(project, module)
+        assert "vit" in imported and not imported & {"mlflow", "sqlalchemy", "torch", "pandas", "sklearn"}, module
+    imported = imported_by(project, "vit predict data/raw/3")
+    assert "torch" in imported and not imported & {"mlflow", "sqlalchemy", "pandas", "sklearn", "torchvision"}
+
+
+def test_everything_that_a_publication_reads_is_in_its_receipt(project, monkeypatch, tmp_path):
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("DVC_ROOT", str(project.folder))
+    content, opened = None, set()
+
+    def note(event: str, arguments: tuple) -> None:
+        if event == "open" and content is None and isinstance(arguments[0], str | Path):
+            opened.add(Path(arguments[0]).resolve())
+
+    sys.addaudithook(note)  # stays, but notes nothing later
+    content = gather(load_params(), tmp_path)
+    read = {path.relative_to(project.folder) for path in opened if path.is_relative_to(project.folder)}
+    held = {path for path in read for folder in receipt.FOLDERS if path.is_relative_to(folder)}
+    held |= {path for path in read if path.suffix == ".py" and path.parts[0] in ("vit", "stages")}
+    assert read - held - {*receipt.FILES} <= {DVC_LOCK}  # copied as it is, and compared with nothing
+    assert {PARAMS, MODEL / WEIGHTS, DVC_LOCK} <= read and content is not None
 
 
 def test_the_work_tree_of_the_clone_stays_clean_but_for_lock_and_metrics(project):

@@ -1,26 +1,94 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
 import torch
 
-from vit.serving.cores import Cores
+from vit.serving.cores import MOST_PARTS, Cores
+
+PATIENCE = 10  # seconds; only a fault lets a test wait that long
 
 
-def test_a_request_alone_has_all_cores_and_several_divide_them(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    given = []
+@pytest.fixture
+def cores(monkeypatch) -> Cores:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     cores = Cores()
-    cores.set_threads = given.append
-    with cores.share(), cores.share(), cores.share(), cores.share(), cores.share():
-        pass
-    with cores.share():
-        pass
-    assert given == [4, 2, 1, 1, 1, 4]
+    cores.given = []
+    cores._set_threads = cores.given.append
+    return cores
 
 
-def test_a_request_that_fails_gives_its_cores_back():
-    threads, cores = torch.get_num_threads(), Cores()
-    try:
-        with cores.share():
-            raise KeyError
-    except KeyError:
-        pass
-    with cores.share():
-        assert torch.get_num_threads() == threads
+def images(count: int) -> np.ndarray:
+    return np.arange(count)[:, None]
+
+
+def test_one_image_is_computed_with_the_threads_that_no_request_is_decoded_on(cores):
+    assert cores.rows(lambda part: 2 * part, images(1)).tolist() == [[0]]
+    with cores.decoding(), cores.decoding():
+        cores.rows(lambda part: part, images(1))
+    cores.rows(lambda part: part, images(1))
+    assert cores.given == [8, 6, 8]
+
+
+def test_a_batch_is_computed_in_parts_at_the_same_time_and_its_rows_keep_their_order(cores):
+    together = threading.Barrier(MOST_PARTS, timeout=PATIENCE)
+    sizes = []
+
+    def compute(part: np.ndarray) -> np.ndarray:
+        together.wait()
+        sizes.append(len(part))
+        return 2 * part
+
+    assert cores.rows(compute, images(10)).tolist() == (2 * images(10)).tolist()
+    assert sorted(sizes) == [2, 2, 3, 3] and cores.given == [2] * MOST_PARTS
+
+
+def test_more_requests_than_cores_leave_one_thread(cores):
+    with cores._uses(20):
+        cores.rows(lambda part: part, images(3))
+    assert cores.given == [1, 1, 1]
+
+
+def test_what_fails_gives_its_cores_back(cores):
+    def fail(*_):
+        raise KeyError
+
+    for attempt in (lambda: cores.rows(fail, images(3)), lambda: cores.explained(fail)):
+        with pytest.raises(KeyError):
+            attempt()
+    with pytest.raises(KeyError), cores.decoding() as over:
+        list(over(fail, range(3)))
+    assert cores.explained(lambda: "a map") == "a map"
+    assert cores.given[-1] == 8
+
+
+def test_a_request_alone_is_decoded_in_parallel_and_in_order(cores):
+    together = threading.Barrier(8, timeout=PATIENCE)
+    with cores.decoding() as over:
+        assert list(over(lambda row: (together.wait(), row)[1], range(8))) == list(range(8))
+
+
+def test_no_more_images_are_decoded_at_a_time_than_there_are_cores(cores):
+    lock, now, most = threading.Lock(), 0, 0
+    release = threading.Event()
+
+    def decode(row: int) -> int:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+            if now == 8:
+                release.set()
+        assert release.wait(PATIENCE)
+        with lock:
+            now -= 1
+        return row
+
+    def request(count: int) -> list[int]:
+        with cores.decoding() as over:
+            return list(over(decode, range(count)))
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(request, [3] * 20)) == [[0, 1, 2]] * 20
+    assert most == 8

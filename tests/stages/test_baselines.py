@@ -13,7 +13,6 @@ import torch
 import stages.download
 import stages.evaluate
 import stages.pack
-import stages.register
 import stages.split
 import stages.train
 import stages.weights
@@ -26,6 +25,7 @@ from vit.inference.classifier import Classifier
 from vit.inference.complexity import cost_of
 from vit.inference.export import TOLERANCE, check_parity, to_torch
 from vit.inference.summary import model_summary
+from vit.registry import gathered
 from vit.registry.served import save_served
 from vit.serving.refusal import Refusal
 
@@ -82,8 +82,8 @@ def test_it_is_trained_and_judged_as_the_vision_transformer_is(packed, name):
 
 
 def test_it_is_without_figures_of_attention_and_register_misses_none(packed, name):
-    assert not Path("evaluation/explain").exists() and not list(stages.register.EXPLAIN.glob("*"))
-    assert all(file.exists() for folder in ("training", "evaluation") for file in stages.register.RUN_FILES[folder])
+    assert not Path("evaluation/explain").exists() and not list(gathered.EXPLAIN.glob("*"))
+    assert all(file.exists() for folder in ("training", "evaluation") for file in gathered.RUN_FILES[folder])
     with pytest.raises(UserError, match=f"model.name is {name}, which has no attention"):
         require_attention(Classifier.load(Path("model")))
 

@@ -14,7 +14,6 @@ from mlflow.utils.validation import _validate_metric_name
 import stages.download
 import stages.evaluate
 import stages.pack
-import stages.register
 import stages.split
 import stages.train
 from tests.presets import write_preset
@@ -23,6 +22,7 @@ from vit.config.params_file import load_params
 from vit.data.decoded import load_part
 from vit.files import read_json, read_table, sha256_of, write_json
 from vit.inference.classifier import Classifier
+from vit.registry import gathered
 from vit.training.device import choose
 from vit.training.distributed import World
 
@@ -114,9 +114,9 @@ def test_every_table_counts_every_test_image(evaluated):
 def test_register_finds_all_that_it_publishes_and_every_metric_has_a_name_that_mlflow_takes(evaluated, monkeypatch):
     monkeypatch.chdir(evaluated)
     assert {path.name for path in Path("evaluation").iterdir() if path.is_file()} == {
-        file.name for file in stages.register.RUN_FILES["evaluation"]
+        file.name for file in gathered.RUN_FILES["evaluation"]
     }
-    details = stages.register.details()
+    details = gathered.details()
     for name in details:
         _validate_metric_name(name)
     assert {"test_f1/checkerboard", "test_slice/hard.csv/listed", "test_question/bars/accuracy"} <= details.keys()

@@ -5,8 +5,8 @@ import pytest
 from mlflow.utils.validation import _validate_tag_name
 from ruamel.yaml import YAML
 
-from stages.register import md5_tags
 from tests.conftest import REPO
+from vit.registry.gathered import md5_tags
 
 pytestmark = pytest.mark.long
 
@@ -29,6 +29,6 @@ def test_whatever_the_source_is_called_mlflow_takes_the_tag_with_its_md5(tmp_pat
 
 
 def test_a_publication_starts_without_torch():
-    program = "import sys, stages.register; print('torch' in sys.modules)"
+    program = "import sys, vit.registry.gathered; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPO, Project, clone, free_port
 from tests.presets import write_preset
-from tests.studio.browser import DESKTOP, chromium, needs_chromium, studio_of
+from tests.studio.browser import DESKTOP, chromium, needs_chromium, settled, studio_of
 from vit.config.entries import fields
 from vit.config.presets import preset_names
 from vit.tracking.progress import Seen, trainings
@@ -210,6 +210,7 @@ def test_a_grid_of_two_by_two_runs_two_at_a_time(tmp_path):
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
         page.get_by_text("Grid", exact=True).click()
+        settled(page)
         page.get_by_text("train", exact=True).click()
         page.get_by_label("train.lr", exact=True).fill("0.001, 0.002")
         page.get_by_label("train.lr", exact=True).press("Enter")
@@ -259,6 +260,17 @@ def test_a_training_of_a_terminal_shows_live_and_outlives_a_killed_studio(tmp_pa
         studio.wait()
     assert terminal.wait(timeout=300) == 0
     assert before < seen_in(project).how_far["steps"] and seen_in(project).state == "finished"
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_queued_training_that_fails_says_the_line_of_the_stage_that_failed(tmp_path):
+    project = little(tmp_path)
+    project.run("dvc exp run --queue -S split.strategy=folders && dvc queue start -j 1")
+    with studio_of(project) as address, chromium() as browser:
+        page = opened(browser, address)
+        wait_for(page, "split.strategy is folders, but the source has '.*' in none of train, val and test")
+        page.get_by_role("button", name="Remove from the list").wait_for()
 
 
 def answers(port: int) -> bool:

@@ -35,7 +35,8 @@ def visit_all(
         errors = page.get_by_test_id("stAlertContentError")
         assert errors.count() == 0, f"{name}: {errors.first.inner_text()}"
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, name
-        assert accessibility_faults(page) == [], f"{name}, {scheme}"
+        faults = accessibility_faults(page)
+        assert faults == [], f"{name}, {scheme}: {faults}"
         if picture is not None:
             _fill(page, name)
             screenshot(page, f"{picture}{name}")

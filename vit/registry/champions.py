@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from vit.registry.gate import CHAMPION
+from vit.registry.tags import ROLLED_BACK, WAS_CHAMPION
 
-WAS_CHAMPION, ROLLED_BACK = "was_champion", "rolled_back"
 GATE, BY_HAND, ROLLBACK, FOUND = "gate", "by hand", "rollback", "found"  # found: the alias was moved by other means
 HISTORY = "champions/"  # followed by the step's number
 NOTES = "\n\n### How it fared\n"

@@ -6,10 +6,11 @@ from dataclasses import asdict
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from vit.registry.champions import GATE, ROLLED_BACK, WAS_CHAMPION, add_note, champion_of, key_of, make_champion
+from vit.registry.champions import GATE, add_note, champion_of, key_of, make_champion
 from vit.registry.evidence import Candidacy, Incomparable, compare, figures_of
 from vit.registry.gate import Verdict, decide, missed_floors
 from vit.registry.lock import deciding
+from vit.registry.tags import ROLLED_BACK, WAS_CHAMPION
 
 NEVER_LEADS = Verdict(False, "trained on a subset or a fold", "such a model becomes champion only by hand")
 

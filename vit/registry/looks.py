@@ -9,7 +9,6 @@ from vit.files import read_table
 from vit.tracking.store import Store
 
 IMAGES = "test_images_sha256"  # tag of a run
-LOOKS = "test_looks"  # metric of a run, tag of a version
 
 
 def digest_of_test_images(audited: Path) -> str | None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from vit.registry.champions import ROLLED_BACK
-from vit.registry.looks import LOOKS
+from vit.registry import own
+from vit.registry.tags import LOOKS, ROLLED_BACK
 from vit.registry.versions import find_version, registry, run_of
 
 DATA = ("train_sha256", "val_sha256", "md5/data/raw", "md5/data/splits")
@@ -16,11 +16,10 @@ def versions_of(name: str, confidence_level: float) -> list[dict]:
 
     An accuracy has `value`, `low` and `high`; the ends, or the whole accuracy, are None if unknown.
     """
-    with registry() as client:
-        aliases: dict[str, list[str]] = {}
-        for alias, number in client.get_registered_model(name).aliases.items():
-            aliases.setdefault(str(number), []).append(alias)
-        versions = client.search_model_versions(f"name = '{name}'")
+    known, versions = own.versions(name) or _versions_by_mlflow(name)
+    aliases: dict[str, list[str]] = {}
+    for alias, number in known.items():
+        aliases.setdefault(str(number), []).append(alias)
     return [
         {
             "version": int(version.version),
@@ -34,11 +33,18 @@ def versions_of(name: str, confidence_level: float) -> list[dict]:
     ]
 
 
+def _versions_by_mlflow(name: str) -> tuple[dict, Sequence]:
+    with registry() as client:
+        return client.get_registered_model(name).aliases, client.search_model_versions(f"name = '{name}'")
+
+
 def versions_if_any(name: str, confidence_level: float) -> list[dict]:
     """As `versions_of`; [] before the first version is registered."""
-    with registry() as client:
-        is_known = bool(client.search_registered_models(f"name = '{name}'"))
-    return versions_of(name, confidence_level) if is_known else []
+    if own.versions(name) is None:
+        with registry() as client:
+            if not client.search_registered_models(f"name = '{name}'"):
+                return []
+    return versions_of(name, confidence_level)
 
 
 def difference(name: str, asked: Sequence[str]) -> dict:

@@ -5,18 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 from ruamel.yaml import YAML
 
 from vit.config.files import DVC_LOCK, ENVIRONMENT, PARAMS, PREDICTIONS
 from vit.errors import UserError
 from vit.files import read_json
 from vit.registry.origin import CODE_DIFF, ORIGIN
+from vit.registry.own import OwnVersion, version_and_run
 from vit.registry.versions import resolve, run_of
-from vit.tracking.store import STORE_ERRORS, first_line, open_store
+from vit.tracking.own import folder_at
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 FILES = (PARAMS.name, DVC_LOCK.name, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVIRONMENT, if it is known
 
@@ -25,9 +29,11 @@ FILES = (PARAMS.name, DVC_LOCK.name, CODE_DIFF, ORIGIN, PREDICTIONS)  # and ENVI
 class Provenance:
     """A version, the run that shows its training, and `folder` with `FILES` as they were when it was published."""
 
-    version: ModelVersion
+    version: "ModelVersion | OwnVersion"
     aliases: list[str]
-    run: Run
+    run_id: str
+    run_name: str
+    run_tags: dict[str, str]
     folder: Path
 
     @property
@@ -56,12 +62,35 @@ def provenance_folder(version_key: str) -> str:
 
 @contextmanager
 def provenance_of(model_uri: str) -> Iterator[Provenance]:
-    """Download the provenance of `models:/name@alias` or `models:/name/version` for the duration of the block.
+    """The provenance of `models:/name@alias` or `models:/name/version`, for the duration of the block.
 
     Raises UserError if the version does not exist or has no provenance.
     """
     if not model_uri.startswith("models:/"):
         raise UserError(f"'{model_uri}' is not a registered model; write models:/NAME@ALIAS or models:/NAME/VERSION")
+    if (here := _own_provenance(model_uri)) is not None:
+        yield here
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield _downloaded_by_mlflow(model_uri, Path(temporary))
+
+
+def _own_provenance(model_uri: str) -> Provenance | None:
+    """From the repo's own store, without MLflow; None if it holds no complete provenance there."""
+    known = version_and_run(model_uri)
+    if known is None or not _shows(known[2].tags, known[0]):
+        return None
+    version, aliases, run = known
+    files = folder_at(run.location)
+    folder = None if files is None else files / provenance_folder(_key(version))
+    if folder is None or _missing(folder):
+        return None
+    return Provenance(version, aliases, run.run_id, run.run_name, run.tags, folder)
+
+
+def _downloaded_by_mlflow(model_uri: str, target: Path) -> Provenance:
+    from vit.tracking.store import STORE_ERRORS, first_line, open_store
+
     client = open_store().client
     try:
         version = client.get_model_version(*resolve(client, model_uri))
@@ -70,35 +99,37 @@ def provenance_of(model_uri: str) -> Iterator[Provenance]:
     except STORE_ERRORS as error:
         raise UserError(f"no model '{model_uri}' in the registry ({first_line(error)})") from error
     holding = sorted(alias for alias, number in aliases if str(number) == str(version.version))
-    with tempfile.TemporaryDirectory() as temporary:
-        yield Provenance(version, holding, run, _download(client, version, run, Path(temporary)))
-
-
-def _run_of(client: MlflowClient, version: ModelVersion) -> Run:
-    """The run with the version's content: a later training may have produced the same weights."""
-    home = run_of(client, version)
-    content_key = version.tags.get("content_key")
-    if home.data.tags.get("content_key") == content_key:
-        return home
-    found = client.search_runs([home.info.experiment_id], f"tags.content_key = '{content_key}'")
-    return found[0] if found else home
-
-
-def _download(client: MlflowClient, version: ModelVersion, run: Run, target: Path) -> Path:
     try:
         folder = Path(client.download_artifacts(run.info.run_id, provenance_folder(_key(version)), str(target)))
     except STORE_ERRORS as error:
         raise UserError(f"{_lost(version, run)} ({first_line(error)})") from error
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
+    if missing := _missing(folder):
         raise UserError(f"{_lost(version, run)} ({', '.join(missing)} missing)")
-    return folder
+    return Provenance(version, holding, run.info.run_id, run.info.run_name, run.data.tags, folder)
 
 
-def _key(version: ModelVersion) -> str:
+def _run_of(client: "MlflowClient", version: "ModelVersion") -> "Run":
+    """The run with the version's content: a later training may have produced the same weights."""
+    home = run_of(client, version)
+    if _shows(home.data.tags, version):
+        return home
+    content_key = version.tags.get("content_key")
+    found = client.search_runs([home.info.experiment_id], f"tags.content_key = '{content_key}'")
+    return found[0] if found else home
+
+
+def _shows(run_tags: dict[str, str], version: "ModelVersion | OwnVersion") -> bool:
+    return run_tags.get("content_key") == version.tags.get("content_key")
+
+
+def _missing(folder: Path) -> list[str]:
+    return [name for name in FILES if not (folder / name).is_file()]
+
+
+def _key(version: "ModelVersion | OwnVersion") -> str:
     return version.tags.get("version_key", "")
 
 
-def _lost(version: ModelVersion, run: Run) -> str:
+def _lost(version: "ModelVersion", run: "Run") -> str:
     commit = run.data.tags.get("mlflow.source.git.commit", "an unknown commit")
     return f"version {version.version} of '{version.name}' has no provenance; `dvc repro` at {commit} publishes it"

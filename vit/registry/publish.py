@@ -23,8 +23,9 @@ from vit.registry.logged_model import (
     link,
     show_version,
 )
-from vit.registry.looks import IMAGES, LOOKS, count_looks, digest_of_test_images, looks_line
+from vit.registry.looks import IMAGES, count_looks, digest_of_test_images, looks_line
 from vit.registry.served import save_served, served_key
+from vit.registry.tags import LOOKS
 from vit.registry.versions import SERVED_FILES
 from vit.tracking.run import RunContent, publish_run
 from vit.tracking.store import STORE_ERRORS, Store, first_line, locked, open_store
@@ -47,10 +48,11 @@ class Content(RunContent):
 
 @dataclass(frozen=True)
 class Published:
-    """The result of `publish`."""
+    """The result of `publish`; `location` is the URI of the version's files."""
 
     run: Run
     version: ModelVersion
+    location: str
     verdict: str
     changed: bool
 
@@ -67,10 +69,11 @@ def publish(content: Content, name: str) -> Published:
             content = _with_looks(store, run, content)
             version, version_changed = _publish_version(store.client, run, content, name)
             _set_challenger(store.client, name, version)
+            location = store.client.get_model_version_download_uri(name, version.version)
         verdict = judge(store.client, name, version, content.candidacy)
     except STORE_ERRORS as error:
         raise UserError(f"publishing to MLflow failed ({first_line(error)}); run `dvc repro` again") from error
-    return Published(run, version, verdict, run_changed or version_changed)
+    return Published(run, version, location, verdict, run_changed or version_changed)
 
 
 def _with_looks(store: Store, run: Run, content: Content) -> Content:

@@ -13,7 +13,7 @@ from vit.registry.provenance import Provenance
 def traced(provenance: Provenance) -> dict[str, dict]:
     """Everything known about a version, as sections of plain values; None for unknown values."""
     version, origin, environment = provenance.version, provenance.origin, provenance.environment
-    digests, tags = origin["digests"], provenance.run.data.tags  # set when the run began
+    digests, tags = origin["digests"], provenance.run_tags  # set when the run began
     diff = (provenance.folder / CODE_DIFF).read_bytes()
     outs = [out for stage in provenance.stages.values() for out in stage.get("outs", [])]
     return {
@@ -22,8 +22,8 @@ def traced(provenance: Provenance) -> dict[str, dict]:
             "version": int(version.version),
             "aliases": provenance.aliases,
             "published": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-            "run": provenance.run.info.run_name,
-            "run_id": provenance.run.info.run_id,
+            "run": provenance.run_name,
+            "run_id": provenance.run_id,
             "weights_sha256": digests["weights_sha256"],
         },
         "code": {

@@ -33,9 +33,9 @@ class Batcher:
 
     A batch starts when no announced request is still being decoded, when `largest` images wait, or `wait` seconds after
     the first of them arrived, whichever comes first: a client alone never waits. With `wait` 0 each request is computed
-    alone. Each waiting request gets an equal share of a batch, and what small requests leave goes to large ones, so
-    that neither blocks the other. If a batch fails, its requests are computed one by one, and only those that fail
-    alone raise the error.
+    alone. The oldest request gets an equal share of each batch, so that none is starved; the rest goes to those with
+    the fewest images left, so that no small one waits for a large one. If a batch fails, its requests are computed one
+    by one, and only those that fail alone raise the error.
     """
 
     def __init__(self, compute: Compute, wait: float, largest: int = LARGEST):
@@ -94,13 +94,16 @@ class Batcher:
         return max(0, self._waiting[0].arrived + self._wait - time.monotonic())
 
     def _deal(self) -> list[tuple[_Waiting, np.ndarray]]:
-        """The next images of each waiting request, `largest` together at most: max-min fair."""
-        room, dealt = self._largest, []
-        asking = sorted(self._waiting[:room], key=lambda one: len(one.left))
-        for position, one in enumerate(asking):
-            images = one.left[: room // (len(asking) - position)]
-            dealt.append((one, images))
-            room -= len(images)
+        """The next images of the requests that have waited longest, `largest` together at most."""
+        asking = self._waiting[: self._largest]
+        share = len(asking[0].left[: self._largest // len(asking)])  # of the oldest, whatever else waits
+        room, dealt = self._largest - share, []
+        for one in sorted(asking, key=lambda one: len(one.left)):
+            kept = share if one is asking[0] else 0
+            images = one.left[: kept + room]
+            room -= len(images) - kept
+            if len(images):
+                dealt.append((one, images))
         return dealt
 
     def _answer(self, batch: list[tuple[_Waiting, np.ndarray]]) -> None:

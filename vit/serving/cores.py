@@ -1,32 +1,72 @@
-"""The number of threads that a request computes with."""
+"""How the machine's cores are shared by the requests that are being decoded and the batch that is being computed."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+
+MOST_PARTS = 4  # of a batch: Python runs one thread at a time between two operators
 
 
 class Cores:
-    """The machine's cores, shared by concurrent requests.
+    """A single request uses all cores. With several, more threads than cores would only wait for each other.
 
-    A single request uses all of them. With several, more threads than cores would only wait for each other.
+    A batch is computed in parts, one image at least, each by a thread of its own, because threads that share an
+    operator wait for each other at its end. One image alone is computed with threads inside the operators.
     """
 
     def __init__(self):
         import torch  # late: publishing needs only the signature, and torch takes seconds to import
 
-        self.set_threads = torch.set_num_threads  # of the calling thread
+        self._set_threads = torch.set_num_threads  # of the calling thread
         self.count = torch.get_num_threads()
-        self.requests = 0
-        self.lock = threading.Lock()
+        self._busy = 0  # requests that are being decoded, and parts that are being computed
+        self._lock = threading.Lock()
+        self._turns = threading.Semaphore(self.count)
+        self._decoders = ThreadPoolExecutor(self.count, "decoding")
+        self._computers = ThreadPoolExecutor(min(self.count, MOST_PARTS), "computing")
 
     @contextmanager
-    def share(self) -> Iterator[None]:
-        with self.lock:
-            self.requests += 1
-            requests = self.requests
-        self.set_threads(max(1, self.count // requests))
+    def decoding(self) -> Iterator[Callable]:
+        """While a request is decoded; yields what to use for `map` over its images. It is parallel if nothing else is
+        going on. As many images as there are cores are decoded at a time, those of several requests in turn."""
+        with self._uses(1) as others:
+            run = self._decoders.map if not others and self.count > 1 else map
+            yield lambda decode, rows: run(partial(self._in_turn, decode), rows)
+
+    def rows(self, compute: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+        """`compute(images)`, with one row for each image; on the cores that nothing else uses."""
+        parts = min(len(images), self.count, MOST_PARTS)
+        with self._uses(parts) as others:
+            one = partial(self._run, compute, max(1, (self.count - others) // parts))
+            if parts == 1:
+                return one(images)
+            return np.concatenate(list(self._computers.map(one, np.array_split(images, parts))))
+
+    def explained(self, explain: Callable, *arguments: object):
+        """`explain(*arguments)` when it is this request's turn, on the cores that nothing else uses."""
+        with self._turns, self._uses(1) as others:
+            return self._run(explain, max(1, self.count - others), *arguments)
+
+    @contextmanager
+    def _uses(self, threads: int) -> Iterator[int]:
+        """Count `threads` as busy; yields how many others are."""
+        with self._lock:
+            others = self._busy
+            self._busy += threads
         try:
-            yield
+            yield others
         finally:
-            with self.lock:
-                self.requests -= 1
+            with self._lock:
+                self._busy -= threads
+
+    def _in_turn(self, decode: Callable, row: int):
+        with self._turns:
+            return decode(row)
+
+    def _run(self, function: Callable, threads: int, *arguments: object):
+        self._set_threads(threads)
+        return function(*arguments)

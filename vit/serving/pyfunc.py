@@ -53,10 +53,11 @@ class ServedClassifier(PythonModel):
 
     def load_context(self, context) -> None:
         from vit.inference.classifier import Classifier  # late: publishing needs only the signature
+        from vit.inference.folding import folded
 
         settings = dict(context.model_config)
         folder = Path(context.artifacts["model"])
-        self.classifier = Classifier.load(folder).to(settings.pop("precision"))
+        self.classifier = folded(Classifier.load(folder)).to(settings.pop("precision"))
         self.batches = Batcher(self._rows, wait=batch_wait(settings.pop("batch_wait_ms")))
         self.limits = Limits.read(settings)
         self.cores = Cores()
@@ -80,7 +81,8 @@ class ServedClassifier(PythonModel):
         if options.explain and not self.classifier.has_attention:
             raise Refusal("this model has no attention maps to explain a prediction; send the request without explain")
         with self.batches.request() as rows_of:
-            images = read_images(texts, self.classifier.config, self.limits)
+            with self.cores.decoding() as over:
+                images = read_images(texts, self.classifier.config, self.limits, over)
             rows = rows_of(images)
         return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
 
@@ -88,8 +90,7 @@ class ServedClassifier(PythonModel):
         """Probabilities (N, classes) of images (N, H, W, C)."""
         import torch
 
-        with self.cores.share():
-            return self.classifier.probabilities(torch.from_numpy(images))
+        return self.cores.rows(lambda part: self.classifier.probabilities(torch.from_numpy(part)), images)
 
     def _prediction(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
@@ -103,8 +104,7 @@ class ServedClassifier(PythonModel):
         if options.explain:
             from vit.evaluation.explain import explanation_png
 
-            with self.cores.share():
-                picture = explanation_png(self.classifier, image, int(likeliest[0]))
+            picture = self.cores.explained(explanation_png, self.classifier, image, int(likeliest[0]))
             prediction["explanation"] = base64.b64encode(picture).decode()
         return prediction
 

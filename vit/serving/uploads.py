@@ -3,7 +3,7 @@
 import base64
 import binascii
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -20,8 +20,9 @@ log = logging.getLogger("vit.serving")
 WAY_OUT = f"send the bytes of an image file ({NAMES})"
 
 
-def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarray:
-    """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size.
+def read_images(texts: Sequence[str], config: dict, limits: Limits, over: Callable = map) -> np.ndarray:
+    """Image files in base64, plain or as data URLs, to uint8 (B, H, W, C) of the model's size, decoded by `over`, which
+    is `map` or a parallel one.
 
     Raises Refusal naming the first bad row, or the limit that they exceed together; limits are checked before decoding.
     """
@@ -29,7 +30,7 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
         raise Refusal("no images were sent: the column 'image' has no rows; send at least one")
     if len(texts) > limits.max_rows:
         raise Refusal(f"more than {limits.max_rows} rows; send them in several requests", status=413)
-    files = [_decode(row, text) for row, text in enumerate(texts)]
+    files = [decode_base64(row, text) for row, text in enumerate(texts)]
     pixels = 0
     for row, file in enumerate(files):
         pixels += _readable(row, pixel_count, file)
@@ -38,14 +39,22 @@ def read_images(texts: Sequence[str], config: dict, limits: Limits) -> np.ndarra
             raise Refusal(sentence, status=413)
     settings = settings_of(config)
     remarks = Remarks()
-    images = [
-        _readable(row, load_image, file, **settings, notice=remarks.of(f"row {row}")) for row, file in enumerate(files)
-    ]
+
+    def load(row: int) -> tuple[np.ndarray, list[str]]:
+        noticed: list[str] = []
+        return _readable(row, load_image, files[row], **settings, notice=noticed.append), noticed
+
+    images = []
+    for row, (image, noticed) in enumerate(over(load, range(len(files)))):
+        images.append(image)
+        for remark in noticed:
+            remarks.of(f"row {row}")(remark)
     remarks.tell(log)
     return np.stack(images)
 
 
-def _decode(row: int, text: str) -> BytesIO:
+def decode_base64(row: int, text: str) -> BytesIO:
+    """The bytes behind base64 text or a data URL. Raises Refusal naming the `row`."""
     try:
         if text[:5].lower() == "data:":
             header, _, text = text.partition(",")
