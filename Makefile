@@ -82,7 +82,7 @@ bench-parity: .venv/bench.stamp  ## Compare every public family of ViTs with its
 bench-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours: make bench-labels IMAGES=folder
 	python -m benchmarks.few_labels --images $(IMAGES) --out benchmarks/few_labels.json
 
-bench-shards: .venv/run.stamp  ## Measure training from shards against a memory map, and from a slow bucket (needs requirements-remote*.txt)
+bench-shards: .venv/run.stamp  ## Measure training from shards, also from a slow bucket (needs requirements-remote*.txt)
 	python -m benchmarks.shards --out benchmarks/shards.json
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's

@@ -48,8 +48,7 @@ def store(params: Params, folder: Path) -> str:
     torch.manual_seed(params.train.seed)  # as in train, for tokens that the weights lack
     classifier = Classifier.new(config, find_device(params.train.device))
     initialize(classifier, INIT)
-    cache = 1e9 * params.train.cache_gb
-    train, val = (load_part(PACKED, part, RAW, SPLITS, cache / 2) for part in ("train", "val"))
+    train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     versions, width = write_features(classifier, params.train, compute, train, val, folder)
     varied = f" as they are and in {versions - 1} augmented versions" if versions > 1 else ""
     return f"{width} features of {len(train)} train images{varied}, and of {len(val)} val images; {compute}"
