@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Workload:
     rounds: int = 5
     mixed: tuple[tuple[int, int, int], ...] = ((100_000, 100, 10), (100_000, 100, 1000))  # images, in a shard, classes
     trained: int = 4_000  # images from the bucket
+    bucket_mb: float = 0.4  # a shard there
     epochs: int = 3
     bandwidth: float = 20e6  # bytes per second
     delay: float = 0.05
@@ -206,7 +207,7 @@ def bucket_rows(load: Workload, folder: Path) -> Iterator[dict]:
     part = packed(folder, case.image_size, 3, load.trained, case.classes)
     with bucket() as target, slow_link(target, bandwidth=1e9, delay=0.0) as link:
         os.environ["AWS_ENDPOINT_URL"] = link.url
-        shards = stored(part, folder, Bucket("s3://shards/train"), load)
+        shards = stored(part, folder, Bucket("s3://shards/train"), replace(load, shard_mb=load.bucket_mb))
         link.bandwidth, link.delay, link.transferred = load.bandwidth, load.delay, 0
         steps = -(-len(part) // load.batch_size) * (load.epochs - 1)
         (rates, waits), (mapped, _) = (trained(one, case, load.epochs) for one in (shards, part))

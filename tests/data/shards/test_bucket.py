@@ -82,17 +82,19 @@ def test_a_slow_bucket_is_never_waited_for_once_the_cache_is_warm(arrays, link):
     link.bandwidth, link.delay, link.transferred = 2e6, 0.05, 0
     try:
         pause = 0.0
-        for epoch in range(3):
+        for epoch in range(4):
             order, then = (part.shuffled(0, number, 16).split(16) for number in (epoch, epoch + 1))
             waits, began = part.cache.waits, time.perf_counter()
             for images, _ in part.batches(order, then):
                 assert len(images)
                 time.sleep(pause)  # a training step
-            if epoch:
+            if epoch > 1:  # the second one begins with what the first, at full speed, left it
                 assert part.cache.waits == waits
-            else:  # as fast as the bucket allows; from now on with half of that
+            elif (
+                epoch == 0
+            ):  # as fast as the bucket allows; from now on slower, as this cache has room for only five ahead
                 assert part.cache.waits > 0
-                pause = 2 * (time.perf_counter() - began) / len(order)
+                pause = 6 * (time.perf_counter() - began) / len(order)
     finally:
         link.bandwidth, link.delay = 1e9, 0.0
     assert link.transferred > 2 * part.index.layout.total() / 2  # the cache holds less than half

@@ -5,9 +5,11 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
-from vit.data.shards.cache import NEVER, Cache, claim_folder, next_needs
-from vit.data.shards.layout import Index
+from vit.data.shards.cache import FETCHERS, NEVER, Cache, Held, claim_folder, next_needs
+from vit.data.shards.layout import Index, Layout
+from vit.data.shards.order import windowed_order
 from vit.data.shards.store import Bucket
 
 
@@ -91,3 +93,59 @@ def test_two_processes_get_two_folders_and_what_nobody_uses_is_emptied(tmp_path)
         (tmp_path / f"train-{number}" / "x.tar").touch()
     assert [claim_folder(tmp_path, "train", 2).name for _ in range(2)] == ["train-0", "train-1"]
     assert [path.parent.name for path in sorted(tmp_path.glob("*/x.tar"))] == ["train-0", "train-1"]
+
+
+class Arrival:
+    """A download that ends at a time of the simulated clock; waiting for it sets the clock forward."""
+
+    def __init__(self, clock: list[float], at: float):
+        self.clock, self.at = clock, at
+
+    def done(self) -> bool:
+        return self.at <= self.clock[0]
+
+    def exception(self) -> None:
+        self.clock[0] = max(self.clock[0], self.at)
+
+    def result(self) -> None:
+        pass
+
+
+class Simulated(Cache):
+    """A cache whose FETCHERS downloads at a time take FETCHERS seconds each: one shard per second."""
+
+    def begin(self) -> None:
+        self.clock, self.busy, self.begun = [0.0], [0.0] * FETCHERS, 0
+
+    def _fetch(self, number: int) -> Held:
+        self.busy.sort()
+        self.busy[0] = max(self.busy[0], self.clock[0]) + FETCHERS
+        self.begun += 1
+        return Held(Arrival(self.clock, self.busy[0]))
+
+
+@pytest.mark.parametrize(("batch_size", "capacity", "slower"), [(64, 100, 2.0), (64, 60, 2.0), (32, 100, 1.3)])
+def test_after_the_first_epoch_training_never_waits_for_a_bucket_that_is_faster(batch_size, capacity, slower, tmp_path):
+    count, in_shard = 10_000, 50
+    cache = Simulated(
+        Bucket("s3://nowhere/x"),
+        Index(Layout((1, 1, 1), in_shard, count), ["x"] * 200, ["x"] * 200),
+        capacity,
+        tmp_path,
+    )
+    cache.begin()
+
+    def needs(epoch: int) -> list[np.ndarray]:
+        generators = [torch.Generator().manual_seed(seed) for seed in (0, 100 + epoch)]
+        order = windowed_order(count, in_shard, batch_size, 1, int(0.75 * capacity), *generators)
+        return [(batch // in_shard).unique().numpy() for batch in order.split(batch_size)]
+
+    for epoch in range(4):
+        now, waits, begun = needs(epoch), cache.waits, cache.begun
+        cache.expect(np.concatenate(now + needs(epoch + 1)[: capacity * in_shard // batch_size]))
+        for step in now:
+            for _ in step:
+                cache.take()
+            cache.clock[0] += slower * 200 / len(now)
+        assert (cache.waits > waits) is (epoch == 0)
+        assert cache.begun - begun <= 200 + capacity  # each shard about once
