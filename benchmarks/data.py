@@ -23,7 +23,8 @@ from torchvision.transforms import v2
 
 from benchmarks.rows import compare, reach, report
 from vit.config.schema import AugmentParams, PackParams
-from vit.data.audit.duplicates import frame_numbers, near_duplicate_groups
+from vit.data.audit.duplicates import near_duplicate_groups
+from vit.data.audit.frames import frame_numbers
 from vit.data.audit.scan import scan
 from vit.data.augmentation.apply import augment
 from vit.data.augmentation.changes import draw_changes

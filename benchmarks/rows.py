@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vit.files import write_json
 
-LESS_IS_BETTER = ("ms", "seconds", "million parameters")  # how such units begin
+LESS_IS_BETTER = ("ms", "seconds", "million parameters", "MB")  # how such units begin
 
 
 def alternating(contenders: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:

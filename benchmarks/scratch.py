@@ -127,7 +127,7 @@ class Scratch:
         found = scan(self.folder / "data/raw", [*train, *test])
         place = {row.path: index for index, row in enumerate(found.rows)}
         known, asked = (np.array([place[row.path] for row in rows]) for rows in (train, test))
-        nearest = nearest_neighbours(found.thumbnails, known, asked)
+        nearest = nearest_neighbours(found.looks, known, asked)
         right = [found.rows[index].label == row.label for index, row in zip(nearest, test, strict=True)]
         return _by_group([row.group for row in test], right)
 

@@ -13,7 +13,7 @@ from vit.data.audit.losses import find_flat, find_losses
 from vit.data.audit.report import summarize, write_report
 from vit.data.audit.scan import Drawn
 from vit.data.audit.values import find_doubtful_values
-from vit.data.manifest import PARTS, list_images
+from vit.data.manifest import PARTS, Row, list_images
 from vit.data.split import assign, with_fewer_to_train_on
 from vit.data.strategy import choose_strategy
 from vit.errors import UserError, run_program
@@ -51,7 +51,7 @@ def main() -> None:
 
     with replacing_folder(SPLITS) as folder:
         for part in PARTS:
-            write_table(folder / f"{part}.csv", [row._asdict() for row in parts[part]])
+            write_table(folder / f"{part}.csv", (row._asdict() for row in parts[part]), list(Row._fields))
         write_json(folder / CLASSES, sorted({row.label for row in findings.rows}))
         if findings.scan.scale is not None:
             write_json(folder / VALUE_RANGE, findings.scan.scale.value_range)

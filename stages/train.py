@@ -44,13 +44,17 @@ from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
 from vit.training.initial import initialize
-from vit.training.loop import fit, note_nothing, rates_of, steps_per_epoch
+from vit.training.loop import evaluate, fit, note_nothing, rates_of, steps_per_epoch
 from vit.training.optim import learning_rate
 from vit.training.probe import FeatureFeed, probe
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
 CACHE_SHARES = {"train": 7 / 8, "val": 1 / 8}
+UNTRAINED = {
+    "zero_shot_val_accuracy": "zero-shot, before training",
+    "knn_val_accuracy": "nearest neighbours on the same features",
+}
 INIT, TEACHER = WEIGHTS_BROUGHT / "init", WEIGHTS_BROUGHT / "teacher"
 
 
@@ -79,6 +83,10 @@ def main() -> None:
         val = feed.val
     else:
         feed = Feed(classifier, train.on_device(device), params.train, world)
+    beside = {}
+    if params.train.init_head == "text" and world.is_first:  # the head still knows only the class names
+        zero_shot = evaluate(feed.classifier, val, 4 * params.train.batch_size, World())
+        beside["zero_shot_val_accuracy"] = zero_shot.accuracy
     description = describe_run(params, asdict(compute))
     checkpoints = Checkpoints(project_root() / CHECKPOINTS / description.content_key)
 
@@ -111,13 +119,12 @@ def main() -> None:
 
         fit(step, feed, val, progress, checkpoints, show, note_nothing if file is None else file.step)
         if world.is_first:
-            neighbours = None
             if isinstance(feed, FeatureFeed):
                 save_with_head(classifier, feed, progress.best_weights)
-                neighbours = neighbours_accuracy(feed.versions[0], feed.val)
+                beside["knn_val_accuracy"] = neighbours_accuracy(feed.versions[0], feed.val)
             else:
                 save_calibrated(config, device, progress.best_weights, val, params.train.batch_size)
-            write_outputs(progress, feed, neighbours)
+            write_outputs(progress, feed, beside)
 
 
 def new_progress_file(folder: Path, record: dict, feed: Feed) -> ProgressFile:
@@ -155,21 +162,21 @@ def save_with_head(whole: Classifier, feed: FeatureFeed, weights: dict) -> None:
     whole.save(MODEL, {name: weight.cpu().clone(memory_format=torch.contiguous_format) for name, weight in state})
 
 
-def write_outputs(progress: Progress, feed: Feed, neighbours: float | None = None) -> None:
+def write_outputs(progress: Progress, feed: Feed, beside: dict[str, float]) -> None:
     """Write curves and first batch as data, which `evaluate` draws, and the metrics of the best epoch.
 
-    `neighbours` is the val accuracy of nearest neighbours on the same features, if the training had features.
+    `beside` holds the val accuracies of what was not trained: zero-shot, nearest neighbours on the same features.
     """
     rates = rates_of(progress, feed)
     write_table(TRAINING / HISTORY, progress.history)
     write_table(TRAINING / LEARNING_RATE, [{"step": i, "learning_rate": rate} for i, rate in enumerate(rates)])
     with replacing(TRAINING / FIRST_BATCH) as temporary:
         safetensors.torch.save_file(first_batch(feed), temporary)
-    write_json(TRAIN_METRICS, summary(progress) | ({} if neighbours is None else {"knn_val_accuracy": neighbours}))
+    write_json(TRAIN_METRICS, summary(progress) | beside)
     column = COLUMNS[progress.select_by]
-    beside = "" if neighbours is None else f"; nearest neighbours on the same features {neighbours:.4f}"
     others = "" if column == "val_accuracy" else f", {column.replace('_', ' ')} {progress.best[column]:.4f}"
-    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}{beside}")
+    others += "".join(f"; {UNTRAINED[name]} {value:.4f}" for name, value in beside.items())
+    print(f"best epoch {progress.best['epoch']}: val accuracy {progress.best['val_accuracy']:.4f}{others}")
 
 
 def summary(progress: Progress) -> dict:

@@ -3,11 +3,12 @@
 import logging
 from pathlib import Path
 
-from vit.config.files import AUDIT, AUDITED_IMAGES, WEIGHTS, WEIGHTS_BROUGHT, WEIGHTS_RECORD
+from vit.config.files import AUDIT, AUDITED_IMAGES, CLASSES, SPLITS, WEIGHTS, WEIGHTS_BROUGHT, WEIGHTS_RECORD
 from vit.config.params_file import load_params
 from vit.errors import run_program
-from vit.files import replacing_folder, sha256_of, write_json
+from vit.files import read_json, replacing_folder, sha256_of, write_json
 from vit.training.published import PUBLISHED, fetch_published
+from vit.training.text_head import fill_head
 from vit.training.weight_sources import UNKNOWN, fetch_file
 
 log = logging.getLogger("vit")
@@ -17,7 +18,7 @@ def main() -> None:
     """Run the stage; the old folder stays until the new one is complete."""
     params = load_params()
     named = {"init": ("init_from", params.train.init_from), "teacher": ("teacher", params.train.teacher)}
-    record = {}
+    record: dict[str, dict | None] = {}
     with replacing_folder(WEIGHTS_BROUGHT) as out:
         for role, (key, source) in named.items():
             folder = out / role
@@ -27,6 +28,10 @@ def main() -> None:
                 f"The weights named by train.{key}; only this file if it is null.\n", encoding="utf-8"
             )
             record[role] = fetch_weights(source, folder, f"train.{key}", AUDIT / AUDITED_IMAGES)
+        init, started = params.train.init_from, record["init"]
+        if params.train.init_head == "text" and init and started:
+            head = fill_head(out / "init", init, read_json(SPLITS / CLASSES), params.train.head_templates)
+            started |= {"sha256": sha256_of(out / "init" / WEIGHTS), **head}
     write_json(WEIGHTS_RECORD, record)
     for role, known in record.items():
         if known and known["images_seen"] == UNKNOWN:

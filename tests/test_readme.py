@@ -96,7 +96,7 @@ def test_make_alone_lists_every_target():
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
     written = {"deps", "docs"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
-    benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting"}
+    benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
     others = {
         "help",
         "repro",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,10 +80,14 @@ def read_json(path: Path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) -> None:
-    """Write rows with equal keys as CSV, the keys as header; `columns` is needed if the table may be empty."""
+def write_table(path: Path, rows: Iterable[dict], columns: list[str] | None = None) -> None:
+    """Write rows with equal keys as CSV, the keys as header; `columns` is needed if the table may be empty, and if the
+    rows are made one by one."""
+    if columns is None:
+        rows = list(rows)
+        columns = list(rows[0])
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -55,6 +55,14 @@ BAD_VALUES = {
     "a negative number of registers": ({"model.reg_tokens": -1}, ["model.reg_tokens", "-1"]),
     "LayerScale of zero": ({"model.init_values": 0.0}, ["model.init_values", "0.0"]),
     "no epsilon": ({"model.norm_eps": 0.0}, ["model.norm_eps", "0.0"]),
+    "a head of text without a tower": (
+        {"train.init_head": "text"},
+        ["init_head text needs the text tower of a CLIP or"],
+    ),
+    "a template without a class": (
+        {"train.head_templates": ["a photo"]},
+        ["train.head_templates", "'a photo'"],
+    ),
     "pooling by a text": ({"model.pool": "token"}, ["model.pool", "'token'", "map"]),
     "an odd width to gate": (
         {"model.mlp_layer": "swiglu", "model.mlp_ratio": 0.02},

@@ -1,5 +1,7 @@
 """Findings about images that exist only as numbers, and a drawn video: what the tests of splits start from."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from PIL import Image, ImageDraw
 from tests.presets import REPO
 from vit.config.presets import load_preset
 from vit.config.schema import SplitParams
-from vit.data.audit.duplicates import Frames, frame_numbers
 from vit.data.audit.findings import Findings
-from vit.data.audit.scan import THUMBNAIL, Look, Scan
+from vit.data.audit.frames import Frames, frame_numbers
+from vit.data.audit.scan import Scan
+from vit.data.audit.table import THUMBNAIL, Look, Looks
 from vit.data.manifest import Row
 
 SHAPES = load_preset("shapes", REPO / "presets").params.split.model_dump()
@@ -29,15 +32,16 @@ def row_of(path: str) -> Row:
 def look_of(grey: int = 0, dhash: int = 0, pixels: str = "") -> Look:
     """A picture of one grey, if nothing else is said."""
     thumbnail = np.full((THUMBNAIL, THUMBNAIL, 3), grey, dtype=np.uint8)
-    return Look("PNG", 9, 6, 0.0, pixels or f"{grey} {dhash}", dhash, thumbnail, file="")
+    digest = hashlib.sha256((pixels or f"{grey} {dhash}").encode()).hexdigest()
+    return Look("PNG", 9, 6, 0.0, digest, dhash, thumbnail, file=digest)
 
 
 def findings_of(
-    rows: list[Row], groups: list[int] | None = None, looks: list[Look] | None = None, frames: Frames | None = None
+    rows: list[Row], groups: list[int] | None = None, looks: Iterable[Look] | None = None, frames: Frames | None = None
 ) -> Findings:
     """What an audit would have found; without `groups`, no image is a near duplicate of another."""
     return Findings(
-        scan=Scan(rows, looks or [look_of() for _ in rows], []),
+        scan=Scan(rows, Looks.of(looks or [look_of() for _ in rows]), []),
         frames=frames or frame_numbers(rows),
         groups=np.array(groups if groups is not None else range(len(rows))),
         broken=[],

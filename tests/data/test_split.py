@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.data.findings import findings_of, in_order, row_of, settings
 from tests.drawn import draw
-from vit.data.audit.duplicates import frame_numbers
 from vit.data.audit.findings import Findings
+from vit.data.audit.frames import frame_numbers
 from vit.data.audit.leakage import measure
 from vit.data.manifest import PARTS, Row, given_part, list_images, read_rows
 from vit.data.split import assign, with_fewer_to_train_on

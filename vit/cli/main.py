@@ -13,6 +13,7 @@ COMMANDS = (
     "estimate",
     "export",
     "folds",
+    "label",
     "predict",
     "preset",
     "registry",

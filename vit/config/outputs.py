@@ -109,18 +109,24 @@ FIGURES: dict[Path, dict[str, str]] = {
         "majority_accuracy": "accuracy on test of always predicting the most frequent class of train",
         "near_duplicate_share": "share of test images that have a near duplicate in train",
         "nearest_neighbour_accuracy": "accuracy on test of the label of the train image with the nearest thumbnail",
+        "nearest_neighbour_accuracy_low": "lower end of its 95 % interval; absent where test has at most 2,000 images, "
+        "which are all compared",
+        "nearest_neighbour_accuracy_high": "upper end of that interval",
         "nearest_frame_accuracy": "accuracy on test of the label of the train image with the nearest frame number; "
         "absent where file names have no numbers",
         "val_leakage": "`leakage` of val; the same limit holds",
         "val_majority_accuracy": "`majority_accuracy` on val",
         "val_near_duplicate_share": "`near_duplicate_share` of val",
         "val_nearest_neighbour_accuracy": "`nearest_neighbour_accuracy` on val",
+        "val_nearest_neighbour_accuracy_low": "`nearest_neighbour_accuracy_low` on val",
+        "val_nearest_neighbour_accuracy_high": "`nearest_neighbour_accuracy_high` on val",
         "val_nearest_frame_accuracy": "`nearest_frame_accuracy` on val",
     },
     TRAIN_METRICS: {
         "best_epoch": "the epoch whose weights were kept, from 1",
         "best_val_accuracy": "accuracy on val after that epoch",
         "best_val_loss": "loss on val after that epoch, before the temperature is fitted",
+        "zero_shot_val_accuracy": "accuracy on val before training, by the class names alone (`train.init_head: text`)",
         "knn_val_accuracy": "accuracy on val of 20 nearest neighbours on the features (`train.frozen_layers: all`)",
     },
     TEST_METRICS: {

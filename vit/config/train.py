@@ -54,6 +54,16 @@ class TrainParams(Section):
         "initial weights: hf-hub:OWNER/NAME@COMMIT, torchvision:NAME, a file in weights/, or models:/NAME/VERSION; "
         "null: random",
     )
+    init_head: Literal["auto", "text"] = parameter(
+        "auto",
+        "auto: the head of init_from if its classes are the same, else random; text: the class names, embedded by the "
+        "text tower of the CLIP or SigLIP pair that init_from names",
+    )
+    head_templates: Annotated[list[Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]], Field(min_length=1)] = (
+        parameter(
+            ["a photo of a {}."], "init_head text: sentences for the class name {}, whose embeddings are averaged"
+        )
+    )
     frozen_layers: LayersOrAll = parameter(
         0,
         "lowest layers that are not trained; 1: patch and position embeddings; 2: also the first block; all: only the "
@@ -153,6 +163,22 @@ class TrainParams(Section):
             raise ValueError(
                 f"teacher {self.teacher} and distillation '{self.distillation}' contradict each other; set a teacher "
                 "(a folder or file of a model, or models:/name/VERSION) with soft or hard, or null with none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_head_of_text_has_a_text_tower(self):
+        if self.init_head != "text":
+            return self
+        if self.init_from is None or not self.init_from.startswith(("hf-hub:", "weights/")):
+            raise ValueError(
+                f"init_head text needs the text tower of a CLIP or SigLIP pair, which init_from {self.init_from} has "
+                "not; set init_from to hf-hub:OWNER/NAME@COMMIT or a folder in weights/, or init_head to auto"
+            )
+        if self.distillation != "none":
+            raise ValueError(
+                f"init_head text makes one head, but distillation '{self.distillation}' trains two; set distillation "
+                "to none and teacher to null, or init_head to auto"
             )
         return self
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vit.config.files import CORRECTED
-from vit.data.audit.duplicates import are_near_duplicates
+from vit.data.audit.duplicates import first_near_duplicates
 from vit.data.audit.findings import Findings
 from vit.data.audit.leakage import HELD_OUT
 from vit.data.audit.scan import Scan, scan
@@ -47,10 +47,11 @@ def look_at_added(raw: Path, rows: list[Row], findings: Findings, parts: dict[st
     if seen.broken:
         row, reason = seen.broken[0]
         raise UserError(f"corrected image {row.path}: {reason}; delete its row in the table of data.corrections")
-    known = {look.pixels: row for row, look in zip(findings.rows, findings.scan.looks, strict=True)}
+    pixels = findings.scan.looks.column("pixels")
+    known = {digest.tobytes().hex(): row for row, digest in zip(findings.rows, pixels, strict=True)}
     held_out = {row.path: part for part in HELD_OUT for row in parts[part]}
     at = [index for index, row in enumerate(findings.rows) if row.path in held_out]
-    twins = are_near_duplicates(seen, findings.scan.only(at)) if rows and at else np.zeros((len(rows), len(at)), bool)
+    twins = first_near_duplicates(seen, findings.scan.only(at))
     keep, left_out, mine = [], [], {}
     for index, (row, look) in enumerate(zip(seen.rows, seen.looks, strict=True)):
         if (other := mine.setdefault(look.pixels, row)).label != row.label:
@@ -60,8 +61,8 @@ def look_at_added(raw: Path, rows: list[Row], findings: Findings, parts: dict[st
             )
         if look.pixels in known or other is not row:
             left_out.append((row, f"has the pixels of {(known.get(look.pixels) or other).path}"))
-        elif twins[index].any():
-            twin = findings.rows[at[int(twins[index].argmax())]].path
+        elif twins[index] >= 0:
+            twin = findings.rows[at[twins[index]]].path
             left_out.append((row, f"is a near duplicate of {twin} in {held_out[twin]}"))
         else:
             keep.append(index)
@@ -77,7 +78,7 @@ def with_added(findings: Findings, added: Added) -> Findings:
         numbers=np.concatenate([findings.frames.numbers, np.full(count, -1)]),
     )
     whole = replace(
-        findings.scan, rows=[*findings.rows, *added.scan.rows], looks=[*findings.scan.looks, *added.scan.looks]
+        findings.scan, rows=[*findings.rows, *added.scan.rows], looks=findings.scan.looks.joined(added.scan.looks)
     )
     groups = np.concatenate([findings.groups, np.arange(first, first + count)])
     return replace(findings, scan=whole, frames=frames, groups=groups)

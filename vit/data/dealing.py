@@ -1,37 +1,40 @@
 """Assign whole groups to splits or folds: requested sizes, and class shares as close to the data set's as possible."""
 
-from collections import Counter, defaultdict
-
 import numpy as np
 
 from vit.data.manifest import Row
 from vit.errors import UserError
 
 DRAWS = 300  # assignments that are tried; the one with the class shares closest to the whole is kept
+MANY = 100_000  # groups; the more there are, the closer any draw is, and the fewer are tried
+FEWEST = 20
 
 
 class Groups:
-    """Numbered groups of images: their rows, and their counts per class (groups, classes).
+    """Numbered groups of images: their rows, and their counts per class.
 
     A selection never takes the last images of a class: a class within a single group stays in train.
     """
 
     def __init__(self, rows: list[Row]):
-        members: dict[str, list[Row]] = defaultdict(list)
-        for row in rows:
-            members[row.group].append(row)
-        self.names = sorted(members)
-        self.members = [members[name] for name in self.names]
+        self.names = sorted({row.group for row in rows})
         self.all = np.arange(len(self.names))
-        column = {label: index for index, label in enumerate(sorted({row.label for row in rows}))}
-        self.counts = np.zeros((len(self.names), len(column)), dtype=int)
-        for index, group in enumerate(self.members):
-            for label, count in Counter(row.label for row in group).items():
-                self.counts[index, column[label]] = count
-        self.sizes = self.counts.sum(axis=1)
+        self._rows = rows
+        group, label = _numbers([row.group for row in rows], self.names), _numbers([row.label for row in rows])
+        self.sizes = np.bincount(group)
+        self._order, self._start = np.argsort(group, kind="stable"), np.cumsum(self.sizes) - self.sizes
+        # How many images of a class are in a group, for those pairs that have any, by class: a table of groups and
+        # classes would be empty almost everywhere.
+        self._classes = int(label.max(initial=-1)) + 1
+        pairs, self._count = np.unique(label * len(self.names) + group, return_counts=True)
+        self._class, self._group = np.divmod(pairs, max(1, len(self.names)))
+        self._first = np.searchsorted(self._class, np.arange(self._classes))
+        self._draws = max(FEWEST, min(DRAWS, DRAWS * MANY // max(1, len(self.names))))
 
     def rows(self, chosen: np.ndarray) -> list[Row]:
-        return [row for index in chosen for row in self.members[index]]
+        sizes = self.sizes[chosen]
+        places = np.arange(sizes.sum()) + np.repeat(self._start[chosen] - np.cumsum(sizes) + sizes, sizes)
+        return [self._rows[index] for index in self._order[places].tolist()]
 
     def without(self, chosen: np.ndarray) -> np.ndarray:
         return np.setdiff1d(self.all, chosen)
@@ -41,14 +44,14 @@ class Groups:
 
         Each class keeps at least one group; `leave` further groups also remain.
         """
-        best, least = among[:0], np.inf
-        for _ in range(DRAWS):
+        best, least, whole = among[:0], np.inf, self._count_classes(among)
+        for _ in range(self._draws):
             free = self._without_last(generator.permutation(among))
             free = free[: len(free) - leave]
             if not len(free):
                 continue
             chosen = free[: int(np.abs(self.sizes[free].cumsum() - wanted).argmin()) + 1]
-            deviation = self._deviation(chosen, among)
+            deviation = _deviation(self._count_classes(chosen), whole)
             if deviation < least:
                 best, least = chosen, deviation
         if not len(best):
@@ -58,42 +61,60 @@ class Groups:
             )
         return best
 
+    def _count_classes(self, chosen: np.ndarray) -> np.ndarray:
+        """How many images of each class some groups have, (classes,)."""
+        there = np.zeros(len(self.names), dtype=bool)
+        there[chosen] = True
+        there = there[self._group]
+        return np.bincount(self._class[there], self._count[there], self._classes).astype(int)
+
+    def _last(self, order: np.ndarray) -> np.ndarray:
+        """The place in `order` of the last group of each class, -1 where there is none; (classes,)."""
+        place = np.full(len(self.names), -1)
+        place[order] = np.arange(len(order))
+        return np.maximum.reduceat(place[self._group], self._first)
+
     def _without_last(self, order: np.ndarray) -> np.ndarray:
         """`order` without the last group of each class in it."""
-        # (classes, groups) in reverse order: the first with any is the last of that class.
-        backwards = self.counts[order[::-1]] > 0
-        last = len(order) - 1 - backwards.argmax(axis=0)[backwards.any(axis=0)]
-        return np.delete(order, last)
+        last = self._last(order)
+        return np.delete(order, last[last >= 0])
 
     def folds(self, folds: int, generator: np.random.Generator) -> list[np.ndarray]:
         """All groups in `folds` heaps of about equal size, each with the class shares of the data set.
 
         A group without which a class would have no train images is in none of the heaps.
         """
-        best, least = [], np.inf
-        for _ in range(DRAWS if len(self.names) >= folds else 0):
+        best, least, whole = [], np.inf, self._count_classes(self.all)
+        for _ in range(self._draws if len(self.names) >= folds else 0):
             order = generator.permutation(self.all)
             filled = self.sizes[order].cumsum()
             cuts = [int(np.abs(filled - filled[-1] * k / folds).argmin()) + 1 for k in range(1, folds)]
             heaps = np.split(order, cuts)
-            deviation = max(self._deviation(heap, self.all) if len(heap) else np.inf for heap in heaps)
+            deviation = max(_deviation(self._count_classes(heap), whole) if len(heap) else np.inf for heap in heaps)
             if deviation < least:
                 best, least = heaps, deviation
         if not best:
             raise UserError(
                 f"{len(self.names)} groups cannot make split.folds {folds}; use smaller groups or fewer folds"
             )
-        return [self._not_whole_classes(heap) for heap in best]
+        return [self._not_whole_classes(heap, whole) for heap in best]
 
-    def _not_whole_classes(self, heap: np.ndarray) -> np.ndarray:
+    def _not_whole_classes(self, heap: np.ndarray, whole: np.ndarray) -> np.ndarray:
         """`heap` without one group of each class that no other heap has."""
-        whole = self.counts[heap].sum(axis=0) == self.counts.sum(axis=0)
-        last = [int(np.flatnonzero(self.counts[heap, column])[-1]) for column in np.flatnonzero(whole)]
-        return np.delete(heap, last)
+        return np.delete(heap, self._last(heap)[self._count_classes(heap) == whole])
 
-    def _deviation(self, chosen: np.ndarray, among: np.ndarray) -> float:
-        """Largest difference in a class's share; higher if a class is missing, highest if no other group has it."""
-        ours, whole = self.counts[chosen].sum(axis=0), self.counts[among].sum(axis=0)
-        there = whole > 0
-        difference = np.abs(ours / ours.sum() - whole / whole.sum()).max()
-        return float(difference + (ours[there] == 0).sum() + len(whole) * (ours[there] == whole[there]).sum())
+
+def _numbers(names: list[str], known: list[str] | None = None) -> np.ndarray:
+    """The number of each name among the sorted names (N,)."""
+    places = {name: place for place, name in enumerate(known or sorted(set(names)))}
+    return np.fromiter((places[name] for name in names), dtype=np.int64, count=len(names))
+
+
+def _deviation(ours: np.ndarray, whole: np.ndarray) -> float:
+    """Largest difference in a class's share; higher if a class is missing, highest if no other group has it.
+
+    Both count images by class: those of the chosen groups, and those of all.
+    """
+    there = whole > 0
+    difference = np.abs(ours / ours.sum() - whole / whole.sum()).max()
+    return float(difference + (ours[there] == 0).sum() + len(whole) * (ours[there] == whole[there]).sum())

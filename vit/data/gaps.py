@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import defaultdict
 
-from vit.data.audit.duplicates import Frames
+from vit.data.audit.frames import Frames
 from vit.data.manifest import PARTS, Row
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.data.audit.duplicates import Frames
+from vit.data.audit.frames import Frames
 from vit.data.manifest import Row
 from vit.data.tables import column_values
 from vit.data.text import names_no_group

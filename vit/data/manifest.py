@@ -1,6 +1,9 @@
 """The manifest: all images with their classes, and the tables that say which split each belongs to."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 from vit.files import read_table
@@ -18,8 +21,20 @@ class Row(NamedTuple):
 
 def list_images(raw: Path) -> list[Row]:
     """Every file below `raw`, sorted; its class is the first directory, and each is a group of its own."""
-    paths = sorted(path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
-    return [Row(path, path.split("/")[0], path) for path in paths]
+    return [Row(path, intern(path.split("/", 1)[0]), path) for path in sorted(_files(raw, ""))]
+
+
+def _files(folder: Path | str, before: str) -> Iterator[str]:
+    """The files below a folder, with `before` in front; pathlib would take ten times as long for a million."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path, f"{before}{entry.name}/")
+        elif entry.is_file():
+            yield before + entry.name
 
 
 def given_part(path: str) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vit.config.files import WEIGHTS
 from vit.data.sources.hub_errors import HubError, Repository, explained, require_library
 from vit.errors import UserError
-from vit.files import read_json
+from vit.models.published.foreign import json_object
 from vit.training.digests import git_blob_hex, sha256_hex
 from vit.training.published_images import PROCESSOR, SETTINGS
 
@@ -98,13 +98,7 @@ class HubModel:
         return Path(path)
 
     def _read(self, file: Path) -> dict:
-        try:
-            content = read_json(file)
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            raise UserError(f"{self.called}: {file.name} is not a JSON object; {WAY_OUT}")
-        return content
+        return json_object(file, self.called)
 
     def _licence(self) -> str | None:
         """From the head of the model's page, which also the cache holds, unlike what the hub says about the model."""
@@ -120,7 +114,8 @@ class HubModel:
         return ", ".join(map(str, licence)) if isinstance(licence, list) else licence
 
     def _shards(self, index: Path) -> list[Path]:
-        names = sorted(set((self._read(index).get("weight_map") or {}).values()))
+        places = self._read(index).get("weight_map")
+        names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
         if not names:
             raise UserError(f"{self.called}: {INDEX} names no files; {WAY_OUT}")
         if wrong := [name for name in names if not SHARD.fullmatch(name)]:

@@ -22,6 +22,7 @@ from vit.models.published.geometry import geometry, square
 Weights = dict[str, Tensor]
 TOKENS = ("cls_token", "dist_token", "reg_token")  # before the patch tokens, in this order
 HEADS = ("head", "head_dist")
+MADE_OF, TEXT = "head", "text"  # in config.json beside the weights, if vit/training/zero_shot.py made their head
 RESAMPLING = {"mode": "bicubic", "antialias": True}  # timm's
 ADAPTED = ("pool", "no_embed_class")  # settings in which weights and model may differ
 UNUSED = ("stem_widths", "drop_rate", "attn_drop_rate", "drop_path_rate")  # settings that weights do not depend on
@@ -40,16 +41,19 @@ def initialize(classifier: Classifier, folder: Path) -> list[str]:
         return []
     weights = safetensors.torch.load_file(folder / WEIGHTS)
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    is_text = (config or {}).get(MADE_OF) == TEXT
     model = classifier.model
     own = {name: weight.cpu() for name, weight in model.state_dict().items()}
     if config is not None:
-        _require_same_settings(config["model"], classifier.config["model"])
+        _require_same_settings(config["model"], classifier.config["model"], is_text)
     said = _fit_channels(weights, own)
     if "pos_embed" in weights and "pos_embed" in own:
         said += _fit_positions(weights, own, config, classifier.config)
     said += _fit_tokens(weights, own)
     said += _fit_pooling(weights, own)
     said += _fit_head(weights, own, heads_of(model), config["classes"] if config else None, classifier.classes)
+    if is_text:
+        said[-1] = "head made of the class names, for zero-shot"
     _require_fit(weights, own, classifier.config["model"])
     model.load_state_dict(weights)
     return said + _remark_on_images(config or {}, classifier.config)
@@ -176,12 +180,12 @@ def _fit_head(
     return [f"new head for {len(classes)} classes, because the classes of the weights are {are}"]
 
 
-def _require_same_settings(theirs: dict, ours: dict) -> None:
+def _require_same_settings(theirs: dict, ours: dict, is_text: bool) -> None:
+    """With a head of text, which reads features pooled as the pair pools them, the pooling too."""
     theirs = ModelParams().model_dump() | theirs
+    may_differ = ("distilled", *UNUSED, *(name for name in ADAPTED if not (is_text and name == "pool")))
     differing = [
-        f"model.{name}: {theirs[name]}"
-        for name in ours
-        if name not in ("distilled", *ADAPTED, *UNUSED) and _differs(name, theirs, ours)
+        f"model.{name}: {theirs[name]}" for name in ours if name not in may_differ and _differs(name, theirs, ours)
     ]
     if differing:
         raise UserError(f"train.init_from: the weights belong to a different model; set {', '.join(differing)}")

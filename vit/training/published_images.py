@@ -4,7 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from vit.config.pack import PackParams
 from vit.errors import UserError
+from vit.models.published.foreign import TimmImages, TransformersImages
 
 SETTINGS, PROCESSOR = "config.json", "preprocessor_config.json"  # of a repository; timm has only the first
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -21,57 +25,64 @@ def images_of(settings: Mapping[str, Mapping[str, Any]], called: str) -> dict[st
     """
     config = settings.get(SETTINGS, {})
     if "architecture" in config:
-        return _of_timm(config.get("pretrained_cfg") or config, called)
-    return _of_transformers(settings[PROCESSOR], called) if PROCESSOR in settings else None
+        return _of_timm(TimmImages.read(config.get("pretrained_cfg") or config, called, SETTINGS), called)
+    if PROCESSOR not in settings:
+        return None
+    return _of_transformers(TransformersImages.read(settings[PROCESSOR], called, PROCESSOR), called)
 
 
-def _of_timm(known: Mapping[str, Any], called: str) -> dict[str, Any]:
+def _of_timm(known: TimmImages, called: str) -> dict[str, Any]:
     """As timm's `resolve_data_config`, with its defaults."""
-    mode = known.get("crop_mode") or "center"
-    if mode not in FITS:
-        raise UserError(f"{called}: its crop_mode '{mode}' is none of {', '.join(FITS)}; use other weights")
-    channels, *image_size = known.get("input_size", (3, 224, 224))
+    if known.crop_mode not in FITS:
+        raise UserError(f"{called}: its crop_mode '{known.crop_mode}' is none of {', '.join(FITS)}; use other weights")
+    channels, *image_size = known.input_size
     return _pack(
         image_size=image_size,
         channels=channels,
-        fit=FITS[mode],
-        crop_pct=known.get("crop_pct") or 0.875,
-        interpolation=known.get("interpolation") or "bicubic",
-        mean=known.get("mean") or IMAGENET_MEAN,
-        std=known.get("std") or IMAGENET_STD,
+        fit=FITS[known.crop_mode],
+        crop_pct=known.crop_pct,
+        interpolation=known.interpolation,
+        mean=known.mean or IMAGENET_MEAN,
+        std=known.std or IMAGENET_STD,
         called=called,
     )
 
 
-def _of_transformers(known: Mapping[str, Any], called: str) -> dict[str, Any]:
-    if not math.isclose(known.get("rescale_factor", 1 / 255) * 255, 1, rel_tol=1e-3):
-        raise UserError(f"{called}: its rescale_factor {known['rescale_factor']} is not 1/255; use other weights")
-    kind = known.get("image_processor_type") or known.get("feature_extractor_type") or ""
-    fit, resized = _resizing(known.get("size", 224), kind.startswith(SHORTER_SIDE))
+def _of_transformers(known: TransformersImages, called: str) -> dict[str, Any]:
+    if not math.isclose(known.rescale_factor * 255, 1, rel_tol=1e-3):
+        raise UserError(f"{called}: its rescale_factor {known.rescale_factor} is not 1/255; use other weights")
+    kind = known.image_processor_type or known.feature_extractor_type
+    fit, resized = _resizing(known.size, kind.startswith(SHORTER_SIDE), called)
     kept = resized
-    if known.get("do_center_crop"):
-        crop = known.get("crop_size", 224)
-        kept = [crop, crop] if isinstance(crop, int) else [crop["height"], crop["width"]]
-    normalized = known.get("do_normalize", True)
+    if known.do_center_crop:
+        crop = known.crop_size
+        kept = [crop, crop] if isinstance(crop, int) else _sides(crop, "crop_size", called)
+    mean = known.image_mean or IMAGENET_MEAN
     return _pack(
         image_size=kept,
-        channels=len(known.get("image_mean") or IMAGENET_MEAN),
+        channels=len(mean),
         fit=fit,
         crop_pct=_crop_pct(kept, resized),
-        interpolation=OF_PILLOW[known.get("resample", 2)] if known.get("resample", 2) < len(OF_PILLOW) else "",
-        mean=(known.get("image_mean") or IMAGENET_MEAN) if normalized else [0.0, 0.0, 0.0],
-        std=(known.get("image_std") or IMAGENET_STD) if normalized else [1.0, 1.0, 1.0],
+        interpolation=OF_PILLOW[known.resample] if known.resample < len(OF_PILLOW) else "",
+        mean=mean if known.do_normalize else [0.0] * len(mean),
+        std=(known.image_std or IMAGENET_STD) if known.do_normalize else [1.0] * len(mean),
         called=called,
     )
 
 
-def _resizing(size: int | Mapping[str, int], is_shorter_side: bool) -> tuple[str, list[int]]:
+def _resizing(size: int | Mapping[str, int], is_shorter_side: bool, called: str) -> tuple[str, list[int]]:
     """`pack.fit`, and height and width after resizing."""
     if isinstance(size, int):
         return ("center" if is_shorter_side else "stretch"), [size, size]
     if "shortest_edge" in size:
         return "center", [size["shortest_edge"]] * 2
-    return "stretch", [size["height"], size["width"]]
+    return "stretch", _sides(size, "size", called)
+
+
+def _sides(size: Mapping[str, int], key: str, called: str) -> list[int]:
+    if not size.keys() >= {"height", "width"}:
+        raise UserError(f"{called}: {key} of its {PROCESSOR} has no height and width; use other weights")
+    return [size["height"], size["width"]]
 
 
 def images_of_torchvision(transforms: Any, called: str) -> dict[str, Any]:
@@ -99,4 +110,13 @@ def _pack(*, interpolation: str, mean: Any, std: Any, crop_pct: float, called: s
     if interpolation not in OF_PILLOW:
         raise UserError(f"{called}: its interpolation is none of {', '.join(OF_PILLOW)}; use other weights")
     normalization = {name: [float(value) for value in values] for name, values in (("mean", mean), ("std", std))}
-    return {**others, "crop_pct": float(crop_pct), "interpolation": interpolation, **normalization}
+    found: dict[str, Any] = {**others, "crop_pct": float(crop_pct), "interpolation": interpolation, **normalization}
+    try:
+        PackParams(**found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UserError(
+            f"{called}: its images cannot be made here: pack.{'.'.join(map(str, first['loc']))} {first['input']!r}: "
+            f"{first['msg']}; use other weights"
+        ) from error
+    return found

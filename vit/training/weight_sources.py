@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vit.config.files import CONFIG, WEIGHTS
 from vit.errors import UserError
-from vit.files import read_json
+from vit.models.published.foreign import OwnConfig, json_object
 from vit.training.published_images import PROCESSOR
 from vit.training.translated import is_published, require_tensors, write_translated
 
@@ -91,11 +91,13 @@ def copy_weights(source: Path, target: Path, called: str) -> None:
     """
     require_tensors(source, called)
     config = source.with_name(CONFIG)
-    known = read_json(config) if source.name == WEIGHTS and config.is_file() else {}
+    known = json_object(config, called) if source.name == WEIGHTS and config.is_file() else {}
     if is_published(known):
-        settings = {name: read_json(file) for name in (CONFIG, PROCESSOR) if (file := source.with_name(name)).is_file()}
+        beside = [file for name in (CONFIG, PROCESSOR) if (file := source.with_name(name)).is_file()]
+        settings = {file.name: json_object(file, called) for file in beside}
         write_translated([source], settings, target, called)
         return
     shutil.copyfile(source, target / WEIGHTS)
     if known.keys() >= OF_OURS:
+        OwnConfig.read(known, called, CONFIG)
         shutil.copyfile(config, target / CONFIG)

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from tests.data.findings import look_of, row_of
-from vit.data.audit.duplicates import exact_duplicates, frame_numbers, near_duplicate_groups
-from vit.data.audit.scan import Look, Scan
+from vit.data.audit.duplicates import exact_duplicates, near_duplicate_groups
+from vit.data.audit.frames import frame_numbers
+from vit.data.audit.scan import Scan
+from vit.data.audit.table import Look, Looks
 from vit.data.manifest import Row
 
 
 def scan_of(pictures: dict[str, Look]) -> Scan:
-    return Scan([row_of(path) for path in pictures], list(pictures.values()), [])
+    return Scan([row_of(path) for path in pictures], Looks.of(pictures.values()), [])
 
 
 def alike(scan: Scan) -> set[frozenset[str]]:
@@ -22,7 +24,7 @@ def alike(scan: Scan) -> set[frozenset[str]]:
 
 def test_equal_pixels_are_kept_once_by_the_first_path():
     found = exact_duplicates(scan_of({"a/2.png": look_of(1), "a/1.png": look_of(1), "a/3.png": look_of(2)}))
-    assert (found.keep, found.copies, found.contradictory) == ([1, 2], [(0, 1)], [])
+    assert (found.keep.tolist(), found.copies, found.contradictory) == ([1, 2], [(0, 1)], [])
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_of_equal_pixels_in_given_parts_the_one_furthest_from_train_is_kept(part
 def test_equal_pixels_under_two_labels_are_left_out_of_everything():
     pictures = {"a/1.png": look_of(1), "b/1.png": look_of(1), "b/2.png": look_of(1), "b/3.png": look_of(2)}
     found = exact_duplicates(scan_of(pictures))
-    assert (found.keep, found.copies, found.contradictory) == ([3], [], [0, 1, 2])
+    assert (found.keep.tolist(), found.copies, found.contradictory) == ([3], [], [0, 1, 2])
 
 
 def numbered(paths: list[str]) -> dict[str, tuple[str, int]]:
@@ -150,7 +152,7 @@ def test_three_thousand_images_are_compared_in_seconds(still):
     count, (low, high) = 3000, (100, 104) if still else (0, 256)
     hashes = [0] * count if still else random.integers(0, 2**63, count).tolist()
     thumbnails = random.integers(low, high, (count, 24, 24, 3), dtype=np.uint8)
-    looks = [Look("PNG", 9, 6, 0.0, str(index), hashes[index], thumbnails[index], "") for index in range(count)]
+    looks = Looks.of(Look("PNG", 9, 6, 0.0, "", hashes[index], thumbnails[index], "") for index in range(count))
     rows = [Row(f"a/{index:04d}.png", "a", "") for index in range(count)]
     began = cpu_seconds()
     groups = near_duplicate_groups(Scan(rows, looks, []), frame_numbers(rows))

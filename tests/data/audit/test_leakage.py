@@ -8,9 +8,10 @@ from PIL import Image
 
 from tests.data.findings import draw_video, findings_of, look_of, row_of, settings
 from tests.drawn import draw_classes
+from vit.data.audit import leakage
 from vit.data.audit.doubts import find_difference, find_lost_classes, find_warnings
-from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings, audit
+from vit.data.audit.frames import Frames
 from vit.data.audit.leakage import Leakage, measure, nearest_number
 from vit.data.manifest import Row, list_images
 from vit.data.split import assign
@@ -235,3 +236,26 @@ def test_a_class_that_is_lost_whole_is_warned_of_and_one_that_lost_images_is_not
     broken = [(row_of("c/1.png"), "broken"), (row_of(findings.rows[0].path.replace(".", "x.")), "broken")]
     (warning,) = find_lost_classes(replace(findings, broken=broken))
     assert warning == "class 'c' is gone: none of its images can be used"
+
+
+def test_nearest_neighbours_of_many_images_are_measured_on_some_and_the_interval_covers_the_exact_share(monkeypatch):
+    random = np.random.default_rng(0)
+    labels = random.choice(list("ab"), 900)
+    rows = [row_of(f"{label}/{'x' * (index + 1)}.png") for index, label in enumerate(labels)]
+    looks = [look_of(int(random.integers(0, 256)), index) for index in range(900)]
+    findings = findings_of(rows, None, looks)
+    parts = {"train": rows[:300], "val": rows[300:350], "test": rows[350:]}
+    exact = measure(findings, parts)["test"]
+    assert exact.sampled is None and "nearest_neighbour_accuracy_low" not in exact.figures()
+    monkeypatch.setattr(leakage, "SAMPLED", 100)
+    monkeypatch.setattr(leakage, "TRAIN_AT_ONCE", 70)
+    both = measure(findings, parts)
+    drawn = both["test"].figures()
+    assert both["test"].sampled == 100 and both["val"].sampled is None  # val is small enough
+    assert drawn["nearest_neighbour_accuracy_low"] < exact.nearest_neighbour_accuracy
+    assert exact.nearest_neighbour_accuracy < drawn["nearest_neighbour_accuracy_high"]
+    assert both["val"] == measure(findings, parts)["val"] and drawn["leakage"] == exact.leakage
+    # Wilson's interval of 50 of 100: (0.5 + z²/200 ± z sqrt(0.0025 + z²/40000)) / (1 + z²/100), by hand.
+    half = Leakage(0.5, 0.0, 0.5, None, sampled=100).figures()
+    assert half["nearest_neighbour_accuracy_low"] == pytest.approx(0.4038, abs=1e-4)
+    assert half["nearest_neighbour_accuracy_high"] == pytest.approx(0.5962, abs=1e-4)

@@ -41,25 +41,34 @@ def find_difference(val: Leakage, test: Leakage, margin: float) -> list[str]:
     Notably means by more than `margin` and by more than three standard errors, counting each group as one image.
     """
     differences = [
-        (val.leakage, test.leakage, f"leakage is {val.leakage:.1%} of val and {test.leakage:.1%} of test"),
+        (
+            val.leakage,
+            test.leakage,
+            _standard_error(val.groups, test.groups),
+            f"leakage is {val.leakage:.1%} of val and {test.leakage:.1%} of test",
+        ),
         (
             val.nearest_neighbour_accuracy - val.majority_accuracy,
             test.nearest_neighbour_accuracy - test.majority_accuracy,
+            _standard_error(*(min(one.groups, one.sampled or one.groups) for one in (val, test))),
             f"the nearest thumbnail in train is correct for {val.nearest_neighbour_accuracy:.1%} of val (most frequent "
             f"class {val.majority_accuracy:.1%}) and {test.nearest_neighbour_accuracy:.1%} of test "
             f"({test.majority_accuracy:.1%})",
         ),
     ]
-    for of_val, of_test, told in differences:
-        if abs(of_val - of_test) > max(margin, STANDARD_ERRORS * _standard_error(val, test)):
+    for of_val, of_test, error, told in differences:
+        if abs(of_val - of_test) > max(margin, STANDARD_ERRORS * error):
             nearer = "nearer to train than test is" if of_val > of_test else "farther from train than test is"
             return [f"val is {nearer}: {told}. Choices made on val, such as the epoch, may not hold on test"]
     return []
 
 
-def _standard_error(val: Leakage, test: Leakage) -> float:
-    """Upper bound for the difference of two shares: each group is one draw, with the variance of a share of 0.5."""
-    return sqrt(0.25 / val.groups + 0.25 / test.groups)
+def _standard_error(val: int, test: int) -> float:
+    """Upper bound for the difference of two shares of so many draws, each with the variance of a share of 0.5.
+
+    A group, or an image drawn for the nearest neighbours, is one draw.
+    """
+    return sqrt(0.25 / val + 0.25 / test)
 
 
 def find_lost_classes(findings: Findings) -> list[str]:

@@ -1,119 +1,54 @@
 """Repeated images: exact copies, copies under two labels, and near duplicates such as neighbouring frames."""
 
-import itertools
-import re
-from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from vit.data.audit.frames import Frames
+from vit.data.audit.hash_bands import BITS, Groups, merge_similar
 from vit.data.audit.scan import Scan
+from vit.data.audit.table import QUARTER, VALUES, Looks
 from vit.data.manifest import PARTS, Row, given_part
 
 # Measured on 4,400 frames of a cartoon at one frame a second, and on digits, where nothing is a near duplicate:
 # 14 bits follow a shot from frame to frame, and the thumbnails' distance keeps unlike pictures with like hashes apart.
-CHAIN_BITS, CHAIN_DISTANCE, CHAIN_STEP = 14, 32.0, 3
-PAIR_BITS, PAIR_DISTANCE = 8, 8.0
-FRAME_NUMBER = re.compile(r"(?<!\d)\d{1,18}(?!\d)(?!.*\d)")  # the last number in a file's name, if int64 holds it
-ROWS_AT_ONCE = 128
+CHAIN_BITS, CHAIN_DISTANCE, CHAIN_STEP = 14, 32, 3
+PAIR_BITS, PAIR_DISTANCE = BITS, 8
+PAIRS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Positions in a scan: the images to keep, (copy, kept one) pairs, and images whose pixels have two labels."""
+    """Positions in a scan: the images to keep (K,), (copy, kept one) pairs, and images whose pixels have two labels."""
 
-    keep: list[int]
+    keep: np.ndarray
     copies: list[tuple[int, int]]
     contradictory: list[int]
 
 
 def exact_duplicates(scan: Scan) -> Duplicates:
     """Equal pixels are kept once, outside train if the source has splits; under two labels, not at all."""
-    same: dict[str, list[int]] = defaultdict(list)
-    for index, look in enumerate(scan.looks):
-        same[look.pixels].append(index)
-    keep, copies, contradictory = [], [], []
-    for members in same.values():
-        if len({scan.rows[i].label for i in members}) > 1:
-            contradictory += members
-            continue
-        first, *others = sorted(members, key=lambda i: (-_apartness(scan.rows[i]), scan.rows[i].path))
-        keep.append(first)
-        copies += [(other, first) for other in others]
-    return Duplicates(sorted(keep), sorted(copies), sorted(contradictory))
+    digests = scan.looks.column("pixels").view(np.uint64)  # (N, 4)
+    order = np.lexsort(digests.T)
+    starts = np.append(0, np.flatnonzero((digests[order[1:]] != digests[order[:-1]]).any(axis=1)) + 1)
+    sizes = np.diff(starts, append=len(order))
+    copies, contradictory = [], []
+    for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        members = order[start : start + size].tolist()
+        ranked = sorted(members, key=lambda i: (-_apartness(scan.rows[i]), scan.rows[i].path))
+        if len({scan.rows[i].label for i in ranked}) > 1:
+            contradictory += ranked
+        else:
+            copies += [(other, ranked[0]) for other in ranked[1:]]
+    left_out = {*contradictory, *(copy for copy, _ in copies)}
+    keep = np.delete(np.arange(len(scan.rows)), sorted(left_out))
+    return Duplicates(keep, sorted(copies), sorted(contradictory))
 
 
 def _apartness(row: Row) -> int:
     part = given_part(row.path)
     return PARTS.index(part) if part else 0
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Where names carry numbers: the series that each image belongs to ('' for none) and its number in it.
-
-    `across_classes` names the series whose numbers run through several classes, as those of a video do.
-    """
-
-    series: list[str]
-    numbers: np.ndarray
-    across_classes: set[str]
-
-    def in_a_video(self) -> np.ndarray:
-        """Which images are numbered in a series that runs through several classes; boolean (N,)."""
-        return np.array([name in self.across_classes for name in self.series], dtype=bool)
-
-
-def frame_numbers(rows: list[Row]) -> Frames:
-    """Read series and frame number from the names: `frame12.jpg` is number 12 of `frame#`.
-
-    A series goes through all classes where its numbers are unique there, or through those of one given split where they
-    restart in each; else it stays within a class. It counts as a video only if its label changes back and forth;
-    numbers that were given class by class reveal nothing.
-    """
-    numbered = [(index, match) for index, row in enumerate(rows) if (match := FRAME_NUMBER.search(_name(row)))]
-    members: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for index, match in numbered:
-        name = _name(rows[index])
-        members[f"{name[: match.start()]}#{name[match.end() :]}"].append((int(match.group()), index))
-    series, numbers, across = [""] * len(rows), np.full(len(rows), -1), set()
-    for name, found in members.items():
-        for narrowed, inside in _unique_numbers(name, found, rows):
-            for number, index in inside:
-                series[index] = narrowed or f"{rows[index].label}/{name}"
-                numbers[index] = number
-            labels = [rows[index].label for _, index in sorted(inside)]
-            changes = sum(one != other for one, other in itertools.pairwise(labels))
-            if narrowed and changes >= 3 * len(set(labels)) > 3:
-                across.add(narrowed)
-    return Frames(series, numbers, across)
-
-
-def _unique_numbers(
-    name: str, found: list[tuple[int, int]], rows: list[Row]
-) -> list[tuple[str, list[tuple[int, int]]]]:
-    """The (number, index) pairs of a series: whole if no number repeats, else by given split, else without a name."""
-    if _are_unique(found):
-        return [(name, found)]
-    by_split: dict[str | None, list[tuple[int, int]]] = defaultdict(list)
-    for number, index in found:
-        by_split[given_part(rows[index].path)].append((number, index))
-    if None not in by_split and all(map(_are_unique, by_split.values())):
-        return [(f"{split}/{name}", inside) for split, inside in by_split.items()]
-    return [("", found)]
-
-
-def _are_unique(found: list[tuple[int, int]]) -> bool:
-    return len({number for number, _ in found}) == len(found)
-
-
-def _name(row: Row) -> str:
-    """The path without class, given split and ending; a number after a dot is not an ending."""
-    *folders, name = row.path.split("/")[2 if given_part(row.path) else 1 :]
-    stem, _, ending = name.rpartition(".")
-    return "/".join([*folders, stem if stem and not ending.isdigit() else name])
 
 
 def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
@@ -122,63 +57,58 @@ def near_duplicate_groups(scan: Scan, frames: Frames) -> np.ndarray:
     Two rules make pairs, which are merged into groups: any two images with similar hashes and thumbnails; and, by a
     looser rule, neighbours in a series of frame numbers, as a shot changes little from frame to frame.
     """
-    count = len(scan.rows)
-    thumbnails = scan.thumbnails.reshape(count, -1).astype(np.float32)
-    groups = _joined(np.arange(count), *_consecutive(scan.hashes, thumbnails, frames))
-    for start in range(0, count, ROWS_AT_ONCE):
-        # Pairs that are in one group already are not compared: a camera that stands still would make N² / 2 of them.
-        ones, others = _like_hashes(scan.hashes, start)
-        apart = groups[ones] != groups[others]
-        ones, others = ones[apart], others[apart]
-        close = _distance(thumbnails, ones, others) <= PAIR_DISTANCE
-        groups = _joined(groups, ones[close], others[close])
-    return groups
+    hashes, quarters = scan.hashes, scan.looks.column("quarters")
+    groups = Groups(len(hashes))
+    ones, others = _neighbours(frames)
+    near = np.bitwise_count(hashes[ones] ^ hashes[others]) <= CHAIN_BITS
+    ones, others = ones[near], others[near]
+    chained = _are_close(ones, others, scan.looks, quarters, CHAIN_DISTANCE)
+    groups.merge(ones[chained], others[chained])
+    # Sums of all values differ by VALUES times the distance at most (Cauchy and Schwarz).
+    are_close = partial(_are_close, looks=scan.looks, quarters=quarters, distance=PAIR_DISTANCE)
+    merge_similar(groups, hashes, quarters.sum(axis=1, dtype=np.int64), VALUES * PAIR_DISTANCE, are_close)
+    return groups.numbered()
 
 
-def are_near_duplicates(ones: Scan, others: Scan) -> np.ndarray:
-    """Which images of two scans have similar hashes and thumbnails, boolean (images of `ones`, of `others`)."""
-    found = np.bitwise_count(ones.hashes[:, None] ^ others.hashes[None]) <= PAIR_BITS
-    thumbnails = np.concatenate([ones.thumbnails, others.thumbnails]).reshape(found.shape[0] + found.shape[1], -1)
-    rows, columns = np.nonzero(found)
-    found[rows, columns] = _distance(thumbnails.astype(np.float32), rows, columns + len(found)) <= PAIR_DISTANCE
+def first_near_duplicates(ones: Scan, others: Scan) -> np.ndarray:
+    """For each image of `ones`, the position of the first in `others` with similar hash and thumbnail, or -1; (N,)."""
+    hashes = others.hashes
+    found = np.full(len(ones.rows), -1)
+    thumbnails = ones.thumbnails.reshape(-1, VALUES)
+    for index, dhash in enumerate(ones.hashes):
+        like = np.flatnonzero(np.bitwise_count(hashes ^ dhash) <= PAIR_BITS)
+        close = _squares(thumbnails[[index]], others.looks.thumbnails(like)) <= VALUES * PAIR_DISTANCE**2
+        found[index] = like[close][0] if close.any() else -1
     return found
 
 
-def _joined(groups: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Group numbers (N,) after merging the groups of each pair of images."""
-    if not len(ones):
-        return groups
-    count = int(groups.max()) + 1
-    links = coo_array((np.ones(len(ones)), (groups[ones], groups[others])), shape=(count, count))
-    return connected_components(links, directed=False)[1][groups]
+def _neighbours(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of images that follow each other in a series, at most CHAIN_STEP numbers apart."""
+    codes = {name: code for code, name in enumerate(sorted(set(frames.series)))}
+    series = np.fromiter((codes[name] for name in frames.series), dtype=np.int64, count=len(frames.series))
+    order = np.lexsort((frames.numbers, series))
+    if "" in codes:
+        order = order[series[order] != codes[""]]
+    before, after = order[:-1], order[1:]
+    near = (series[before] == series[after]) & (frames.numbers[after] - frames.numbers[before] <= CHAIN_STEP)
+    return before[near], after[near]
 
 
-def _like_hashes(hashes: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of some images from `start` on with all later ones, if their hashes are similar."""
-    block = hashes[start : start + ROWS_AT_ONCE, None]
-    near = np.bitwise_count(block ^ hashes[None, start:]) <= PAIR_BITS
-    ones, others = np.nonzero(np.triu(near, 1))
-    return ones + start, others + start
+def _are_close(ones: np.ndarray, others: np.ndarray, looks: Looks, quarters: np.ndarray, distance: int) -> np.ndarray:
+    """Whether the thumbnails of each pair have at most this root mean square difference, in grey levels of 255.
+
+    The sums of quarters, which are in memory, rule out most pairs: they cannot differ by more.
+    """
+    close = np.zeros(len(ones), dtype=bool)
+    for start in range(0, len(ones), PAIRS_AT_ONCE):
+        one, other = ones[start : start + PAIRS_AT_ONCE], others[start : start + PAIRS_AT_ONCE]
+        maybe = np.flatnonzero(_squares(quarters[one], quarters[other]) <= QUARTER * VALUES * distance**2)
+        squares = _squares(looks.thumbnails(one[maybe]), looks.thumbnails(other[maybe]))
+        close[start + maybe] = squares <= VALUES * distance**2
+    return close
 
 
-def _consecutive(hashes: np.ndarray, thumbnails: np.ndarray, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
-    places = zip(frames.series, frames.numbers.tolist(), range(len(hashes)), strict=True)
-    order = sorted(place for place in places if place[0])
-    neighbours = [
-        (before[2], after[2])
-        for before, after in itertools.pairwise(order)
-        if before[0] == after[0] and after[1] - before[1] <= CHAIN_STEP
-    ]
-    ones, others = np.array(neighbours, dtype=int).reshape(-1, 2).T
-    chained = np.bitwise_count(hashes[ones] ^ hashes[others]) <= CHAIN_BITS
-    chained &= _distance(thumbnails, ones, others) <= CHAIN_DISTANCE
-    return ones[chained], others[chained]
-
-
-def _distance(thumbnails: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Root mean square difference of thumbnails, in grey levels of 255, a few thousand pairs at a time."""
-    distances = np.empty(len(ones), dtype=np.float32)
-    for start in range(0, len(ones), 4096):
-        chosen = slice(start, start + 4096)
-        distances[chosen] = np.sqrt(np.square(thumbnails[ones[chosen]] - thumbnails[others[chosen]]).mean(axis=1))
-    return distances
+def _squares(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The sums of squared differences (P,) of unsigned integers (P, D), exactly."""
+    differences = ones.astype(np.int64 if ones.dtype == np.uint16 else np.int32) - others
+    return np.einsum("ij,ij->i", differences, differences)

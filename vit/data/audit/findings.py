@@ -2,13 +2,17 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from vit.data.audit.duplicates import Duplicates, Frames, exact_duplicates, frame_numbers, near_duplicate_groups
+from vit.data.audit.duplicates import Duplicates, exact_duplicates, near_duplicate_groups
+from vit.data.audit.frames import Frames, frame_numbers
 from vit.data.audit.scan import AS_THEY_ARE, Drawn, Scan, scan
+from vit.data.audit.videos import without_lists
 from vit.data.manifest import Row
 from vit.errors import UserError
 
@@ -39,7 +43,21 @@ class Findings:
     def rows(self) -> list[Row]:
         return self.scan.rows
 
-    def only(self, keep: list[int]) -> "Findings":
+    def positions(self, rows: list[Row]) -> np.ndarray:
+        """Where these rows, perhaps with other groups, are in the findings; (N,)."""
+        return np.fromiter((self._position[row.path] for row in rows), dtype=np.int64, count=len(rows))
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {row.path: index for index, row in enumerate(self.rows)}
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The number of each image's class among the sorted classes; (N,)."""
+        numbers = {label: number for number, label in enumerate(sorted({row.label for row in self.rows}))}
+        return np.fromiter((numbers[row.label] for row in self.rows), dtype=np.int64, count=len(self.rows))
+
+    def only(self, keep: Sequence[int]) -> "Findings":
         """The findings about the usable images at these positions."""
         frames = replace(
             self.frames, series=[self.frames.series[index] for index in keep], numbers=self.frames.numbers[keep]
@@ -54,12 +72,13 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn =
     """
     seen = scan(raw, rows, drawn=drawn)
     _refuse_broken(seen, max_broken_fraction)
-    vanished = Counter(look.shows_on for look in seen.looks if look.shows_on)
+    vanished = seen.looks.counted("shows_on")
+    del vanished[""]
     duplicates = exact_duplicates(seen)
     _refuse_nothing(seen, duplicates, vanished)
     kept = seen.only(duplicates.keep)
     frames = frame_numbers(kept.rows)
-    return Findings(
+    found = Findings(
         scan=kept,
         frames=frames,
         groups=near_duplicate_groups(kept, frames),
@@ -68,6 +87,7 @@ def audit(raw: Path, rows: list[Row], max_broken_fraction: float, drawn: Drawn =
         contradictory=[seen.rows[index] for index in duplicates.contradictory],
         vanished=vanished,
     )
+    return replace(found, frames=without_lists(frames, found.labels, kept.looks))
 
 
 def _refuse_broken(seen: Scan, most: float) -> None:
@@ -94,7 +114,7 @@ def _broken_by_class(seen: Scan) -> str:
 
 
 def _refuse_nothing(seen: Scan, duplicates: Duplicates, vanished: Counter[str]) -> None:
-    if not duplicates.keep:
+    if not len(duplicates.keep):
         one, *_ = duplicates.contradictory
         other = next(index for index in duplicates.contradictory if seen.rows[index].label != seen.rows[one].label)
         why = (

@@ -1,15 +1,20 @@
 """Leakage: how well a program does on val and test if it only recognizes images it saw in train."""
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
-from vit.data.audit.duplicates import Frames
 from vit.data.audit.findings import Findings
+from vit.data.audit.frames import Frames
+from vit.data.audit.table import Looks
 from vit.data.majority import majority_accuracy
 from vit.data.manifest import Row
 
 ROWS_AT_ONCE = 256
+TRAIN_AT_ONCE = 8192
+SAMPLED = 2000  # images of a split: an interval of at most 4.4 points
+Z_95 = 1.959964
 HELD_OUT = ("val", "test")
 
 
@@ -17,7 +22,8 @@ HELD_OUT = ("val", "test")
 class Leakage:
     """Shares in [0, 1] of the images of one split; `nearest_frame_accuracy` is None where names carry no frame numbers.
 
-    `groups` is the number of groups, which determines the standard error of these shares.
+    `groups` is the number of groups, which determines the standard error of these shares. `sampled` is the number of
+    images that the nearest neighbours were measured on; None: all of them.
     """
 
     majority_accuracy: float
@@ -25,6 +31,7 @@ class Leakage:
     nearest_neighbour_accuracy: float
     nearest_frame_accuracy: float | None
     groups: int = 1
+    sampled: int | None = None
 
     @property
     def leakage(self) -> float:
@@ -41,41 +48,55 @@ class Leakage:
             "majority_accuracy": self.majority_accuracy,
             "near_duplicate_share": self.near_duplicate_share,
             "nearest_neighbour_accuracy": self.nearest_neighbour_accuracy,
+            "nearest_neighbour_accuracy_low": self._interval()[0],
+            "nearest_neighbour_accuracy_high": self._interval()[1],
             "nearest_frame_accuracy": self.nearest_frame_accuracy,
         }
         return {f"{prefix}{name}": value for name, value in known.items() if value is not None}
 
+    def _interval(self) -> tuple[float, float] | tuple[None, None]:
+        """Where the accuracy on all images lies, with a probability of 95 %, if it was measured on some (Wilson)."""
+        if self.sampled is None:
+            return None, None
+        share, spread = self.nearest_neighbour_accuracy, Z_95**2 / self.sampled
+        middle = share + spread / 2
+        half = sqrt(spread * share * (1 - share) + spread**2 / 4)
+        return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
 
 def measure(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, Leakage]:
     """The leakage of val and of test, each against train, in a split of the images in `findings`."""
-    places = _places(findings, parts)
-    labels = np.array([row.label for row in findings.rows])
-    held_out = np.concatenate([places[part] for part in HELD_OUT])
-    hits = labels[nearest_neighbours(findings.scan.thumbnails, places["train"], held_out)] == labels[held_out]
-    hits_of = dict(zip(HELD_OUT, np.split(hits, [len(places["val"])]), strict=True))
+    places = {part: findings.positions(rows) for part, rows in parts.items()}
+    labels = findings.labels
+    asked = [_drawn(places[part]) for part in HELD_OUT]
+    held_out = np.concatenate(asked)
+    hits = labels[nearest_neighbours(findings.scan.looks, places["train"], held_out)] == labels[held_out]
+    hits_of = dict(zip(HELD_OUT, np.split(hits, [len(asked[0])]), strict=True))
     found = {}
     for part in HELD_OUT:
         majority, near, by_number = _without_pixels(findings, labels, places["train"], places[part])
         groups = len({row.group for row in parts[part]})
-        found[part] = Leakage(majority, near, float(hits_of[part].mean()), by_number, groups)
+        sampled = len(hits_of[part]) if len(hits_of[part]) < len(places[part]) else None
+        found[part] = Leakage(majority, near, float(hits_of[part].mean()), by_number, groups, sampled)
     return found
+
+
+def _drawn(positions: np.ndarray) -> np.ndarray:
+    """At most SAMPLED of the positions, drawn at random, in their order: comparing all takes time with their square."""
+    if len(positions) <= SAMPLED:
+        return positions
+    return positions[np.sort(np.random.default_rng(0).choice(len(positions), SAMPLED, replace=False))]
 
 
 def leakage_between(findings: Findings, train: list[Row], held_out: list[Row]) -> float:
     """Only the `leakage` of one split, without the nearest neighbours, which take long."""
-    places = _places(findings, {"train": train, "held out": held_out})
-    labels = np.array([row.label for row in findings.rows])
-    return _leakage(*_without_pixels(findings, labels, places["train"], places["held out"]))
+    return _leakage(
+        *_without_pixels(findings, findings.labels, findings.positions(train), findings.positions(held_out))
+    )
 
 
 def _leakage(majority: float, near_duplicates: float, by_number: float | None) -> float:
     return max(near_duplicates, (by_number or 0.0) - majority, 0.0)
-
-
-def _places(findings: Findings, parts: dict[str, list[Row]]) -> dict[str, np.ndarray]:
-    """The positions in `findings` of the rows of each split."""
-    position = {row.path: index for index, row in enumerate(findings.rows)}
-    return {part: np.array([position[row.path] for row in rows], dtype=int) for part, rows in parts.items()}
 
 
 def _without_pixels(
@@ -87,26 +108,34 @@ def _without_pixels(
     return majority_accuracy(labels[train], labels[asked]), near, by_number
 
 
-def nearest_neighbours(thumbnails: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """For each position in `test`, the one in `train` with the nearest of `thumbnails` (N, 24, 24, 3), Euclidean."""
-    known = thumbnails[train].reshape(len(train), -1).astype(np.float32)
-    squares = np.square(known).sum(axis=1)
-    nearest = np.empty(len(test), dtype=train.dtype)
-    for start in range(0, len(test), ROWS_AT_ONCE):
-        chosen = test[start : start + ROWS_AT_ONCE]
-        asked = thumbnails[chosen].reshape(len(chosen), -1).astype(np.float32)
-        nearest[start : start + ROWS_AT_ONCE] = train[(squares - 2 * asked @ known.T).argmin(axis=1)]
+def nearest_neighbours(looks: Looks, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """For each position in `test`, the first in `train` with the nearest thumbnail, by Euclidean distance."""
+    nearest, least = np.zeros(len(test), dtype=train.dtype), np.full(len(test), np.inf, dtype=np.float32)
+    asked = looks.thumbnails(test)
+    for begin in range(0, len(train), TRAIN_AT_ONCE):
+        block = train[begin : begin + TRAIN_AT_ONCE]
+        known = looks.thumbnails(block).astype(np.float32)
+        squares = np.square(known).sum(axis=1)
+        for start in range(0, len(test), ROWS_AT_ONCE):
+            chosen = slice(start, start + ROWS_AT_ONCE)
+            distances = squares - 2 * asked[chosen].astype(np.float32) @ known.T
+            found = distances.argmin(axis=1)
+            distance = distances[np.arange(len(found)), found]
+            nearer = distance < least[chosen]
+            nearest[chosen] = np.where(nearer, block[found], nearest[chosen])
+            least[chosen] = np.where(nearer, distance, least[chosen])
     return nearest
 
 
 def _nearest_frame(frames: Frames, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> float | None:
     """Accuracy of the label of the train frame with the nearest number in the same series; None without a video."""
-    video = frames.in_a_video()
-    series = np.array(frames.series)
+    names = {name: number for number, name in enumerate(sorted(frames.across_classes))}
+    if not names:
+        return None
+    series = np.fromiter((names.get(name, -1) for name in frames.series), dtype=np.int64, count=len(frames.series))
     hits: list[bool] = []
-    for name in sorted(frames.across_classes):
-        known = train[video[train] & (series[train] == name)]
-        asked = test[video[test] & (series[test] == name)]
+    for number in names.values():
+        known, asked = train[series[train] == number], test[series[test] == number]
         if len(known) and len(asked):
             nearest = known[nearest_number(frames.numbers[known], frames.numbers[asked])]
             hits += (labels[nearest] == labels[asked]).tolist()

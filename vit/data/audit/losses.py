@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 
+import numpy as np
+
 from vit.data.audit.findings import SHOWN, Findings
 from vit.data.audit.scan import FLAT
 from vit.errors import UserError
@@ -44,8 +46,9 @@ def find_losses(findings: Findings, allowed: float) -> list[str]:
 
 def find_flat(findings: Findings) -> list[str]:
     """A sentence if images are of one colour, or nearly so, and one if transparency is the reason."""
-    rows = zip(findings.rows, findings.scan.looks, strict=True)
-    flat = Counter(row.label for row, look in rows if look.contrast < FLAT)
+    flat = Counter(
+        findings.rows[index].label for index in np.flatnonzero(findings.scan.looks.column("contrast") < FLAT)
+    )
     sentences = []
     if flat:
         sentences.append(f"{_images(flat.total())} of one colour or nearly so: {_by_class(findings, flat)}")

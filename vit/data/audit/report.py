@@ -2,6 +2,7 @@
 
 import base64
 from collections import Counter
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import numpy as np
 from vit.config.files import AUDITED_IMAGES
 from vit.data.audit.findings import Findings
 from vit.data.audit.leakage import HELD_OUT, Leakage
-from vit.data.audit.pictures import pair_sheet, sample_sheet, torn_pairs
+from vit.data.audit.pictures import pair_sheet, sample_sheet
 from vit.data.audit.scan import FLAT, misnamed
+from vit.data.audit.torn import torn_pairs
 from vit.data.audit.values import describe_values, value_rows
 from vit.data.manifest import PARTS, Row
 from vit.files import replacing, write_json, write_table
 
 TORN = {"test": "torn_near_duplicates.png", "val": "torn_near_duplicates_val.png"}
+IMAGE_COLUMNS = ["path", "part", "label", "group", "file_sha256", "pixels_sha256"]
 BARS_SEEN = 0.02  # share of the area: less is noise at the border
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
@@ -35,9 +38,9 @@ def summarize(
 ) -> dict:
     """All findings as one JSON value; shares are in [0, 1], sizes in pixels."""
     looks = findings.scan.looks
-    sizes = Counter(f"{look.width}x{look.height}" for look in looks)
-    members = Counter(findings.groups.tolist())
-    bars = np.array([look.bars for look in looks])
+    sides = np.stack([looks.column("width"), looks.column("height")])
+    bars = looks.column("bars")
+    members = np.bincount(findings.groups)
     return {
         "strategy": strategy,
         "reason": reason,
@@ -47,16 +50,16 @@ def summarize(
         "exact_duplicates": len(findings.copies),
         "contradictory_labels": len(findings.contradictory),
         "left_out_at_gaps_or_by_subset": len(findings.rows) - sum(len(rows) for rows in parts.values()),
-        "near_duplicate_groups": sum(count > 1 for count in members.values()),
-        "images_with_near_duplicates": sum(count for count in members.values() if count > 1),
+        "near_duplicate_groups": int((members > 1).sum()),
+        "images_with_near_duplicates": int(members[members > 1].sum()),
         "misnamed": [{"path": path, "format": name} for path, name in misnamed(findings.scan)],
-        "formats": dict(Counter(look.format for look in looks).most_common()),
-        "sizes": dict(sizes.most_common(10)),
-        "smallest_side": min(min(look.width, look.height) for look in looks),
-        "largest_side": max(max(look.width, look.height) for look in looks),
+        "formats": dict(looks.counted("format").most_common()),
+        "sizes": _sizes(sides),
+        "smallest_side": int(sides.min()),
+        "largest_side": int(sides.max()),
         "black_bars": {"share_of_area": round(float(bars.mean()), 4), "images": int((bars > BARS_SEEN).sum())},
         "values": describe_values(findings.scan),
-        "flat_images": sum(look.contrast < FLAT for look in looks),
+        "flat_images": int((looks.column("contrast") < FLAT).sum()),
         "vanished_on_their_background": findings.vanished.total(),
         "classes": {part: dict(sorted(Counter(row.label for row in parts[part]).items())) for part in PARTS},
         "leakage": leakage["test"].figures(),
@@ -77,14 +80,14 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
         {"path": row.path, "reason": "same pixels under two labels", "other": ""} for row in findings.contradictory
     ]
     write_table(folder / "duplicates.csv", copies + doubted, ["path", "reason", "other"])
-    members = Counter(findings.groups.tolist())
-    grouped = sorted((number, row.path) for row, number in zip(findings.rows, findings.groups.tolist(), strict=True))
+    twins = np.flatnonzero(np.bincount(findings.groups)[findings.groups] > 1).tolist()
+    grouped = sorted((int(findings.groups[index]), findings.rows[index].path) for index in twins)
     write_table(
         folder / "near_duplicates.csv",
-        [{"group": number, "path": path} for number, path in grouped if members[number] > 1],
+        ({"group": number, "path": path} for number, path in grouped),
         ["group", "path"],
     )
-    write_table(folder / AUDITED_IMAGES, _image_rows(findings, parts))
+    write_table(folder / AUDITED_IMAGES, _image_rows(findings, parts), IMAGE_COLUMNS)
     sample_sheet(folder / "samples.png", raw, findings.rows, findings.scan.drawn)
     for part, name in TORN.items():
         if pairs := torn_pairs(findings, parts, part):
@@ -93,15 +96,21 @@ def write_report(folder: Path, raw: Path, findings: Findings, parts: dict[str, l
         temporary.write_text(_page(folder, summary), encoding="utf-8")
 
 
-def _image_rows(findings: Findings, parts: dict[str, list[Row]]) -> list[dict]:
+def _sizes(sides: np.ndarray) -> dict[str, int]:
+    """The ten most frequent of these widths and heights (2, N); of equally frequent ones those that come first."""
+    both = sides[0].astype(np.int64) << 32 | sides[1]
+    sizes, first, counts = np.unique(both, return_index=True, return_counts=True)
+    order = np.lexsort((first, -counts))[:10]
+    return {f"{sizes[i] >> 32}x{sizes[i] & 0xFFFFFFFF}": int(counts[i]) for i in order}
+
+
+def _image_rows(findings: Findings, parts: dict[str, list[Row]]) -> Iterator[dict]:
     """Each image of a split with digests of its content, by which another split can recognize it."""
-    looks = {row.path: look for row, look in zip(findings.rows, findings.scan.looks, strict=True)}
-    return [
-        {"path": row.path, "part": part, "label": row.label, "group": row.group}
-        | {"file_sha256": looks[row.path].file, "pixels_sha256": looks[row.path].pixels}
-        for part in PARTS
-        for row in parts[part]
-    ]
+    files, pixels = (findings.scan.looks.column(name) for name in ("file", "pixels"))
+    for part in PARTS:
+        for row, index in zip(parts[part], findings.positions(parts[part]).tolist(), strict=True):
+            digests = files[index].tobytes().hex(), pixels[index].tobytes().hex()
+            yield dict(zip(IMAGE_COLUMNS, (row.path, part, row.label, row.group, *digests), strict=True))
 
 
 def _page(folder: Path, summary: dict) -> str:

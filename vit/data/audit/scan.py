@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from vit.data.audit.ranges import Sample, Scale, found_range, sample
+from vit.data.audit.table import THUMBNAIL, Look, Looks, Packed, packed
 from vit.data.formats import SUFFIXES
 from vit.data.images import BACKGROUNDS, Picture, content_box, decode, opened, picture_of
 from vit.data.manifest import Row
 from vit.data.pool import map_unordered
-from vit.data.values import EIGHT_BITS
 from vit.errors import UserError
 
-THUMBNAIL = 24  # pixels, square: enough for one-nearest-neighbour to recognize a scene
 HASH_ROWS = 8
 WORTH_A_POOL = 200  # images
 CHUNK = 32  # images that a process takes at a time
@@ -38,31 +37,6 @@ AS_THEY_ARE = Drawn()
 
 
 @dataclass(frozen=True)
-class Look:
-    """The facts about one image.
-
-    `pixels` is a digest of the decoded image, `thumbnail` uint8 (24, 24, 3), `dhash` a 64-bit difference hash
-    (each bit: is the right one of two neighbours brighter), `bars` the share of the area that is black border,
-    `file` the sha256 of the file's bytes, which no other version of a decoder changes, `contrast` the standard
-    deviation of its grey levels, `kind` and `clipped` as of `Picture`, `shows_on` another background on which it is
-    not FLAT, if it is on this one.
-    """
-
-    format: str
-    width: int
-    height: int
-    bars: float
-    pixels: str
-    dhash: int
-    thumbnail: np.ndarray
-    file: str
-    contrast: float = 255.0
-    kind: str = EIGHT_BITS
-    clipped: float = 0.0
-    shows_on: str = ""
-
-
-@dataclass(frozen=True)
 class Scan:
     """Readable images with what they show, side by side, and the unreadable ones with the reason.
 
@@ -70,24 +44,24 @@ class Scan:
     """
 
     rows: list[Row]
-    looks: list[Look]
+    looks: Looks
     broken: list[tuple[Row, str]]
     drawn: Drawn = AS_THEY_ARE
     scale: Scale | None = None
 
-    def only(self, keep: list[int]) -> "Scan":
+    def only(self, keep: Sequence[int] | np.ndarray) -> "Scan":
         """The readable images at these positions."""
-        return replace(self, rows=[self.rows[i] for i in keep], looks=[self.looks[i] for i in keep])
+        return replace(self, rows=[self.rows[i] for i in keep], looks=self.looks.only(keep))
 
     @property
     def thumbnails(self) -> np.ndarray:
-        """uint8 (N, 24, 24, 3)."""
-        return np.stack([look.thumbnail for look in self.looks])
+        """uint8 (N, 24, 24, 3), all of them in memory."""
+        return self.looks.thumbnails(np.arange(len(self.looks))).reshape(-1, THUMBNAIL, THUMBNAIL, 3)
 
     @property
     def hashes(self) -> np.ndarray:
         """uint64 (N,)."""
-        return np.array([look.dhash for look in self.looks], dtype=np.uint64)
+        return self.looks.column("dhash")
 
 
 def scan(raw: Path, rows: list[Row], processes: int | None = None, drawn: Drawn = AS_THEY_ARE) -> Scan:
@@ -96,40 +70,63 @@ def scan(raw: Path, rows: list[Row], processes: int | None = None, drawn: Drawn 
     Images of more than 8 bits are read twice: their values first, which decide the range for all of them.
     """
     workers = (processes or os.cpu_count() or 1) if len(rows) >= WORTH_A_POOL else 1
-    paths = [raw / row.path for row in rows]
-    answers = dict(enumerate(_all_of(paths, partial(_sample_or_look, drawn=drawn, images=len(rows)), workers, "audit")))
-    samples = {index: answer for index, answer in answers.items() if isinstance(answer, Sample)}
+    paths = _Paths(raw, rows)
+    looks = Looks.empty(len(rows), raw.parent)
+    read = partial(_sample_or_look, drawn=drawn, images=len(rows))
+    without = _fill(looks, paths, range(len(rows)), read, workers, "audit")
+    samples = {index: answer for index, answer in sorted(without.items()) if isinstance(answer, Sample)}
+    reasons = {index: answer for index, answer in without.items() if isinstance(answer, str)}
     scale = None
     if samples:
         value_range, rule = found_range(list(samples.values()), drawn.value_range)
         drawn = drawn._replace(value_range=value_range)
         scale = Scale.of(list(samples.values()), value_range, rule)
-        deep = [paths[index] for index in samples]
-        answers |= zip(samples, _all_of(deep, partial(look, drawn=drawn), workers, "scaled"), strict=True)
-    seen = [(row, answers[index]) for index, row in enumerate(rows)]
+        again = _fill(looks, paths, list(samples), partial(look, drawn=drawn), workers, "scaled")
+        reasons |= {index: answer for index, answer in again.items() if isinstance(answer, str)}
+    keep = np.delete(np.arange(len(rows)), list(reasons))
     return Scan(
-        rows=[row for row, answer in seen if isinstance(answer, Look)],
-        looks=[answer for _, answer in seen if isinstance(answer, Look)],
-        broken=[(row, answer) for row, answer in seen if isinstance(answer, str)],
+        rows=[rows[index] for index in keep.tolist()] if reasons else rows,
+        looks=looks.only(keep),
+        broken=[(rows[index], reason) for index, reason in sorted(reasons.items())],
         drawn=drawn,
         scale=scale,
     )
 
 
-def _all_of(paths: list[Path], job: Callable[[Path], Look | Sample], workers: int, title: str) -> list:
-    """The result of `job` for each path, in order; a string says why an image is not readable."""
-    answers: dict[int, list[Look | Sample | str]] = {}
-    chunks = ((start, paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK))
-    with tqdm(total=len(paths), desc=title, unit="image", disable=None) as bar:
-        for start, found in map_unordered(partial(_chunk, job=job), chunks, workers):
-            answers[start] = found
-            bar.update(len(found))
-    return [answer for start in sorted(answers) for answer in answers[start]]
+class _Paths(NamedTuple):
+    """The paths of images by number: a million at once would take a gigabyte."""
+
+    raw: Path
+    rows: list[Row]
+
+    def chunks(self, numbers: Sequence[int]) -> Iterator[tuple[Sequence[int], list[Path]]]:
+        for start in range(0, len(numbers), CHUNK):
+            chosen = numbers[start : start + CHUNK]
+            yield chosen, [self.raw / self.rows[number].path for number in chosen]
 
 
-def _chunk(chunk: tuple[int, list[Path]], job: Callable[[Path], Look | Sample]) -> tuple[int, list]:
-    start, paths = chunk
-    return start, [_answer_or_reason(path, job) for path in paths]
+def _fill(
+    looks: Looks, paths: _Paths, numbers: Sequence[int], job: Callable[[Path], Look | Sample], workers: int, title: str
+) -> dict[int, Sample | str]:
+    """Write the look of each numbered image to its row; returned are other answers of `job`, and why it failed."""
+    without: dict[int, Sample | str] = {}
+    with tqdm(total=len(numbers), desc=title, unit="image", disable=None) as bar:
+        for chosen, seen, others in map_unordered(partial(_chunk, job=job), paths.chunks(numbers), workers):
+            rows = [number for place, number in enumerate(chosen) if place not in others]
+            looks.fill(np.array(rows, dtype=int), seen)
+            without |= {chosen[place]: answer for place, answer in others.items()}
+            bar.update(len(chosen))
+    return without
+
+
+def _chunk(
+    chunk: tuple[Sequence[int], list[Path]], job: Callable[[Path], Look | Sample]
+) -> tuple[Sequence[int], Packed, dict[int, Sample | str]]:
+    """The looks of some images, packed, and by its place each answer that is none."""
+    numbers, paths = chunk
+    answers = [_answer_or_reason(path, job) for path in paths]
+    others = {place: answer for place, answer in enumerate(answers) if not isinstance(answer, Look)}
+    return numbers, packed([answer for answer in answers if isinstance(answer, Look)]), others
 
 
 def _answer_or_reason(path: Path, job: Callable[[Path], Look | Sample]) -> Look | Sample | str:
@@ -201,7 +198,7 @@ def misnamed(scan: Scan) -> list[tuple[str, str]]:
     no format, or no ending at all, is not a wrong name either.
     """
     endings = {ending: name for ending, name in Image.registered_extensions().items() if ending in SUFFIXES}
-    pairs = [(row.path, look.format) for row, look in zip(scan.rows, scan.looks, strict=True)]
+    pairs = ((row.path, name) for row, name in zip(scan.rows, scan.looks.words("format"), strict=True))
     return [
         (path, name)
         for path, name in pairs

@@ -1,7 +1,5 @@
 """The audit of pixel values: their kinds, their common range, and what is doubtful about it."""
 
-from collections import Counter
-
 import numpy as np
 
 from vit.data.audit.findings import SHOWN
@@ -12,7 +10,7 @@ from vit.data.values import EIGHT_BITS
 
 def describe_values(scan: Scan) -> dict:
     """For audit.json: images by kind; where some have more than 8 bits, the range, its rule, and what it leaves out."""
-    kinds = dict(Counter(look.kind for look in scan.looks).most_common())
+    kinds = dict(scan.looks.counted("kind").most_common())
     scale = scan.scale
     if scale is None:
         return {"kinds": kinds, "range": None}
@@ -45,7 +43,7 @@ def find_doubtful_values(scan: Scan, asked: Drawn) -> list[str]:
         return [unused] if is_range(asked.value_range) else []
     low, high = scan.scale.value_range
     found = []
-    plain = sum(look.kind == EIGHT_BITS for look in scan.looks)
+    plain = scan.looks.counted("kind")[EIGHT_BITS]
     if plain:
         found.append(
             f"{plain} of {len(scan.looks)} images have 8 bits per channel and are not scaled, the others are scaled "
@@ -64,8 +62,8 @@ def find_doubtful_values(scan: Scan, asked: Drawn) -> list[str]:
 def _by_class(scan: Scan) -> str:
     """Only if all images of some classes have 8 bits and all of others more, so that the bits reveal the class."""
     kinds: dict[str, set[bool]] = {}
-    for row, look in zip(scan.rows, scan.looks, strict=True):
-        kinds.setdefault(row.label, set()).add(look.kind == EIGHT_BITS)
+    for row, kind in zip(scan.rows, scan.looks.words("kind"), strict=True):
+        kinds.setdefault(row.label, set()).add(kind == EIGHT_BITS)
     plain, deep = (sorted(label for label, found in kinds.items() if found == {kind}) for kind in (True, False))
     if not plain or not deep:
         return ""
@@ -73,4 +71,5 @@ def _by_class(scan: Scan) -> str:
 
 
 def _clipped(scan: Scan) -> float:
-    return float(np.mean([look.clipped for look in scan.looks if look.kind != EIGHT_BITS] or [0.0]))
+    deep = np.array([kind != EIGHT_BITS for kind in scan.looks.words("kind")])
+    return float(scan.looks.column("clipped")[deep].mean()) if deep.any() else 0.0

@@ -1,15 +1,17 @@
 """Images and tables of a folder or archive, copied: the source is only read, and nothing is linked to it."""
 
 import logging
-import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
+
+from tqdm import tqdm
 
 from vit.config.schema import DataParams
 from vit.data.formats import NAMES
 from vit.data.source_paths import write_source_paths
 from vit.data.sources.archives import ENDINGS, name_without_ending, require_space, unpack
 from vit.data.sources.class_names import with_class_names_as_read
+from vit.data.sources.copying import Copier
 from vit.data.sources.labels import LabelTable, arrange_by_table, label_table
 from vit.data.sources.layout import Placed, arrange
 from vit.data.sources.listing import Found, list_files
@@ -106,13 +108,16 @@ def copy_folder(
 def _transfer(moves: dict[Path, Path], root: Path, target: Path, called: Path, may_move: bool) -> None:
     if not may_move:
         require_space(called, sum(source.stat().st_size for source in moves), target)
-    for source, destination in moves.items():
+    copier, made = Copier(), set()
+    for source, destination in tqdm(moves.items(), desc="copy", unit="file", disable=None):
         try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
+            if destination.parent not in made:
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                made.add(destination.parent)
             if may_move:
                 source.replace(destination)
             else:
-                shutil.copyfile(source, destination)
+                copier.copy(source, destination)
         except OSError as error:
             name = source.relative_to(root)
             raise UserError(f"{called}: '{name}' cannot be copied ({error.strerror}); check its permissions") from error

@@ -13,9 +13,14 @@ import numpy as np
 
 from vit.errors import UserError
 from vit.models.published import timm_names, transformers_names
+from vit.models.published.foreign import TimmConfig, TimmImages, TransformersHead, TransformersModel
 from vit.models.published.geometry import geometry, square
-from vit.models.published.renaming import Rule, Shapes, Tensor, renamed
+from vit.models.published.renaming import Rule, Shapes, Tensor, is_odd, renamed
 
+CONFIG = "config.json"
+NEEDED = {"patch_embed.proj.weight", "pos_embed"} | {
+    f"blocks.0.{layer}.weight" for layer in ("attn.qkv", "mlp.fc1", "mlp.fc2")
+}
 SHOWN = 4  # most names listed in an error
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -87,6 +92,12 @@ def recognize(shapes: Shapes, config: Mapping[str, Any], called: str = "the weig
     Raises UserError, which begins with `called`, if this project's model cannot be it.
     """
     found = _of_timm(shapes, config, called) if "architecture" in config else _of_transformers(shapes, config, called)
+    patches = found.tensors["patch_embed.proj.weight"].shape
+    if len(patches) != 4 or patches[1] not in (1, 3) or patches[2] != patches[3]:
+        raise UserError(
+            f"{called}: its patch embedding has shape {list(patches)} instead of [embed_dim, 1 or 3, patch_size, "
+            "patch_size]; use other weights"
+        )
     found = replace(found, model=found.model | geometry({name: one.shape for name, one in found.tensors.items()}))
     last_norm = "fc_norm.weight" if found.model["pool"] == "avg" else "norm.weight"
     if last_norm not in found.tensors:
@@ -102,21 +113,21 @@ def recognize(shapes: Shapes, config: Mapping[str, Any], called: str = "the weig
 
 
 def _of_timm(shapes: Shapes, config: Mapping[str, Any], called: str) -> Published:
-    architecture = config["architecture"]
+    known = TimmConfig.read(config, called, CONFIG)
+    architecture = known.architecture
     tensors, dropped = _renamed(shapes, timm_names.RULES, timm_names.DROPPED, f"{called} ({architecture})")
-    cfg = config.get("pretrained_cfg", {})
-    arguments = config.get("model_args") or {}
+    cfg = known.pretrained_cfg or TimmImages.read(config, called, CONFIG)
     width = tensors["pos_embed"].shape[-1]
-    heads = arguments.get("num_heads") or timm_names.heads_of(architecture, width)
+    heads = known.model_args.num_heads or timm_names.heads_of(architecture, width)
     if heads is None:
         raise UserError(f"{called}: {architecture} is not among the architectures known here; use other weights")
-    act_layer = arguments.get("act_layer", timm_names.act_layer_of(architecture))
+    act_layer = known.model_args.act_layer or timm_names.act_layer_of(architecture)
     if act_layer not in ACTIVATIONS.values():
         raise UserError(
             f"{called}: act_layer '{act_layer}' is none of {', '.join(dict.fromkeys(ACTIVATIONS.values()))}; use other "
             "weights"
         )
-    channels, *image_size = cfg.get("input_size", (3, 224, 224))
+    channels, *image_size = cfg.input_size
     outputs = tensors["head.weight"].shape[0] if "head.weight" in tensors else 0
     return Published(
         naming="timm",
@@ -126,7 +137,7 @@ def _of_timm(shapes: Shapes, config: Mapping[str, Any], called: str) -> Publishe
         image_size=image_size,
         channels=channels,
         outputs=outputs,
-        classes=list(config.get("label_names") or []),
+        classes=known.label_names,
         tensors=tensors,
         dropped=dropped,
         positions=ANTIALIASED,
@@ -134,63 +145,78 @@ def _of_timm(shapes: Shapes, config: Mapping[str, Any], called: str) -> Publishe
 
 
 def _of_transformers(shapes: Shapes, config: Mapping[str, Any], called: str) -> Published:
-    whole = config.get("model_type", "none")
+    around = TransformersHead.read(config, called, CONFIG)
+    whole = around.model_type
     kind = OF_BOTH_TOWERS.get(whole, whole)
     if kind not in TRANSFORMERS:
         raise UserError(f"{called}: model_type '{whole}' is none of {', '.join(TRANSFORMERS)}; use other weights")
     defaults, positions = TRANSFORMERS[kind]
-    own = config.get("vision_config") or {} if whole in OF_BOTH_TOWERS else config
-    known: dict[str, Any] = {**BASE, **defaults, **own}
+    own = around.vision_config if whole in OF_BOTH_TOWERS else config
+    told = {key: value for key, value in own.items() if value is not None}
+    known = TransformersModel.read({**BASE, **defaults, **told}, called, CONFIG)
     tensors, dropped = _renamed(shapes, transformers_names.RULES, transformers_names.DROPPED, f"{called} ({whole})")
-    if known["hidden_act"] not in ACTIVATIONS:
+    if known.hidden_act not in ACTIVATIONS:
         raise UserError(
-            f"{called}: hidden_act '{known['hidden_act']}' is none of {', '.join(ACTIVATIONS)}; use other weights"
+            f"{called}: hidden_act '{known.hidden_act}' is none of {', '.join(ACTIVATIONS)}; use other weights"
         )
-    if "head.weight" in tensors and tensors["head.weight"].shape[1] != tensors["pos_embed"].shape[-1]:
-        for name in [name for name in tensors if name.startswith("head.")]:
-            dropped |= dict.fromkeys(tensors.pop(name).theirs, "a classifier of class token and mean patch together")
-    channels = known.get("num_channels", 3)
+    _leave_out_other_heads(tensors, dropped)
     if len((patches := tensors["patch_embed.proj.weight"]).shape) == 2:
-        dim, side = patches.shape[0], math.isqrt(patches.shape[1] // channels)
-        tensors["patch_embed.proj.weight"] = Tensor(patches.theirs, (dim, channels, side, side), is_channels_last=True)
-    if "dist_token" in tensors and "head_dist.weight" not in tensors:
-        for name in [name for name in tensors if name.startswith("head.")]:
-            dropped |= dict.fromkeys(tensors.pop(name).theirs, "a classifier that ignores the distillation token")
-    if "visual_projection.weight" in shapes:  # into the space of texts; it has no bias
+        pixels, channels = patches.shape[1], known.num_channels
+        if grid := square(pixels // channels) if pixels % channels == 0 else None:
+            shape = (patches.shape[0], channels, *grid)
+            tensors["patch_embed.proj.weight"] = Tensor(patches.theirs, shape, is_channels_last=True)
+    if "visual_projection.weight" in shapes and "head.weight" in tensors:  # into the space of texts; it has no bias
         tensors["head.bias"] = Tensor((), (tensors["head.weight"].shape[0],))
     head = tensors.get("head.weight")
-    names = config.get("id2label", {})
     is_classifier = "classifier." in " ".join(shapes)
     return Published(
         naming="transformers",
-        architecture=(config.get("architectures") or [whole])[0],
+        architecture=(around.architectures or [whole])[0],
         model={
-            "num_heads": known["num_attention_heads"],
-            "norm_eps": float(known["layer_norm_eps"]),
-            "act_layer": ACTIVATIONS[known["hidden_act"]],
+            "num_heads": known.num_attention_heads,
+            "norm_eps": known.layer_norm_eps,
+            "act_layer": ACTIVATIONS[known.hidden_act],
         },
         distilled="dist_token" in tensors,
         image_size=_image_size(known, tensors),
-        channels=channels,
+        channels=known.num_channels,
         outputs=0 if head is None else head.shape[0],
-        classes=[names[key] for key in sorted(names, key=int)] if is_classifier and head is not None else [],
+        classes=[name for _, name in sorted(around.id2label.items())] if is_classifier and head is not None else [],
         tensors=tensors,
         dropped=dropped,
         positions=positions,
     )
 
 
-def _image_size(known: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[int]:
-    if "num_patches" in known:
-        side = math.isqrt(known["num_patches"]) * tensors["patch_embed.proj.weight"].shape[-1]
+def _leave_out_other_heads(tensors: dict[str, Tensor], dropped: dict[str, str]) -> None:
+    """Drop a classifier that reads something else than ours, and say so in `dropped`."""
+    if "head.weight" in tensors and tensors["head.weight"].shape[1] != tensors["pos_embed"].shape[-1]:
+        reason = "a classifier of class token and mean patch together"
+    elif "dist_token" in tensors and "head_dist.weight" not in tensors:
+        reason = "a classifier that ignores the distillation token"
+    else:
+        return
+    for name in [name for name in tensors if name.startswith("head.")]:
+        dropped |= dict.fromkeys(tensors.pop(name).theirs, reason)
+
+
+def _image_size(known: TransformersModel, tensors: Mapping[str, Tensor]) -> list[int]:
+    if known.num_patches is not None:
+        side = math.isqrt(known.num_patches) * tensors["patch_embed.proj.weight"].shape[-1]
         return [side, side]
-    size = known["image_size"]
+    size = known.image_size
+    assert size is not None  # BASE has one
     return [size, size] if isinstance(size, int) else list(size)
 
 
 def _renamed(
     shapes: Shapes, rules: tuple[Rule, ...], reasons: Mapping[str, str], called: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if odd := [name for name, shape in shapes.items() if is_odd(name, shape, rules)]:
+        raise UserError(
+            f"{called}: {odd[0]} of shape {list(shapes[odd[0]])} is not a tensor of a Vision Transformer; use other "
+            "weights"
+        )
     tensors, unknown = renamed(shapes, rules)
     dropped = {name: reason for name in unknown for pattern, reason in reasons.items() if re.fullmatch(pattern, name)}
     if strange := [name for name in unknown if name not in dropped]:
@@ -199,7 +225,7 @@ def _renamed(
             f"{called} has tensors that no Vision Transformer of this project has: {', '.join(strange[:SHOWN])}{more}; "
             "use other weights"
         )
-    if missing := {"patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight"} - tensors.keys():
+    if missing := NEEDED - tensors.keys():
         raise UserError(f"{called} has no {', '.join(sorted(missing))} under any name known here; use other weights")
     return tensors, dropped
 

@@ -75,6 +75,25 @@ def renamed(shapes: Shapes, rules: tuple[Rule, ...]) -> tuple[dict[str, Tensor],
     }, unknown
 
 
+def is_odd(name: str, shape: tuple[int, ...], rules: tuple[Rule, ...]) -> bool:
+    """Whether a tensor that becomes one of ours has fewer or more axes than it, or is empty."""
+    for rule in rules:
+        if match := re.fullmatch(rule.theirs, name):
+            ours = match.expand(rule.ours)
+            return 0 in shape or len(shape) not in _axes(ours)
+    return False
+
+
+def _axes(ours: str) -> tuple[int, ...]:
+    """How many axes published weights have for our tensor of this name."""
+    if ours in TOKENS:
+        return (1, 2, 3, 4)
+    if ours == "patch_embed.proj.weight":
+        return (2, 4)
+    layer, _, kind = ours.rpartition(".")
+    return (1,) if kind in ("bias", "gamma") or "norm" in layer.rpartition(".")[2] else (2,)
+
+
 def _tensor(ours: str, sources: list[tuple[str, Rule]], shapes: Shapes) -> Tensor:
     theirs = tuple(name for name, _ in sources)
     first = tuple(shapes[theirs[0]])

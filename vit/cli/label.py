@@ -1,0 +1,139 @@
+"""`vit label`: propose labels for images that have none."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vit.cli.command import command
+from vit.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from vit.inference.classifier import Classifier
+
+COLUMNS = ["file", "label", "confidence"]
+TABLE = "labels.csv"
+TEMPLATE = "a photo of a {}."
+PAIR = "hf-hub:openai/clip-vit-base-patch32@COMMIT"
+
+
+@command("vit label images --classes 'cat,dog' --model hf-hub:openai/clip-vit-base-patch32@COMMIT")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER", help="Images, at any depth.")
+@click.option(
+    "--classes", metavar="NAMES", help="Classes to choose from, separated by commas; --model is then a pair of towers."
+)
+@click.option(
+    "--model",
+    metavar="URI",
+    show_default="the champion",
+    help="With --classes: a CLIP or SigLIP pair, hf-hub:OWNER/NAME@COMMIT or a folder. Without: models:/NAME@ALIAS, "
+    "models:/NAME/VERSION or a folder such as `model`.",
+)
+@click.option("--template", "templates", multiple=True, metavar="TEXT", help=f"Sentence for --classes; '{TEMPLATE}'")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="SHARE",
+    help="Leave the label empty below this confidence.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="CSV", show_default=f"FOLDER/{TABLE}", help="The table."
+)
+@click.option("--force", is_flag=True, help="Overwrite the table if it exists.")
+def label(
+    folder: Path,
+    classes: str | None,
+    model: str | None,
+    templates: tuple[str, ...],
+    min_confidence: float,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Propose labels for images that have none.
+
+    Writes a table for data.labels, the least confident image first, to be corrected by you. Unreadable images are
+    reported on stderr and left out; the exit status is then 1.
+    """
+    from tqdm import tqdm
+
+    from vit.files import write_table
+    from vit.inference.labelling import find_images, predictions
+
+    out = out or folder / TABLE
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name the folder that holds the images")
+    if out.is_dir() or out.suffix.lower() != ".csv":
+        raise UserError(f"--out {out}: must be a file that ends in .csv; for example {folder / TABLE}")
+    if out.exists() and not force:
+        raise UserError(f"{out} exists already, perhaps with your corrections; use --out, or --force to overwrite it")
+    paths = find_images([str(folder)])
+    classifier = _classifier(classes, model, templates)
+    failures = 0
+
+    def on_failure(path: Path, error: UserError) -> None:
+        nonlocal failures
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        failures += 1
+
+    rows = []
+    for one in tqdm(predictions(classifier, paths, 1, on_failure), total=len(paths), unit="image", disable=None):
+        name = one.path.relative_to(folder).as_posix()
+        if not name.isprintable():
+            on_failure(one.path, UserError(f"{name!r}: a table cannot hold this name; rename the file"))
+            continue
+        (confidence,), (found,) = one.probabilities, one.classes
+        rows.append({"file": name, "label": found if confidence >= min_confidence else "", "confidence": confidence})
+    if not rows:
+        raise UserError(f"{folder}: none of its {failures} images can be read; nothing was written")
+    rows.sort(key=lambda row: row["confidence"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_table(out, [row | {"confidence": f"{row['confidence']:.4f}"} for row in rows], COLUMNS)
+    _say(out, folder, rows, failures)
+    if failures:
+        sys.exit(1)
+
+
+def _classifier(classes: str | None, model: str | None, templates: tuple[str, ...]) -> "Classifier":
+    from vit.config.files import CONFIG
+    from vit.files import read_json
+
+    if classes is None:
+        if templates:
+            raise UserError("--template describes the names of --classes, which are missing; give both or neither")
+        beside = Path(model or "", CONFIG)
+        if (model or "").startswith("hf-hub:") or (beside.is_file() and "model_type" in read_json(beside)):
+            raise UserError(f"--model {model} knows no classes of its own; name them with --classes 'cat,dog'")
+        from vit.registry.loading import load_classifier
+
+        return load_classifier(model)
+    names = [name.strip() for name in classes.split(",")]
+    if len(names) < 2 or "" in names:
+        raise UserError(f"--classes '{classes}': name at least two classes, separated by commas; for example 'cat,dog'")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"--classes '{classes}': '{repeated[0]}' occurs twice")
+    if model is None:
+        raise UserError(f"--classes needs a CLIP or SigLIP pair; name it with --model, for example {PAIR}")
+    if wrong := [one for one in templates if one.count("{}") != 1]:
+        raise UserError(
+            f"--template '{wrong[0]}': must hold {{}} once, where the class name goes; for example '{TEMPLATE}'"
+        )
+    from vit.training.text_head import zero_shot
+
+    return zero_shot(model, "--model", names, list(templates) or [TEMPLATE])
+
+
+def _say(out: Path, folder: Path, rows: list[dict], failures: int) -> None:
+    from collections import Counter
+
+    counts = Counter(row["label"] for row in rows)
+    empty = counts.pop("", 0)
+    listed = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    print(f"{out}: {len(rows)} images, the least confident first: {listed or 'no label'}")
+    if empty:
+        print(f"{empty} are below --min-confidence and have no label; fill it in, or data.labels leaves them out")
+    if failures:
+        print(f"{failures} unreadable images are not in it")
+    if out.parent == folder:
+        print(f"when you have corrected it: data.path: {folder}, data.labels: {out.name}, data.label_column: label")
