@@ -92,17 +92,18 @@ def train(project: Path, page: Page | None) -> Measured:
 
 def _delays(page: Page, project: Path, training: subprocess.Popen) -> Iterator[float]:
     """Seconds between a checkpoint's end and its epoch on the page, as often as one can be told from the next."""
-    epochs = page.get_by_text("epochs, step").first
+    epochs, last = page.get_by_text("epochs, step"), None
     while training.poll() is None:
         found = trainings(project)
         path = newest_checkpoint(found[0]) if found else None
-        if not found or path is None:
-            time.sleep(0.1)
+        if not found or path in (None, last):
+            time.sleep(0.02)
             continue
+        last = path
         written, count = time.time(), found[0].how_far.get("epochs", 0)
         while training.poll() is None and time.time() < written + 30:
-            text = epochs.text_content() if epochs.count() else ""
-            shown = text.rpartition(": running, ")[2].partition(" of ")[0] if text else ""
+            text = "".join(epochs.all_text_contents()[:1])  # without waiting: the row goes when the training ends
+            shown = text.rpartition(": running, ")[2].partition(" of ")[0]
             if shown.isdigit() and int(shown) >= count:
                 yield time.time() - written
                 break
