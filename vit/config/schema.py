@@ -71,9 +71,7 @@ class Params(Section):
             return self
         off = f"or pretrain.epochs, {self.pretrain.epochs}, to 0"
         if not family_named(self.model.name).can_hide_patches:
-            raise ValueError(
-                f"pretraining hides patches, which model.name {self.model.name} has not; set it to vit, {off}"
-            )
+            raise ValueError(f"pretraining is not supported for model.name {self.model.name}; set it to vit, {off}")
         if self.model.stem != "patch":
             raise ValueError(
                 f"model.stem '{self.model.stem}' mixes neighbouring patches before any is hidden, so that the encoder "

@@ -28,8 +28,8 @@ TABLE, PART = "unlabelled.csv", "unlabelled"
 class Unlabelled:
     """The images that may be learned from, with the digests of their files (N, 32), and those left out.
 
-    `left_out` has a row for each of them: `path`, and `reason`, which is `unreadable`, `near val`, `near test` or `link`,
-    with `detail`.
+    `left_out` has a row for each of them: `path`, `reason` (`unreadable`, `near val`, `near test` or `link`) and
+    `detail`.
     """
 
     rows: list[Row]
@@ -70,9 +70,7 @@ def find_unlabelled(folder: Path, raw: Path, splits: Path, preprocessing: dict) 
         rows += [seen.rows[index] for index in kept.tolist()]
         digests.append(seen.looks.only(kept).column("file"))
     if not rows:
-        without = (
-            f", as {len(left_out)} were left out ({left_out[0]['path']}: {left_out[0]['reason']})" if left_out else ""
-        )
+        without = f", as {len(left_out)} were left out, such as {left_out[0]['path']}" if left_out else ""
         raise UserError(
             f"pretraining has no image to learn from in {folder}/{without}; put images there (`dvc add` those that "
             "queued runs and other machines need), or set pretrain.epochs to 0"
@@ -89,9 +87,8 @@ def read_unlabelled(images: Unlabelled, folder: Path, packed: Path, temporary: P
     settings = {name: preprocessing[name] for name in SETTINGS}
     if mode["mode"] == "none":
         paths = [folder / row.path for row in images.rows]
-        return Decoded(
-            paths, torch.zeros(len(paths), dtype=torch.long), settings | {"keep_margin": True}, workers_of(mode)
-        )
+        labels = torch.zeros(len(paths), dtype=torch.long)
+        return Decoded(paths, labels, settings | {"keep_margin": True}, workers_of(mode))
     table = temporary / TABLE
     write_table(table, (row._asdict() for row in images.rows), list(Row._fields))
     pack_labels(table, [""], temporary / f"{PART}_labels.npy")

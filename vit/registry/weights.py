@@ -16,9 +16,10 @@ from vit.training.weight_sources import NONE_HELD_OUT, UNKNOWN, copy_weights
 def fetch_version(named: str, target: Path, parameter: str, images: Path) -> str:
     """Copy the weights and settings of `models:/name/version` to the folder `target`.
 
-    Returns `NONE_HELD_OUT`, or `UNKNOWN` if the version itself began with weights, or learned from a teacher or
-    from images without labels, of which that is not known. `images` is the table of the current split, data/audit/images.csv. Raises UserError naming
-    `parameter` if the version does not exist, is given by an alias, or was trained on images that are now val or test.
+    Returns `NONE_HELD_OUT`, or `UNKNOWN` if the version itself began with weights, or learned from a teacher or from
+    images without labels, of which that is not known. `images` is the table of the current split,
+    data/audit/images.csv. Raises UserError naming `parameter` if the version does not exist, is given by an alias, or
+    was trained on images that are now val or test.
     """
     called = f"{parameter} '{named}'"
     if not re.fullmatch(r"models:/[^/@]+/\d+", named):

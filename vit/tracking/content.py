@@ -34,8 +34,9 @@ def describe_run(params: Params, compute: dict) -> RunDescription:
     """Key, name, parameters and tags of a training's run; `compute` holds the resolved `auto` choices.
 
     The key hashes the parameters of the sections up to train, the images and their split, initial, pretrained and
-    teacher weights, stored features, the code of pack, features and train as listed in dvc.yaml, and `compute`, which affects the last
-    bits of the weights. A changed figure, or another source of the same images, is therefore the same training.
+    teacher weights, stored features, the code of pack, features and train as listed in dvc.yaml, and `compute`, which
+    affects the last bits of the weights. A changed figure, or another source of the same images, is therefore the same
+    training.
     """
     values = params.model_dump(by_alias=True)
     blocks = {name: values[name] for name in ("data", "split", "pack", "model", "pretrain", "train")}
@@ -76,7 +77,7 @@ def pretraining_key(params: Params, compute: dict, images: bytes) -> str:
 
 
 def weights_known() -> dict[str, dict | None]:
-    """What is known of the weights that a training depends on: `init`, `teacher` and, if there are any, `pretrained`."""
+    """What is known of the weights that a training depends on: `init`, `teacher` and, if pretrained, `pretrained`."""
     record = PRETRAINED / PRETRAINING_RECORD
     return read_json(WEIGHTS_RECORD) | ({"pretrained": read_json(record)} if record.is_file() else {})
 

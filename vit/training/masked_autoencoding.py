@@ -18,7 +18,7 @@ HEADS = 4  # of the decoder
 class MaskedAutoencoder(nn.Module):
     """`encoder`, whose patch embedding must not mix patches, and the decoder that trains it.
 
-    `grid` is the number of patches (rows, columns), `mask_ratio` the share of them that is hidden, `dim` and `depth`
+    `grid` is the number of patches (rows, columns), `patch_size` their side in pixels, `mask_ratio` the share of them that is hidden, `dim` and `depth`
     the decoder's width and number of blocks.
     """
 
@@ -26,6 +26,7 @@ class MaskedAutoencoder(nn.Module):
         self,
         encoder: VisionTransformer,
         grid: tuple[int, int],
+        patch_size: int,
         channels: int,
         mask_ratio: float,
         dim: int,
@@ -33,7 +34,7 @@ class MaskedAutoencoder(nn.Module):
     ):
         super().__init__()
         self.encoder = encoder
-        self.patch_size = encoder.patch_embed.proj.kernel_size[0]
+        self.patch_size = patch_size
         self.patches = grid[0] * grid[1]
         self.visible = round(self.patches * (1 - mask_ratio))
         norm, mlp = partial(nn.LayerNorm, eps=1e-6), partial(Mlp, dim, 4 * dim, nn.GELU, 0.0)

@@ -20,7 +20,7 @@ from vit.data.joined import Joined
 from vit.data.seeds import seed_of, seeded
 from vit.errors import Interrupted, UserError
 from vit.inference.classifier import Classifier
-from vit.models.vision_transformer import set_fused_attention
+from vit.models.vision_transformer import VisionTransformer, set_fused_attention
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import Compute
 from vit.training.distributed import World
@@ -45,9 +45,12 @@ class PretrainingStep:
         config = classifier.config
         height, width = config["image_size"]
         patch = config["model"]["patch_size"]
+        encoder = classifier.model
+        assert isinstance(encoder, VisionTransformer)  # the schema refuses others
         self.autoencoder = MaskedAutoencoder(
-            classifier.model,
+            encoder,
             (height // patch, width // patch),
+            patch,
             config["channels"],
             settings.mask_ratio,
             settings.decoder_dim,
@@ -159,7 +162,7 @@ def _batches(
     epoch: int,
     done: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an epoch (from 0) after the first `done`: images (B, C, H, W), and noise (B, N) that hides patches."""
+    """The batches of an epoch (from 0) after the first `done`: images (B, C, H, W), and noise (B, N) for their masks."""
     size, device = tuple(classifier.config["image_size"]), classifier.device
     still: AugmentParams = train.augment.model_copy(update={"trivial": 0.0})
     order = torch.randperm(len(part), generator=seeded(train.seed, "pretrain order", epoch)).split(batch_size)[done:]
