@@ -18,8 +18,8 @@ HEADS = 4  # of the decoder
 class MaskedAutoencoder(nn.Module):
     """`encoder`, whose patch embedding must not mix patches, and the decoder that trains it.
 
-    `grid` is the number of patches (rows, columns), `patch_size` their side in pixels, `mask_ratio` the share of them that is hidden, `dim` and `depth`
-    the decoder's width and number of blocks.
+    `grid` is the number of patches (rows, columns), `patch_size` their side in pixels, `mask_ratio` the share of them
+    that is hidden, `dim` and `depth` the decoder's width and number of blocks.
     """
 
     def __init__(

@@ -162,7 +162,7 @@ def _batches(
     epoch: int,
     done: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an epoch (from 0) after the first `done`: images (B, C, H, W), and noise (B, N) for their masks."""
+    """The batches of an epoch (from 0) after the first `done`: images (B, C, H, W), and noise (B, N) for masks."""
     size, device = tuple(classifier.config["image_size"]), classifier.device
     still: AugmentParams = train.augment.model_copy(update={"trivial": 0.0})
     order = torch.randperm(len(part), generator=seeded(train.seed, "pretrain order", epoch)).split(batch_size)[done:]
