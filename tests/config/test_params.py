@@ -170,15 +170,15 @@ BAD_VALUES = {
         ["model.stem 'conv' mixes neighbouring patches", "set it to patch"],
     ),
     "nothing left to see": (
-        {"pretrain.epochs": 2, "pretrain.mask_ratio": 0.99, "model.patch_size": 4, "pack.image_size": [8, 8]},
+        {"pretrain.epochs": 2, "pretrain.mask_ratio": 0.99, "model.stem": "patch", "model.patch_size": 4},
         ["pretrain.mask_ratio 0.99", "8x8 pixels have 4 of 4x4"],
     ),
     "nothing to predict": (
-        {"pretrain.epochs": 2, "model.patch_size": 1},
+        {"pretrain.epochs": 2, "model.stem": "patch", "model.patch_size": 1},
         ["patches of several pixels to predict", "of 1x1"],
     ),
     "a head of text and pretraining": (
-        {"pretrain.epochs": 2, "train.init_head": "text", "train.init_from": "weights/x"},
+        {"pretrain.epochs": 2, "model.stem": "patch", "train.init_head": "text", "train.init_from": "weights/x"},
         ["train.init_head text", "set it to auto"],
     ),
     "a warm-up longer than the pretraining": (

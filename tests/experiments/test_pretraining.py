@@ -1,4 +1,4 @@
-"""The guide's steps for images without labels, through DVC and MLflow: pretrain, train from it, publish what it knew."""
+"""The guide's steps for images without labels, through DVC and MLflow."""
 
 import shutil
 
