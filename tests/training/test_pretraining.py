@@ -1,6 +1,7 @@
 """Pretraining: hidden patches are not seen, the loss falls, a stopped training ends with the same bytes."""
 
 import signal
+from itertools import count
 
 import pytest
 import safetensors.torch
@@ -17,7 +18,7 @@ from vit.inference.classifier import Classifier
 from vit.training.checkpoint import Checkpoints
 from vit.training.device import choose
 from vit.training.distributed import World
-from vit.training.initial import initialize
+from vit.training.initial import initialize, start_of
 from vit.training.masked_autoencoding import MaskedAutoencoder
 from vit.training.pretraining import PretrainingStep, pretrain
 
@@ -103,30 +104,54 @@ def test_the_loss_falls_and_training_starts_from_what_was_learned_with_a_new_hea
     assert all(torch.equal(weight, fresh.model.state_dict()[name]) for name, weight in weights.items())
 
 
-def test_a_pretraining_that_was_stopped_ends_with_the_same_bytes(tmp_path, parts, monkeypatch):
+class Killed(Exception):
+    """Instead of a kill: nothing is saved after it."""
+
+
+def stop_in_step(patch: pytest.MonkeyPatch, number: int, is_kill: bool) -> None:
+    """Let the step that is `number` from here, counted from 1, receive SIGINT, or end the program at once."""
+    real, steps = PretrainingStep.__call__, count(1)
+
+    def stopping(step, *inputs):
+        if next(steps) == number:
+            if is_kill:
+                raise Killed
+            signal.raise_signal(signal.SIGINT)
+        return real(step, *inputs)
+
+    patch.setattr(PretrainingStep, "__call__", stopping)
+
+
+def test_a_pretraining_that_was_stopped_ends_with_the_same_bytes(tmp_path, parts):
     params = params_for(tmp_path, **SHORT)
     whole = Pretraining(params, parts, tmp_path / "whole").run()
-    for steps in (2, 6):  # per epoch are 4: in the middle of the first and of the second
-        stopped = Pretraining(params, parts, tmp_path / "stopped")
-        calls = iter(range(1, 100))
-        first = stopped.checkpoints.files()
-        done = int(first[0].stem.removeprefix("step-")) if first else 0
-        real = PretrainingStep.__call__
+    assert whole.progress.steps == 12  # 4 in each of 3 epochs
 
-        def stopping(step, *inputs, real=real, calls=calls, left=steps - done):
-            if next(calls) == left:
-                signal.raise_signal(signal.SIGINT)
-            return real(step, *inputs)
+    def stopped(after: int, is_kill: bool) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            stop_in_step(patch, after, is_kill)
+            Pretraining(params, parts, tmp_path / "stopped").run()
 
-        monkeypatch.setattr(PretrainingStep, "__call__", stopping)
-        with pytest.raises(Interrupted, match=rf"stopped by SIGINT after step {steps} of 12; start it again to resume"):
-            stopped.run()
-        monkeypatch.setattr(PretrainingStep, "__call__", real)
+    with pytest.raises(Interrupted, match=r"stopped by SIGINT after step 2 of 12; start it again to resume"):
+        stopped(after=2, is_kill=False)
+    with pytest.raises(Killed):
+        stopped(after=5, is_kill=True)  # step 7, in the second epoch, which begins again
+    with pytest.raises(Interrupted, match="after step 8 of 12"):
+        stopped(after=4, is_kill=False)  # the last step of the second epoch
     resumed = Pretraining(params, parts, tmp_path / "stopped").run()
     assert same(whole.step.weights(), resumed.step.weights())
     assert whole.progress.history == resumed.progress.history
     other = params_for(tmp_path, **SHORT | {"train.seed": 1})
     assert not same(whole.step.weights(), Pretraining(other, parts, tmp_path / "other").run().step.weights())
+
+
+def test_training_starts_from_pretrained_weights_only_if_there_are_any(tmp_path):
+    pretrained, init = tmp_path / "pretrained", tmp_path / "init"
+    pretrained.mkdir()
+    (pretrained / "README.txt").write_text("off")
+    assert start_of(pretrained, init) == init
+    (pretrained / "model.safetensors").write_bytes(b"")
+    assert start_of(pretrained, init) == pretrained
 
 
 def test_an_infinite_loss_ends_in_one_line(tmp_path, parts):
