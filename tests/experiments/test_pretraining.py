@@ -46,6 +46,7 @@ def test_the_encoder_learns_from_unlabelled_images_and_the_model_says_so(tmp_pat
     assert (
         "pretrained by masked autoencoding on 20 images without labels, then fine-tuned" in held.versions[0].description
     )
+    assert held.versions[0].tags["pretrained_unlabelled_images"] == "20"
     assert not [folder for folder in (project.folder / "checkpoints").glob("*") if list(folder.glob("*.pt"))]
 
     first = weights.read_bytes()

@@ -89,11 +89,13 @@ def weights_digests() -> dict[str, str]:
 
 def weights_tags() -> dict[str, str]:
     """Where those weights come from, their licence, and whether they have seen images of val or test: `init_source`,
-    `init_licence`, `init_url`, `init_images_seen`, and the same of the teacher."""
+    `init_licence`, `init_url`, `init_images_seen`, and the same of the teacher; and `pretrained_method`,
+    `pretrained_unlabelled_images`, `pretrained_epochs` and `pretrained_loss`."""
+    told = ("source", "licence", "url", "images_seen", "method", "unlabelled_images", "epochs", "loss")
     return {
         f"{role}_{key}": str(known[key])
         for role, known in weights_known().items()
-        for key in ("source", "licence", "url", "images_seen")
+        for key in told
         if known and known.get(key)
     }
 
