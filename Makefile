@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-parity bench-labels bench-waiting bench-growth clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -81,6 +81,9 @@ bench-parity: .venv/bench.stamp  ## Compare every public family of ViTs with its
 
 bench-labels: .venv/run.stamp  ## Measure pretraining without labels, some hours: make bench-labels IMAGES=folder
 	python -m benchmarks.few_labels --images $(IMAGES) --out benchmarks/few_labels.json
+
+bench-shards: .venv/run.stamp  ## Measure training from shards, also from a slow bucket (needs requirements-remote*.txt)
+	python -m benchmarks.shards --out benchmarks/shards.json
 
 bench-growth: .venv/run.stamp  ## Measure how download and split grow: make bench-growth SIZES="10000 1000000" SCRATCH=folder
 	python -m benchmarks.growth --out benchmarks/scale.json --picture docs/results/growth.png $(if $(SIZES),--images $(SIZES)) $(if $(SCRATCH),--scratch $(SCRATCH))

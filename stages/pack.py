@@ -12,10 +12,12 @@ from vit.data.pack import (
     normalization,
     pack_images,
     pack_labels,
+    pack_shards,
     packed_bytes,
     part_shape,
     with_value_range,
 )
+from vit.data.shards.store import store_at
 from vit.errors import run_program
 from vit.files import read_json, replacing_folder, write_json
 
@@ -28,24 +30,26 @@ def main() -> None:
     tables = {part: SPLITS / f"{part}.csv" for part in PARTS}
     shapes = {part: part_shape(tables[part], part, pack) for part in PARTS}
     needed = sum(packed_bytes(shape, pack) for shape in shapes.values())
-    free = check_space(needed, PACKED.parent)
     images = sum(shape[0] for shape in shapes.values())
-    print(f"{images} images will take {needed} bytes ({in_units(needed)}) in {PACKED}; {in_units(free)} are free")
+    needs = f"{images} images will take {needed} bytes ({in_units(needed)}) in {pack.store or PACKED}"
+    # Shards that an earlier packing left in a store are used again, which of them is known only later.
+    print(f"{needs}; {in_units(check_space(needed, PACKED.parent))} are free" if pack.store is None else needs)
 
     with replacing_folder(PACKED) as folder:
         for part, table in tables.items():
             pack_labels(table, classes, folder / f"{part}_labels.npy")
             if pack.mode == "arrays":
                 pack_images(RAW, table, pack, part, folder / f"{part}_images.npy")
+            elif pack.mode == "shards":
+                pack_shards(RAW, table, folder / f"{part}_labels.npy", pack, part, store_at(pack.store, folder), folder)
         if pack.mode == "arrays":
             statistics = normalization(pack, lambda: measure_packed(folder / "train_images.npy"))
-            mode = {"mode": "arrays"}
         else:
             statistics = normalization(pack, lambda: measure_files(RAW, tables["train"], pack))
-            mode = {"mode": "none", "workers": pack.workers}
+        mode = {"arrays": {}, "shards": {"store": pack.store}, "none": {"workers": pack.workers}}[pack.mode]
         settings = pack.model_dump(include=set(SETTINGS))
         write_json(folder / PREPROCESSING, {"classes": classes, **settings, **statistics})
-        write_json(folder / PACK_MODE, mode)  # kept out of the preprocessing, which is equal in both modes
+        write_json(folder / PACK_MODE, {"mode": pack.mode, **mode})  # not in the preprocessing, which is equal in all
 
 
 if __name__ == "__main__":

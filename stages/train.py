@@ -28,6 +28,7 @@ from vit.config.files import (
 )
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
+from vit.data.shards.streamed import Streamed
 from vit.errors import run_program
 from vit.files import project_root, read_json, replacing, write_json, write_table
 from vit.inference.classifier import Classifier
@@ -51,6 +52,7 @@ from vit.training.probe import FeatureFeed, probe
 from vit.training.step import TrainingStep
 from vit.training.temperature import temperature_on
 
+CACHE_SHARES = {"train": 7 / 8, "val": 1 / 8}
 UNTRAINED = {
     "zero_shot_val_accuracy": "zero-shot, before training",
     "knn_val_accuracy": "nearest neighbours on the same features",
@@ -72,7 +74,10 @@ def main() -> None:
     start = start_of(PRETRAINED, INIT)
     changes = initialize(classifier, start)
     teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
-    train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
+    cache = 1e9 * params.train.cache_gb
+    train, val = (
+        load_part(PACKED, part, RAW, SPLITS, share * cache, world.size) for part, share in CACHE_SHARES.items()
+    )
     weights = class_weights(train.labels, len(classifier.classes), params.train.class_weights)
     weights = None if weights is None else weights.to(device)
     if params.train.frozen_layers == "all":
@@ -92,6 +97,8 @@ def main() -> None:
         if world.is_first:
             size = f"{classifier.parameter_count / 1e6:.2f} M parameters"
             print(f"{len(train)} images, {params.model.name} of {size}, {compute} ({why})")
+            if isinstance(train, Streamed):
+                print(f"shards in {train.store}: {train.mixing(params.train.batch_size)}")
             show_layers(config)
             if changes:
                 print(f"started from {params.train.init_from if start == INIT else start}: {'; '.join(changes)}")

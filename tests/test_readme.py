@@ -21,6 +21,8 @@ UNTESTED = {
     "pip install --requirement requirements-labels.txt --constraint constraints.txt": "`make test` installs it so",
     "vit suspects": "tests/cli/test_suspects.py runs it on a store of its own",
     "vit export --format timm for_timm": "timm loads what it writes in tests/models/test_published.py",
+    "pip install -r requirements-remote.txt -c constraints.txt": "test_bucket.py is skipped without it",
+    "export AWS_ENDPOINT_URL=https://s3.example.org": "tests/data/shards/test_bucket.py sets it to a server of its own",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.
@@ -94,7 +96,7 @@ def test_make_alone_lists_every_target():
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
     written = {"deps", "docs"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
-    benchmarks |= {"bench-watching", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
+    benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
     others = {
         "help",
         "repro",

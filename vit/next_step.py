@@ -48,8 +48,13 @@ def next_step(
         )
     return NextStep(
         "All is up to date. Ask the champion on the page Ask, try other parameters on the page Train, or serve it:",
-        ("mlflow", "models", "serve", "-m", f"models:/{name}@champion", "--env-manager", "local"),
+        serve_command(name),
     )
+
+
+def serve_command(name: str) -> tuple[str, ...]:
+    """What serves the champion of the registered model `name`."""
+    return ("mlflow", "models", "serve", "-m", f"models:/{name}@champion", "--env-manager", "local")
 
 
 def reasons(entries: Sequence[object]) -> list[str]:

@@ -9,6 +9,7 @@ from vit.config.files import RAW_RECORD, SPLIT_METRICS
 from vit.config.schema import Params
 from vit.errors import UserError
 from vit.files import project_root, read_json
+from vit.next_step import serve_command
 
 
 def show_data_set(params: Params) -> None:
@@ -31,9 +32,10 @@ def show_data_set(params: Params) -> None:
         st.caption(f"params.yaml now says {literal(params.data.source)}: the next `dvc repro` fetches that.")
 
 
-def show_champion(level: float) -> None:
+def show_champion(params: Params) -> None:
     """The version that is served, with its scores and their intervals."""
     st.subheader("Champion")
+    level = params.evaluate.confidence_level
     try:
         found = champion()
     except UserError as error:
@@ -57,6 +59,7 @@ def show_champion(level: float) -> None:
     if found["test_looks"]:
         runs = "run was" if found["test_looks"] == 1 else "runs were"
         st.caption(f"{found['test_looks']} {runs} scored on these test images by then.")
+    show_command(serve_command(params.register_.name))
 
 
 def _value(score: dict | None) -> str:

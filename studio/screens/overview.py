@@ -25,7 +25,7 @@ with right:
     status = status_or_none()
     show_pipeline(status)
 with left:
-    show_champion(params.evaluate.confidence_level)
+    show_champion(params)
     st.subheader("Last runs")
     show_last_runs()
 

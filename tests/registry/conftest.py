@@ -2,13 +2,18 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from tests.contents import Publisher
 from tests.presets import write_preset
+from vit.files import read_table, sha256_of, write_table
+from vit.inference.classifier import Classifier
 from vit.registry.gate import CHAMPION
 from vit.registry.publish import Content, publish
 from vit.tracking.store import open_store
@@ -85,3 +90,69 @@ def all_that_is_kept(folder: Path) -> list[tuple]:
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     versions = client.search_model_versions("name = 'vit'")
     return sorted((int(one.version), one.tags, one.aliases, one.description) for one in versions)
+
+
+def evaluated_content(publisher: Publisher, number: int) -> Content:
+    """A content with weights of its own, and the predictions of its model for val."""
+    import safetensors.torch
+    import torch
+
+    made = publisher.content(number, right=50)
+    weights = made.model_folder / "model.safetensors"
+    torch.manual_seed(number)
+    drawn = {name: tensor + 0.2 * torch.randn_like(tensor) for name, tensor in tensors_of(weights).items()}
+    safetensors.torch.save_file(drawn, weights)
+    rows = read_table(made.candidacy.predictions)
+    found = Classifier.load(made.model_folder).classify([publisher.folder / "raw0" / row["path"] for row in rows])
+    for row, one in zip(rows, found, strict=True):
+        row |= {"prediction": one["label"]} | {f"p_{name}": share for name, share in one["probabilities"].items()}
+    write_table(made.candidacy.predictions, rows)
+    return replace(made, files_key=sha256_of(weights, made.candidacy.predictions))
+
+
+def tensors_of(weights: Path) -> dict:
+    import safetensors.torch
+
+    return {name: tensor.clone() for name, tensor in safetensors.torch.load_file(weights).items()}
+
+
+@dataclass
+class Registry:
+    """A registry with versions 1 and 2, and a request that they answer differently."""
+
+    folder: Path
+    client: MlflowClient
+    image: Path
+
+    def files(self, number: str) -> Path:
+        return Path(unquote(self.client.get_model_version_download_uri("vit", number).removeprefix("file://")))
+
+    def point_to(self, number: str) -> None:
+        self.client.set_registered_model_alias("vit", "champion", number)
+
+    def right(self, number: str) -> dict[str, float]:
+        (answer,) = Classifier.load(self.files(number) / "artifacts/model").classify([self.image])
+        return answer["probabilities"]
+
+    def damaged(self, name: str, damage) -> str:
+        """A new version: the files of version 2 after `damage`."""
+        copy = self.folder / f"damaged {name}"
+        shutil.copytree(self.files("2"), copy)
+        damage(copy)
+        return str(self.client.create_model_version("vit", copy.as_uri()).version)
+
+
+@pytest.fixture(scope="module")
+def registry(new_repo, tmp_path_factory) -> Iterator[Registry]:
+    folder = tmp_path_factory.mktemp("following") / "repo"
+    shutil.copytree(new_repo.folder, folder)
+    with within(folder), pytest.MonkeyPatch.context() as patch:
+        publisher = Publisher(folder, new_repo.rows)
+        for number in (1, 2):
+            publish(evaluated_content(publisher, number), "vit")
+        store = f"sqlite:///{folder}/mlflow.db"
+        before = mlflow.get_tracking_uri()
+        patch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+        mlflow.set_tracking_uri(store)
+        yield Registry(folder, MlflowClient(store), folder / "raw0" / new_repo.rows[3]["path"])
+        mlflow.set_tracking_uri(before)

@@ -93,7 +93,8 @@ def test_it_stays_champion_against_a_worse_model_of_today_on_the_val_images_of_b
     publish(content_of_then(publisher, raw), "vit")
     assert champion(client) == "1"
     images = read_table(RELEASE / "images.csv")
-    published = publish(publisher.content(2, right=20, images=images, rules={"min_images": 30}), "vit")
+    challenger = publisher.content(2, right=20, images=images, rules={"min_images": 30})
+    published = publish(replace(challenger, candidacy=replace(challenger.candidacy, raw=raw)), "vit")
     assert published.verdict.startswith("does not replace champion 1: not shown to be better: 0.5000 against 0.9000")
     found = numbers(client, "2")
     assert found["images"] == 40 and found["champion_cost"]["parameters"] == 3748

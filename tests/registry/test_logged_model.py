@@ -76,7 +76,7 @@ def test_a_model_that_was_cut_off_half_made_is_completed(content, client, monkey
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vit.registry.logged_model.save_served", full)
+        patch.setattr("vit.registry.publish.save_served", full)
         with pytest.raises(Exception, match="no space left"):
             publish(content, "vit")
     run = client.search_runs(["1"])[0]

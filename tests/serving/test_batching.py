@@ -128,3 +128,20 @@ def test_without_a_wait_each_request_is_computed_alone_by_its_own_thread():
     batcher = Batcher(lambda images: threads.append(threading.current_thread()) or images, wait=0)
     assert ask(batcher, 1, 2) == [1, 2]
     assert threads == [threading.current_thread()]
+
+
+def test_a_closed_batcher_answers_those_that_were_announced_and_those_that_come_late_and_then_ends():
+    recorder = Recorder()
+    batcher = Batcher(recorder, wait=PATIENCE)
+    with batcher.request() as compute:
+        thread = batcher._thread
+        batcher.close()
+        assert compute(np.array([[1]])).tolist() == [[1]]
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert ask(batcher, 2) == [2]
+    with pytest.raises(RuntimeError), batcher.request():
+        raise RuntimeError("refused")
+    for one in [one for one in threading.enumerate() if one.name == "batches" and one is batcher._thread]:
+        one.join(PATIENCE)
+    assert batcher._thread is None

@@ -52,11 +52,11 @@ def test_a_limit_that_is_set_anew_to_nonsense_is_named_when_the_model_is_loaded(
 
 
 def test_an_error_of_the_server_itself_is_one_sentence_without_its_trace(caplog):
-    def broken(texts, params):
+    def broken():
         raise RuntimeError("secret")
 
     with pytest.raises(Refusal) as raised:
-        guard.guarded(broken, str, LIMITS, classes=4)(GOOD, "application/json", None, None)
+        guard.guarded(broken, str)(GOOD, "application/json", None, None)
     assert raised.value.get_http_status_code() == 500 and "secret" not in raised.value.serialize_as_json()
     assert "secret" in caplog.text
 
@@ -69,4 +69,4 @@ def test_the_server_of_this_mlflow_is_the_one_that_the_guard_knows():
 def test_another_server_is_not_guarded_but_refused(monkeypatch):
     monkeypatch.setattr(scoring_server, "invocations", lambda request: None)
     with pytest.raises(MlflowException, match=r"requirements\.txt"):
-        guard.install(lambda texts, params: [], LIMITS, classes=4)
+        guard.install(lambda: None)

@@ -36,5 +36,8 @@ ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and wi
 TRAINING_RECORD, HOW_FAR = "training.json", "progress.json"  # beside them too: what is trained, and how far it is
 SPLIT_FILES = [SPLITS / name for name in ("train.csv", "val.csv", "test.csv", CLASSES)]
 
+SHARDS = "shards"  # of the packed images, unless pack.store says otherwise
+
 CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it
 CHECKED = Path(".vit/check")  # what `vit check` draws
+CACHE = Path(".vit/shards")  # shards that were fetched from a bucket; below the user's repo

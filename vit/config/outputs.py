@@ -60,8 +60,12 @@ FILES: dict[Path, str] = {
     SPLIT_METRICS: "how many images each split has, and how far the split leaks",
     PACKED / "*_images.npy": "the images of a split: uint8 (N, H, W, C)",
     PACKED / "*_labels.npy": "their labels, as places in the class order",
+    PACKED / "*_shards.json": "the shards of a split (`pack.mode: shards`): name, size and SHA-256 of each, and where "
+    "images lie in them",
+    PACKED / "*_order.npy": "which row of the split's table each place in the shards holds: train is shuffled",
+    PACKED / "shards/*.tar": "the shards, unless `pack.store` puts them elsewhere: tar files as WebDataset reads them",
     PACKED / PREPROCESSING: "what is done to every image, in training and in serving: size, crop, mean, std, classes",
-    PACKED / PACK_MODE: "whether images are packed as arrays or decoded on the fly",
+    PACKED / PACK_MODE: "whether images are packed as arrays, in shards and where, or decoded on the fly",
     WEIGHTS_BROUGHT / "*/README.txt": "a note, so that the folder is never empty",
     WEIGHTS_BROUGHT / "*/*": "the weights that `train.init_from` (`init/`) and `train.teacher` (`teacher/`) "
     "name, under this project's names, with the settings that are known of them",

@@ -4,15 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vit.config.fields import Count, CountOrAuto, PerChannelOrAuto, RangeOrAuto, Section, Share, parameter
+from vit.config.fields import Count, CountOrAuto, PerChannelOrAuto, Positive, RangeOrAuto, Section, Share, parameter
+
+STORE = r"^(s3://[^\s/@?:]+/[^\s@?]+|[^\s:]+)$"  # a bucket without credentials, or a folder
 
 
 class PackParams(Section):
     """-> stages/pack.py"""
 
-    mode: Literal["arrays", "none"] = parameter(
-        "arrays", "arrays: decode once; none: decode in every epoch, for data that does not fit on the disk"
+    mode: Literal["arrays", "shards", "none"] = parameter(
+        "arrays",
+        "arrays: decode once; shards: the same into many files, for data larger than memory or disk; none: decode in "
+        "every epoch",
     )
+    store: Annotated[str, Field(pattern=STORE)] | None = parameter(
+        None, "shards: where they lie, a folder or s3://BUCKET/PREFIX; null: with the other packed files"
+    )
+    shard_mb: Positive = parameter(16.0, "shards: size of each", "MB")
     image_size: Annotated[list[Count], Field(min_length=2, max_length=2)] = parameter(
         [224, 224], "[height, width], both multiples of model.patch_size", "pixels"
     )
@@ -45,6 +53,12 @@ class PackParams(Section):
         "auto", "subtracted from values in [0, 1]; auto: measured on train; pretrained weights need their own"
     )
     std: PerChannelOrAuto = parameter("auto", "what the difference is divided by; auto: measured on train")
+
+    @model_validator(mode="after")
+    def _only_shards_have_a_store(self):
+        if self.store is not None and self.mode != "shards":
+            raise ValueError(f"store {self.store} is only for mode shards, not {self.mode}; set it to null")
+        return self
 
     @model_validator(mode="after")
     def _every_channel_is_normalized(self):

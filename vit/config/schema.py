@@ -54,6 +54,15 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _shards_are_read_one_after_another(self):
+        if self.pack.mode == "shards" and self.train.sampler == "balanced":
+            raise ValueError(
+                "train.sampler balanced needs all of train at hand, which pack.mode shards does not have; set "
+                "train.class_weights to balanced and sampler to shuffle, or pack.mode to arrays"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _the_model_has_what_its_training_needs(self):
         family = family_named(self.model.name)
         for key, (needed, off) in NEEDS.items():

@@ -78,6 +78,9 @@ class TrainParams(Section):
     sampler: Literal["shuffle", "balanced"] = parameter(
         "shuffle", "shuffle: every train image once per epoch; balanced: every class equally often, for rare classes"
     )
+    cache_gb: Positive = parameter(
+        10.0, "pack.mode shards: size of the local cache of all processes; train that fits is shuffled as a whole", "GB"
+    )
     grad_accum_steps: Count = parameter(1, "micro-batches per optimizer step; more need less memory")
     optimizer: Literal["adamw", "muon"] = parameter("adamw", "muon: Muon for the blocks' matrices, AdamW for the rest")
     lr: Positive = parameter(0.001, "peak learning rate")

@@ -1,4 +1,4 @@
-"""The splits as training reads them: packed arrays, or files decoded again in every epoch."""
+"""The splits as training reads them: packed arrays, shards, or files decoded again in every epoch."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from vit.config.files import PACK_MODE, PREPROCESSING
 from vit.data.batches import Packed
 from vit.data.images import SETTINGS, load_image, packed_size
+from vit.data.shards.store import store_at
+from vit.data.shards.streamed import Streamed
 from vit.errors import UserError
 from vit.files import iterate_table, read_json
 
@@ -41,7 +43,7 @@ class Decoded:
         """Batches of (images, labels) as the split lists them, the last one shorter."""
         return self.batches(torch.arange(len(self)).split(batch_size))
 
-    def batches(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, indices: Iterable[Tensor], then: Iterable[Tensor] = ()) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of (images, labels), one for each int64 (b,) of `indices`, which may be empty."""
         indices = list(indices)
         loader = DataLoader(
@@ -82,21 +84,26 @@ class _Images(Dataset):
         return torch.from_numpy(np.stack(images))
 
 
-Part = Packed | Decoded
+Part = Packed | Streamed | Decoded
 
 
 def pick(part: Part, indices: list[int]) -> Tensor:
     """The images at `indices`, uint8 (B, H, W, C). Raises UserError naming the file if one is not readable."""
     if isinstance(part, Packed):
         return part.images[indices]
+    if isinstance(part, Streamed):
+        return part.pick(indices)
     images = _Images(part.paths, part.settings)[indices]
     if isinstance(images, UserError):
         raise images
     return images
 
 
-def load_part(packed: Path, part: str, raw: Path, splits: Path) -> Part:
-    """What the pack stage wrote to `packed` for `part`: arrays, or with `pack.mode` none how to decode the files.
+def load_part(
+    packed: Path, part: str, raw: Path, splits: Path, cache_bytes: float | None = None, processes: int = 1
+) -> Part:
+    """What the pack stage wrote to `packed` for `part`: arrays, shards, or with `pack.mode` none how to decode the
+    files. `cache_bytes` bounds the shards that all `processes` have at hand, None is for reading in order.
 
     Train images have the packed size, the others image_size. Raises UserError if `packed` is not complete.
     """
@@ -104,6 +111,8 @@ def load_part(packed: Path, part: str, raw: Path, splits: Path) -> Part:
         mode = read_json(packed / PACK_MODE)
         if mode["mode"] == "arrays":
             return Packed.load(packed, part)
+        if mode["mode"] == "shards":
+            return Streamed.load(packed, part, store_at(mode["store"], packed), cache_bytes, processes)
         preprocessing = read_json(packed / PREPROCESSING)
         labels = torch.from_numpy(np.load(packed / f"{part}_labels.npy"))
         paths = [raw / row["path"] for row in iterate_table(splits / f"{part}.csv")]

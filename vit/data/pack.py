@@ -13,8 +13,11 @@ from tqdm import tqdm
 from vit.config.schema import PackParams
 from vit.data.images import SETTINGS, load_image, packed_size
 from vit.data.pool import map_unordered
+from vit.data.shards.layout import layout_of, storage_order
+from vit.data.shards.store import Store
+from vit.data.shards.writing import jobs_of, write_shards
 from vit.errors import UserError
-from vit.files import iterate_table, read_json, replacing
+from vit.files import iterate_table, read_json, replacing, temporary_folder
 
 WORTH_A_POOL = 2000  # images
 CHUNK = 32  # images that a process decodes at a time
@@ -36,7 +39,9 @@ def part_shape(table: Path, part: str, pack: PackParams) -> tuple[int, int, int,
 
 
 def packed_bytes(shape: tuple[int, int, int, int], pack: PackParams) -> int:
-    """Bytes on disk of a split of that shape: its images, if they are packed, and 8 bytes per label."""
+    """Bytes of a split of that shape: its images, if they are packed, and 8 per label and per place in the shards."""
+    if pack.mode == "shards":
+        return 16 * shape[0] + layout_of(shape, pack.shard_mb).total()
     return 8 * shape[0] + (int(np.prod(shape, dtype=object)) if pack.mode == "arrays" else 0)
 
 
@@ -46,7 +51,8 @@ def check_space(needed: int, folder: Path) -> int:
     if needed > free:
         raise UserError(
             f"packing needs {needed} bytes ({in_units(needed)}) and the disk of {folder.absolute()} has {free} free "
-            f"({in_units(free)}); make pack.image_size smaller, set pack.mode to none, or free space"
+            f"({in_units(free)}); make pack.image_size smaller, set pack.mode to none, or to shards with a pack.store "
+            "elsewhere, or free space"
         )
     return free
 
@@ -74,6 +80,23 @@ def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Pat
         with tqdm(total=shape[0], desc=part, unit="image", disable=None) as bar:
             for count in map_unordered(write, _chunks(paths), _workers(pack.workers, shape[0])):
                 bar.update(count)
+
+
+def pack_shards(raw: Path, table: Path, labels: Path, pack: PackParams, part: str, store: Store, folder: Path) -> None:
+    """Write the images that `table` lists, with their `labels`, as shards to `store`; which they are, to `folder`.
+
+    Train images are shuffled, so that each shard is a random sample. Raises UserError as `pack_images`.
+    """
+    shape = part_shape(table, part, pack)
+    layout, order = layout_of(shape, pack.shard_mb), storage_order(shape[0], part)
+    paths = [raw / row["path"] for row in iterate_table(table)]
+    with temporary_folder(folder / "under_way") as under_way:
+        jobs = jobs_of(paths, np.load(labels), order, layout)
+        workers = _workers(pack.workers, shape[0])
+        index = write_shards(jobs, layout, part, _loader(pack, part), store, under_way, workers)
+    with replacing(folder / f"{part}_order.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, order)
+    index.write(folder / f"{part}_shards.json")
 
 
 def pack_labels(table: Path, classes: list[str], target: Path) -> None:

@@ -5,6 +5,7 @@ It is linked from its run, holds the run's parameters and final metrics, and its
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -13,8 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from vit.registry.served import save_served, served_key
 from vit.registry.versions import SERVED_FILES
+from vit.serving.golden import GOLDEN
 from vit.tracking.run import RunContent, send
 
 SOURCE = "models:/"  # + id: the source of a version that has a logged model; earlier releases served from the run
@@ -54,11 +55,16 @@ def find_or_create_logged_model(
 
 
 def complete_logged_model(
-    client: MlflowClient, model: LoggedModel, home: Run, content: RunContent, folder: Path, settings: dict
+    client: MlflowClient,
+    model: LoggedModel,
+    home: Run,
+    content: RunContent,
+    wanted: str,
+    save: Callable[[Path], None],
 ) -> bool:
-    """Give `model` the files it serves, from the weights in `folder`, and the metrics that it lacks; return whether it
-    lacked anything."""
-    changed = _upload(client, model, folder, settings)
+    """Give `model` the files it serves, which `save` writes and `wanted` is the key of, and the metrics that it lacks;
+    return whether it lacked anything."""
+    changed = _upload(client, model, wanted, save)
     changed = _log_metrics(client, model, home, content) or changed
     if model.status != LoggedModelStatus.READY:
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -84,12 +90,12 @@ def show_version(client: MlflowClient, model: LoggedModel, version: ModelVersion
         client.set_logged_model_tags(model.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(wanted)})
 
 
-def _upload(client: MlflowClient, model: LoggedModel, folder: Path, settings: dict) -> bool:
-    wanted = served_key(settings)
-    if model.tags.get(SERVED) == wanted and client.list_logged_model_artifacts(model.model_id, SERVED_FILES):
+def _upload(client: MlflowClient, model: LoggedModel, wanted: str, save: Callable[[Path], None]) -> bool:
+    present = all(client.list_logged_model_artifacts(model.model_id, folder) for folder in (SERVED_FILES, GOLDEN))
+    if model.tags.get(SERVED) == wanted and present:
         return False
     with tempfile.TemporaryDirectory() as temporary:
-        save_served(Path(temporary, "model"), folder, settings)
+        save(Path(temporary, "model"))
         client.log_model_artifacts(model.model_id, f"{temporary}/model")
     client.set_logged_model_tags(model.model_id, {SERVED: wanted})
     return True

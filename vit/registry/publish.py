@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -13,6 +14,7 @@ from vit.errors import UserError
 from vit.registry.champions import with_notes
 from vit.registry.evidence import Candidacy
 from vit.registry.gate import CHALLENGER
+from vit.registry.golden import Evaluated
 from vit.registry.judging import judge
 from vit.registry.logged_model import (
     SOURCE,
@@ -170,10 +172,15 @@ def _publish_model(
 ) -> tuple[LoggedModel, bool]:
     model = None if version is None else find_logged_model(client, version)
     model = model or find_or_create_logged_model(client, home, name, content.version_key, content)
-    changed = complete_logged_model(client, model, home, content, content.model_folder, content.serving)
+    changed = complete_logged_model(client, model, home, content, served_key(content.serving), partial(_save, content))
     if version is not None and not has_logged_model(version):
         changed = _update_below_run(client, home, content) or changed
     return model, changed
+
+
+def _save(content: Content, path: Path) -> None:
+    evaluated = Evaluated(content.candidacy.predictions, content.candidacy.raw)
+    save_served(path, content.model_folder, content.serving, evaluated)
 
 
 def _update_below_run(client: MlflowClient, run: Run, content: Content) -> bool:
@@ -187,7 +194,7 @@ def _update_below_run(client: MlflowClient, run: Run, content: Content) -> bool:
     if run.data.tags.get(logged) == wanted and client.list_artifacts(run.info.run_id, f"{folder}/{SERVED_FILES}"):
         return False
     with tempfile.TemporaryDirectory() as temporary:
-        save_served(Path(temporary, "model"), content.model_folder, content.serving)
+        _save(content, Path(temporary, "model"))
         client.log_artifacts(run.info.run_id, f"{temporary}/model", folder)
     client.set_tag(run.info.run_id, logged, wanted)
     return True

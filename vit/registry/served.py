@@ -13,7 +13,9 @@ import mlflow
 from vit.config.files import CONFIG
 from vit.config.model import family_named
 from vit.files import read_json
+from vit.registry.golden import Evaluated, write_golden
 from vit.release import VERSION
+from vit.serving.settings import FOLLOWING
 from vit.source_code import import_closure
 
 ROOT = Path(__file__).parents[2]  # folder of the package: the repo, or site-packages
@@ -32,11 +34,14 @@ SERVED_WITH = (
 )
 
 
-def save_served(path: Path, model_folder: Path, settings: dict[str, float | str]) -> None:
-    """Write an MLflow model to the new folder `path`.
+def save_served(
+    path: Path, model_folder: Path, settings: dict[str, float | str], evaluated: Evaluated | None = None
+) -> None:
+    """Write an MLflow model to the new folder `path`, with golden images from `evaluated`.
 
-    `settings` (max_rows, max_bytes, max_pixels, batch_wait_ms, precision) are stored in its MLmodel as `config` and
-    can be overridden at serving time: MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
+    `settings` (max_rows, max_bytes, max_pixels, batch_wait_ms, precision) are stored in its MLmodel as `config`, with
+    those about following switched off, and can be overridden at serving time:
+    MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
     """
     from vit.serving.pyfunc import SIGNATURE  # late: the import also registers the model with MLflow
 
@@ -44,17 +49,19 @@ def save_served(path: Path, model_folder: Path, settings: dict[str, float | str]
         for file in served_code():
             (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, Path(folder) / file)
-        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be an image of the data set
+        warnings.simplefilter("ignore", UserWarning)  # no input example: the golden images are not for people
         mlflow.pyfunc.save_model(
             path=path,
             python_model=str(ROOT / SERVED),
             artifacts={"model": str(model_folder)},
             code_paths=[f"{folder}/vit"],
             signature=SIGNATURE,
-            model_config=settings,
+            model_config=FOLLOWING | settings,
             pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in _packages(model_folder)],
             metadata={"vit_version": VERSION},
         )
+    if evaluated is not None:
+        write_golden(path, model_folder, evaluated)
 
 
 def served_code(root: Path = ROOT) -> list[str]:

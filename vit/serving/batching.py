@@ -44,6 +44,7 @@ class Batcher:
         self._waiting: list[_Waiting] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     @contextmanager
     def request(self) -> Iterator[Compute]:
@@ -75,10 +76,19 @@ class Batcher:
                     self._decoding -= 1
                     self._changed.notify()
 
+    def close(self) -> None:
+        """End the thread, and with it its hold on the weights, once the announced requests are answered."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
     def _work(self) -> None:
         while True:
             with self._changed:
                 while (seconds := self._seconds_until_due()) != 0:
+                    if self._closed and not self._decoding and not self._waiting:
+                        self._thread = None  # a request that is announced only now starts another one
+                        return
                     self._changed.wait(seconds)
                 batch = self._deal()
             self._answer(batch)

@@ -19,14 +19,15 @@ from mlflow.exceptions import MlflowException
 
 from vit.serving.refusal import Refusal
 from vit.serving.requests import JSON, read_request
-from vit.serving.settings import Limits, Options
+from vit.serving.settings import Options
+from vit.serving.version import ServedVersion
 
 SERVER_APP = "mlflow.pyfunc.scoring_server.app"
 KNOWN = ["data", "content_type", "model", "input_schema"]
 RESPONSE = ("response", "status", "mimetype")
 log = logging.getLogger("vit.serving")
 
-Answer = Callable[[list[str], dict], list[dict]]
+Serving = Callable[[], ServedVersion]  # the version that is served now
 
 
 def inside_scoring_server() -> bool:
@@ -34,7 +35,7 @@ def inside_scoring_server() -> bool:
     return SERVER_APP in sys.modules
 
 
-def install(answer: Answer, limits: Limits, classes: int) -> None:
+def install(serving: Serving) -> None:
     """Replace the server's `invocations` by `guarded`. Raises MlflowException if its signature is unknown."""
     from mlflow.pyfunc import scoring_server as server  # late: the server has already imported it
 
@@ -44,23 +45,24 @@ def install(answer: Answer, limits: Limits, classes: int) -> None:
             "this version of MLflow cannot be guarded by the model; install the one in the model's requirements.txt"
         )
     respond = partial(server.InvocationsResponse, status=200, mimetype=JSON)
-    server.invocations = guarded(answer, respond, limits, classes)
+    server.invocations = guarded(serving, respond)
 
 
-def guarded(answer: Answer, respond: Callable[[str], object], limits: Limits, classes: int) -> Callable:
+def guarded(serving: Serving, respond: Callable[[str], object]) -> Callable:
     """A function with the signature of `invocations`: strict parsing of the body, one sentence for any error.
 
-    `answer` gets the rows of base64 text and the params, and `respond` the JSON of its predictions. Raises only
-    Refusal, which becomes the response.
+    The version that is served when the request arrives answers all of it, and `respond` gets the JSON of its
+    predictions. Raises only Refusal, which becomes the response.
     """
 
     def invocations(data: bytes, content_type: str | None, model, input_schema):
-        if len(data) > limits.max_bytes:
-            raise Refusal(f"the body is larger than {limits.max_bytes} bytes; send fewer or smaller images", status=413)
         try:
+            version = serving()
+            if len(data) > (most := version.limits.max_bytes):
+                raise Refusal(f"the body is larger than {most} bytes; send fewer or smaller images", status=413)
             texts, params = read_request(data, content_type)
-            Options.read(params, classes)  # before any image is decoded
-            return respond(json.dumps({"predictions": answer(texts, params)}))
+            Options.read(params, len(version.classifier.classes))  # before any image is decoded
+            return respond(json.dumps({"predictions": version.answer(texts, params)}))
         except Refusal:
             raise
         except Exception:

@@ -1,4 +1,4 @@
-"""The limits of the served model, set when it was published, and the params of a request."""
+"""The settings of the served model, set when it was published, and the params of a request."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,33 @@ from mlflow.exceptions import MlflowException
 from vit.serving.refusal import Refusal
 
 UNKNOWN, NO_INDEX = "unknown", -1  # label and index of a prediction below the threshold
+
+
+SETTINGS = ("max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision")  # of section `register`
+
+# Settings about the server, not the model. They are published switched off, as MLflow lets a server override only
+# settings that are published.
+FOLLOWING = {"follow": None, "follow_seconds": 30.0}
+
+
+@dataclass(frozen=True)
+class Following:
+    """The alias whose version is served, None for the version that the server was started with; and how often the
+    registry is asked for it, in seconds."""
+
+    alias: str | None
+    seconds: float
+
+
+def split_settings(values: dict) -> tuple[dict, Following]:
+    """The settings of the model, and those about following; raises MlflowException for bad values of the latter."""
+    values = FOLLOWING | values
+    alias, seconds = values.pop("follow"), values.pop("follow_seconds")
+    if alias is not None and (not isinstance(alias, str) or not alias):
+        raise MlflowException(f"follow is {alias!r}; it must be the name of an alias, such as champion")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.1 <= seconds <= 86400:
+        raise MlflowException(f"follow_seconds is {seconds!r}; it must be a number from 0.1 to 86400")
+    return values, Following(alias, seconds)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from vit.data.augmentation.mixing import mix
 from vit.data.batches import to_device
 from vit.data.decoded import Part
 from vit.data.seeds import seed_of, seeded
+from vit.data.shards.streamed import Streamed
 from vit.inference.classifier import Classifier
 from vit.training.balance import balanced_order
 from vit.training.distributed import World
@@ -47,7 +48,7 @@ class Feed:
         """
         batches = self.order(epoch).split(self.train.batch_size)[done:]
         micro_batches = [micro_batch for batch in batches for micro_batch in self._micro_batches(batch)]
-        loaded = self._loaded(epoch, micro_batches)
+        loaded = self._loaded(epoch, micro_batches, self._after(epoch))
         on_cpu = self.classifier.device.type == "cpu"
         for step, batch in enumerate(batches, start=done):
             # torch.manual_seed also seeds accelerators, which takes time even on a machine without one.
@@ -62,13 +63,23 @@ class Feed:
         return next(micro_batches)
 
     def order(self, epoch: int) -> Tensor:
+        if isinstance(self.part, Streamed):
+            return self.part.shuffled(self.train.seed, epoch, self.train.batch_size)
         generator = seeded(self.train.seed, "order", epoch)
         if self.train.sampler == "balanced":
             return balanced_order(self.part.labels, generator)
         return torch.randperm(len(self.part), generator=generator)
 
-    def _loaded(self, epoch: int, micro_batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.part.batches(micro_batches)
+    def _loaded(
+        self, epoch: int, micro_batches: list[Tensor], then: Iterator[Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.part.batches(micro_batches, then)
+
+    def _after(self, epoch: int) -> Iterator[Tensor]:
+        """The micro-batches of the next epoch, drawn only when they are asked for."""
+        if epoch + 1 < self.train.epochs:
+            for batch in self.order(epoch + 1).split(self.train.batch_size):
+                yield from self._micro_batches(batch)
 
     def _micro_batches(self, batch: Tensor) -> tuple[Tensor, ...]:
         return self.world.share(batch).tensor_split(self.train.grad_accum_steps)

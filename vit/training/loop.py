@@ -165,7 +165,7 @@ def evaluate(classifier: Classifier, part: Part, batch_size: int, world: World) 
     """The model on a split, computed like the served model; each process takes a share."""
     sums, per_image = torch.zeros(2, dtype=torch.float64), torch.zeros(2, len(part), dtype=torch.float64)
     shares = [world.share(batch) for batch in torch.arange(len(part)).split(batch_size)]
-    for chosen, (images, labels) in zip(shares, part.batches(shares), strict=True):
+    for chosen, (images, labels) in zip(shares, part.batches(shares, shares), strict=True):
         logits = classifier.logits(images)
         predictions, losses = logits.argmax(dim=1), F.cross_entropy(logits, labels, reduction="none")
         sums[0] += F.cross_entropy(logits, labels, reduction="sum")

@@ -56,7 +56,9 @@ class FeatureFeed(Feed):
         super().__init__(classifier, versions[0], train, world)
         self.versions, self.val, self.pictures = versions, val, pictures
 
-    def _loaded(self, epoch: int, micro_batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _loaded(
+        self, epoch: int, micro_batches: list[Tensor], then: Iterator[Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         return self.versions[epoch % len(self.versions)].batches(micro_batches)
 
     def varied(self, loaded: Iterator, count: int, epoch: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,0 +1,87 @@
+"""One version of the model, as it answers requests."""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vit.serving.batching import Batcher
+from vit.serving.cores import Cores
+from vit.serving.golden import prove
+from vit.serving.refusal import Refusal
+from vit.serving.settings import NO_INDEX, UNKNOWN, Limits, Options, batch_wait
+from vit.serving.uploads import read_images
+
+if TYPE_CHECKING:
+    from vit.inference.classifier import Classifier
+
+
+class ServedVersion:
+    """Weights, preprocessing, limits and batches of one version; threads share them, and nothing of them changes.
+
+    A request that began with a version ends with it, also if another one is served by then.
+    """
+
+    def __init__(self, classifier: "Classifier", settings: dict, cores: Cores, version: str):
+        """`settings` are those of the served model without the ones about following; raises MlflowException."""
+        import torch  # late: publishing needs only the signature
+
+        settings = dict(settings)
+        self.classifier = classifier.to(settings.pop("precision"))
+        self.cores, self.version = cores, version
+
+        def rows(images: np.ndarray) -> np.ndarray:
+            # Without `self`: a circle would keep the weights in memory after their version is replaced.
+            return cores.rows(lambda part: classifier.probabilities(torch.from_numpy(part)), images)
+
+        self.batches = Batcher(rows, wait=batch_wait(settings.pop("batch_wait_ms")))
+        self.limits = Limits.read(settings)
+
+    @classmethod
+    def load(
+        cls, folder: Path, settings: dict, cores: Cores, version: str, golden: Path | None = None
+    ) -> "ServedVersion":
+        """The version whose weights and config.json lie in `folder`, after its proof by the images in `golden`.
+
+        Raises UserError if a file is missing or damaged, or the proof fails.
+        """
+        from vit.inference.classifier import Classifier
+        from vit.inference.folding import folded
+
+        classifier = folded(Classifier.load(folder))
+        if golden is not None:
+            prove(classifier, golden)  # in float32; bfloat16 changes probabilities by more than is allowed
+        return cls(classifier, settings, cores, version)
+
+    def answer(self, texts: list[str], params: dict) -> list[dict]:
+        """One prediction per image in base64: label, its index in the model's class order, confidence in [0, 1],
+        probabilities by class name, version of the model.
+
+        `params`: `top_k` keeps the k most likely classes; below `threshold` the label is "unknown" and the index -1;
+        `explain` adds a map of where the model looked, a PNG in base64. Raises Refusal.
+        """
+        options = Options.read(params, len(self.classifier.classes))
+        if options.explain and not self.classifier.has_attention:
+            raise Refusal("this model has no attention maps to explain a prediction; send the request without explain")
+        with self.batches.request() as rows_of:
+            with self.cores.decoding() as over:
+                images = read_images(texts, self.classifier.config, self.limits, over)
+            rows = rows_of(images)
+        return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
+
+    def _prediction(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
+        likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
+        by_class = {self.classifier.classes[index]: float(probabilities[index]) for index in likeliest}
+        label, confidence = next(iter(by_class.items()))
+        index = int(likeliest[0])
+        if options.threshold is not None and confidence < options.threshold:
+            label, index = UNKNOWN, NO_INDEX
+        prediction = {"label": label, "index": index, "confidence": confidence, "probabilities": by_class}
+        prediction["model_version"] = self.version
+        if options.explain:
+            from vit.evaluation.explain import explanation_png
+
+            picture = self.cores.explained(explanation_png, self.classifier, image, int(likeliest[0]))
+            prediction["explanation"] = base64.b64encode(picture).decode()
+        return prediction
