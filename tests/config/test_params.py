@@ -177,6 +177,10 @@ BAD_VALUES = {
         {"pretrain.epochs": 2, "model.stem": "patch", "model.patch_size": 1},
         ["patches of several pixels to predict", "of 1x1"],
     ),
+    "pretraining on shards": (
+        {"pretrain.epochs": 2, "model.stem": "patch", "pack.mode": "shards"},
+        ["pack.mode shards", "set it to arrays"],
+    ),
     "a head of text and pretraining": (
         {"pretrain.epochs": 2, "model.stem": "patch", "train.init_head": "text", "train.init_from": "weights/x"},
         ["train.init_head text", "set it to auto"],

@@ -94,6 +94,10 @@ class Params(Section):
                 f"images of {height}x{width} pixels have {patches} of {patch}x{patch}; change it or model.patch_size, "
                 f"{off}"
             )
+        if self.pack.mode == "shards":
+            raise ValueError(
+                f"pretraining needs all train images at hand, which pack.mode shards does not have; set it to arrays, {off}"
+            )
         if self.train.init_head == "text":
             raise ValueError(
                 "train.init_head text makes a head for the features of train.init_from, which pretraining changes; set "
