@@ -96,7 +96,7 @@ class Params(Section):
             )
         if self.pack.mode == "shards":
             raise ValueError(
-                f"pretraining needs all train images at hand, which pack.mode shards does not have; set it to arrays, {off}"
+                f"pretraining needs all train images at hand, which pack.mode shards has not; set it to arrays, {off}"
             )
         if self.train.init_head == "text":
             raise ValueError(
