@@ -21,15 +21,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.rows import print_table
-from vit.config.schema import AugmentParams
+from vit.config.schema import AugmentParams, PretrainParams
 from vit.data.augmentation.apply import augment
 from vit.data.augmentation.changes import draw_changes
 from vit.data.batches import normalize, to_unit
 from vit.data.seeds import seeded
 from vit.files import read_json, write_json
 from vit.models.families import new_model
-from vit.models.mlps import Mlp
-from vit.models.vision_transformer import Block, VisionTransformer, sincos2d
+from vit.models.vision_transformer import VisionTransformer
+from vit.training.masked_autoencoding import MaskedAutoencoder
 
 VIT = {"name": "vit", "patch_size": 4, "embed_dim": 128, "depth": 6, "num_heads": 4, "pool": "avg"}
 MODELS = {"vit": VIT | {"pos_embed": "sincos2d"}, "cnn": {"name": "cnn"}}
@@ -102,38 +102,18 @@ def supervised(model: nn.Module, images: Tensor, labels: Tensor, budget: float, 
 
 
 def masked_autoencoding(model: VisionTransformer, images: Tensor, budget: float, seed: int) -> int:
-    """The encoder sees a quarter of the patches; a decoder of two blocks of width 64 predicts the normalized others."""
-    width, patch, dim = 64, VIT["patch_size"], VIT["embed_dim"]
-    grid = SIZE // patch
-    positions = sincos2d((grid, grid), width)
-    decoder = nn.ModuleDict(
-        {
-            "embed": nn.Linear(dim, width),
-            "blocks": nn.Sequential(*(_block(width) for _ in range(2))),
-            "norm": nn.LayerNorm(width),
-            "predict": nn.Linear(width, 3 * patch**2),
-        }
-    )
-    decoder.register_parameter("mask", nn.Parameter(torch.zeros(1, 1, width)))
+    """The method of stage pretrain with its defaults: 75 % of the patches hidden, two decoder blocks of width 64."""
+    settings, patch = PretrainParams(), VIT["patch_size"]
+    shape = (settings.mask_ratio, settings.decoder_dim, settings.decoder_depth)
+    autoencoder = MaskedAutoencoder(model, (SIZE // patch, SIZE // patch), patch, 3, *shape)
     generator, order = seeded(seed, "masks"), batches(len(images), seed, "order")
 
     def loss_of(step: int, share: float) -> Tensor:
         """Mean squared error of the hidden patches' normalized pixels."""
         x = varied(images[next(order)], AUGMENT | {"brightness": 0.0, "contrast": 0.0}, seed, "changes", step)
-        tokens = model.patch_embed(x) + model.pos_embed  # (B, N, D)
-        B, N, _ = tokens.shape
-        rank = torch.rand(B, N, generator=generator).argsort(dim=1)
-        visible, hidden = rank[:, : N // 4], rank[:, N // 4 :]
-        seen = model.fc_norm(model.blocks(tokens.gather(1, visible[:, :, None].expand(-1, -1, dim))))
-        both = torch.cat([decoder["embed"](seen), decoder.mask.expand(B, hidden.shape[1], -1)], dim=1)
-        both = both + positions[torch.cat([visible, hidden], dim=1)]
-        predicted = decoder["predict"](decoder["norm"](decoder["blocks"](both)))[:, N // 4 :]
-        patches = F.unfold(x, patch, stride=patch).transpose(1, 2)  # (B, N, 3 * P * P)
-        target = patches.gather(1, hidden[:, :, None].expand(-1, -1, patches.shape[2]))
-        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
-        return F.mse_loss(predicted, target)
+        return autoencoder(x, torch.rand(len(x), autoencoder.patches, generator=generator))
 
-    return train([model.train(), decoder], loss_of, budget, lr=1.5e-3)
+    return train([autoencoder.train()], loss_of, budget, lr=settings.lr)
 
 
 def self_distillation(model: VisionTransformer, images: Tensor, budget: float, seed: int) -> int:
@@ -180,11 +160,6 @@ def _without_head(model: VisionTransformer) -> VisionTransformer:
     twin = copy.copy(model)
     twin._modules = dict(model._modules) | {"head": nn.Identity()}
     return twin
-
-
-def _block(width: int) -> Block:
-    norm, mlp = partial(nn.LayerNorm, eps=1e-6), partial(Mlp, width, 4 * width, nn.GELU, 0.0)
-    return Block(width, 4, True, norm, mlp, None, 0.0, 0.0, 0.0)
 
 
 def new(kind: str, seed: int) -> nn.Module:

@@ -3,13 +3,11 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from vit.config.files import FEATURES, PACKED, PREPROCESSING, RAW, SPLITS, WEIGHTS, WEIGHTS_BROUGHT
+from vit.config.files import FEATURES, INIT, PACKED, PREPROCESSING, PRETRAINED, RAW, SPLITS, WEIGHTS
 from vit.config.params_file import load_params
 from vit.config.schema import Params
 from vit.errors import UserError, run_program
 from vit.files import read_json, replacing_folder
-
-INIT = WEIGHTS_BROUGHT / "init"
 
 
 def main() -> None:
@@ -34,9 +32,10 @@ def store(params: Params, folder: Path) -> str:
     from vit.training.distillation import student_settings
     from vit.training.distributed import World
     from vit.training.features import write_features
-    from vit.training.initial import initialize
+    from vit.training.initial import initialize, start_of
 
-    if not (INIT / WEIGHTS).is_file():
+    start = start_of(PRETRAINED, INIT)
+    if not (start / WEIGHTS).is_file():
         raise UserError(
             "train.frozen_layers all trains only the head, but train.init_from is null, so all other weights would "
             "stay random; set train.init_from, or frozen_layers to 0"
@@ -47,7 +46,7 @@ def store(params: Params, folder: Path) -> str:
     config = {**preprocessing, "model": student_settings(params.model, params.train), "compute": asdict(compute)}
     torch.manual_seed(params.train.seed)  # as in train, for tokens that the weights lack
     classifier = Classifier.new(config, find_device(params.train.device))
-    initialize(classifier, INIT)
+    initialize(classifier, start)
     train, val = (load_part(PACKED, part, RAW, SPLITS) for part in ("train", "val"))
     versions, width = write_features(classifier, params.train, compute, train, val, folder)
     varied = f" as they are and in {versions - 1} augmented versions" if versions > 1 else ""

@@ -14,15 +14,17 @@ from vit.config.files import (
     FEATURES,
     FIRST_BATCH,
     HISTORY,
+    INIT,
     LEARNING_RATE,
     MODEL,
     PACKED,
     PREPROCESSING,
+    PRETRAINED,
     RAW,
     SPLITS,
+    TEACHER,
     TRAIN_METRICS,
     TRAINING,
-    WEIGHTS_BROUGHT,
 )
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
@@ -43,7 +45,7 @@ from vit.training.device import apply, choose, find_device, for_a_head
 from vit.training.distillation import Teacher, student_settings
 from vit.training.distributed import World
 from vit.training.feed import Feed, first_batch
-from vit.training.initial import initialize
+from vit.training.initial import initialize, start_of
 from vit.training.loop import evaluate, fit, note_nothing, rates_of, steps_per_epoch
 from vit.training.optim import learning_rate
 from vit.training.probe import FeatureFeed, probe
@@ -55,7 +57,6 @@ UNTRAINED = {
     "zero_shot_val_accuracy": "zero-shot, before training",
     "knn_val_accuracy": "nearest neighbours on the same features",
 }
-INIT, TEACHER = WEIGHTS_BROUGHT / "init", WEIGHTS_BROUGHT / "teacher"
 
 
 def main() -> None:
@@ -70,7 +71,8 @@ def main() -> None:
     torch.manual_seed(params.train.seed)
     device = find_device(params.train.device, world.local_rank)
     classifier = Classifier.new(config, device)
-    changes = initialize(classifier, INIT)
+    start = start_of(PRETRAINED, INIT)
+    changes = initialize(classifier, start)
     teacher = None if params.train.distillation == "none" else Teacher.load(TEACHER, classifier)
     cache = 1e9 * params.train.cache_gb
     train, val = (
@@ -98,8 +100,8 @@ def main() -> None:
             if isinstance(train, Streamed):
                 print(f"shards in {train.store}: {train.mixing(params.train.batch_size)}")
             show_layers(config)
-            if params.train.init_from is not None:
-                print(f"started from {params.train.init_from}: {'; '.join(changes)}")
+            if changes:
+                print(f"started from {params.train.init_from if start == INIT else start}: {'; '.join(changes)}")
             if teacher is not None:
                 teacher.introduce(params.train)
             stack.enter_context(checkpoints.claimed())

@@ -161,6 +161,35 @@ BAD_VALUES = {
         {"model.embed_dim": 6, "model.num_heads": 2, "model.pos_embed": "sincos2d"},
         ["sincos2d", "embed_dim", "6"],
     ),
+    "pretraining without patches": (
+        {"pretrain.epochs": 2, "model.name": "cnn"},
+        ["pretraining is not supported for model.name cnn", "set it to vit", "pretrain.epochs, 2, to 0"],
+    ),
+    "pretraining after mixed patches": (
+        {"pretrain.epochs": 2, "model.stem": "conv", "model.patch_size": 2},
+        ["model.stem 'conv' mixes neighbouring patches", "set it to patch"],
+    ),
+    "nothing left to see": (
+        {"pretrain.epochs": 2, "pretrain.mask_ratio": 0.99, "model.stem": "patch", "model.patch_size": 4},
+        ["pretrain.mask_ratio 0.99", "8x8 pixels have 4 of 4x4"],
+    ),
+    "nothing to predict": (
+        {"pretrain.epochs": 2, "model.stem": "patch", "model.patch_size": 1},
+        ["patches of several pixels to predict", "of 1x1"],
+    ),
+    "pretraining on shards": (
+        {"pretrain.epochs": 2, "model.stem": "patch", "pack.mode": "shards"},
+        ["pack.mode shards", "set it to arrays"],
+    ),
+    "a head of text and pretraining": (
+        {"pretrain.epochs": 2, "model.stem": "patch", "train.init_head": "text", "train.init_from": "weights/x"},
+        ["train.init_head text", "set it to auto"],
+    ),
+    "a warm-up longer than the pretraining": (
+        {"pretrain.epochs": 2, "pretrain.warmup_epochs": 3.0},
+        ["warmup_epochs 3.0 must not exceed epochs 2"],
+    ),
+    "a decoder that cannot have heads": ({"pretrain.decoder_dim": 30}, ["decoder_dim 30", "multiple of 4"]),
     "unknown model": ({"model.name": "resnet18"}, ["model.name", "'resnet18'", "torchvision/resnet18"]),
     "no model of torchvision": ({"model.name": "torchvision/"}, ["model.name", "'torchvision/'"]),
     "model with options": ({"model.name": "torchvision/a b"}, ["model.name", "'torchvision/a b'"]),
@@ -265,7 +294,7 @@ def test_a_bad_file_is_refused_by_what_is_wrong_in_it(tmp_path, old, new, fragme
         assert fragment in str(caught.value)
 
 
-@pytest.mark.parametrize("block", ["data", "split", "pack", "model", "train", "evaluate", "register"])
+@pytest.mark.parametrize("block", ["data", "split", "pack", "model", "pretrain", "train", "evaluate", "register"])
 def test_a_missing_key_or_section_is_named_with_what_adds_it(tmp_path, block):
     path = tmp_path / "params.yaml"
     for missing in [block, *(key for key in all_keys() if key.startswith(f"{block}."))]:

@@ -42,6 +42,7 @@ def test_a_store_that_is_away_costs_no_training_and_a_champion_of_other_images_i
         "split",
         "pack",
         "weights",
+        "pretrain",
         "features",
         "train",
         "evaluate",
@@ -134,7 +135,7 @@ def test_a_model_learns_from_a_published_one_by_a_token_of_its_own_and_is_judged
     command = documented("dvc exp run -S train.teacher")
     assert "-S train.teacher=models:/vit/1 -S train.distillation=hard" in command
     done = swept.run(f"{PARAMS} && {command} --name taught")
-    assert stages_run(done.stdout) == ["weights", "features", "train", "evaluate", "register"]
+    assert stages_run(done.stdout) == ["weights", "pretrain", "features", "train", "evaluate", "register"]
     assert "hard distillation from models:/vit/1, 0.03 M parameters" in done.stderr + done.stdout
 
     held = look(swept)

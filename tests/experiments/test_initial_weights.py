@@ -41,7 +41,7 @@ def test_a_training_starts_from_a_file_and_the_next_from_the_version_that_it_gav
     first = safetensors.torch.load_file(project.folder / "model/model.safetensors")
     write_preset(project.folder / "params.yaml", "shapes", FEW)
     done = project.run(documented("dvc exp run -S train.init_from=models:/"))
-    assert stages_run(done.stdout) == ["weights", "features", "train", "evaluate", "register"]
+    assert stages_run(done.stdout) == ["weights", "pretrain", "features", "train", "evaluate", "register"]
     assert "started from models:/vit/1: head kept, because its classes are the same\n" in done.stdout
     assert read_json(project.folder / "data/weights.json")["init"]["source"] == "models:/vit/1"
     second = safetensors.torch.load_file(project.folder / "model/model.safetensors")

@@ -112,9 +112,9 @@ def test_only_patches_have_a_position_where_the_class_token_has_none(tmp_path):
     model = classifier_of(tmp_path, reg_tokens=REGISTERS, no_embed_class=True).model
     assert model.pos_embed.shape == (1, PATCHES, 32)
     with torch.no_grad():
-        before = model._embed(pictures(1))
+        before = model.embed(pictures(1))
         model.pos_embed.add_(1)
-        difference = model._embed(pictures(1)) - before
+        difference = model.embed(pictures(1)) - before
     assert not difference[:, : 1 + REGISTERS].any() and torch.allclose(
         difference[:, 1 + REGISTERS :], torch.tensor(1.0)
     )

@@ -16,8 +16,11 @@ from vit.config.files import (
     CORRECTED,
     DVC_LOCK,
     FEATURES,
+    LEFT_OUT,
     MODEL,
     PARAMS,
+    PRETRAINED,
+    PRETRAINING_RECORD,
     SPLITS,
     TABLES,
     VALUE_RANGE,
@@ -177,10 +180,12 @@ def test_the_reference_describes_every_file_that_the_stages_write_and_no_other(f
     files = [file for out in outs for file in ([out] if out.is_file() else out.rglob("*")) if file.is_file()]
     patterns = {file: first_pattern(file.relative_to(folder)) for file in files}
     assert len(files) > 1797 and [file for file, pattern in patterns.items() if pattern is None] == []
-    # Not with this data: tables and paths of the source, images of more than 8 bits, weights to start from, features.
+    # Not with this data: tables and paths of the source, images of more than 8 bits, weights to start from, features,
+    # pretraining.
     others = {TABLES / "*", TABLES / "source_paths.json", SPLITS / VALUE_RANGE, WEIGHTS_BROUGHT / "*/*"}
     others.add(TABLES / CORRECTED)
     others.add(FEATURES / "*.npy")
+    others |= {PRETRAINED / name for name in (PRETRAINING_RECORD, LEFT_OUT, "*")}
     assert FILES.keys() - patterns.values() == others
 
 

@@ -10,8 +10,10 @@ from vit.config.files import (
     PACK_MODE,
     PACKED,
     PREPROCESSING,
+    PRETRAINED,
     RAW,
     SPLITS,
+    WEIGHTS,
     WEIGHTS_BROUGHT,
     WEIGHTS_RECORD,
 )
@@ -40,6 +42,8 @@ def subject_of_project(budget: float) -> Subject:
     for old in out.iterdir():
         old.unlink()
     weights = {role: _weights(params, role) for role in ("init", "teacher")}
+    if params.pretrain.epochs and (PRETRAINED / WEIGHTS).is_file():  # else the check shows what pretraining begins with
+        weights["init"] = PRETRAINED
     return new_subject(params, read_json(PACKED / PREPROCESSING), part, paths, out, clock, **weights)
 
 

@@ -13,6 +13,9 @@ RAW, RAW_RECORD, TABLES = Path("data/raw"), Path("data/raw.json"), Path("data/ta
 SPLITS, AUDIT, SPLIT_METRICS = Path("data/splits"), Path("data/audit"), Path("metrics/split.json")
 PACKED = Path("data/packed")
 WEIGHTS_BROUGHT, WEIGHTS_RECORD = Path("data/weights"), Path("data/weights.json")
+INIT, TEACHER = WEIGHTS_BROUGHT / "init", WEIGHTS_BROUGHT / "teacher"
+# Images without labels, and the stage that learns from them.
+UNLABELLED, PRETRAINED = Path("unlabelled"), Path("data/pretrained")
 FEATURES = Path("data/features")
 MODEL, TRAINING, TRAIN_METRICS = Path("model"), Path("training"), Path("metrics/train.json")
 EVALUATION, TEST_METRICS = Path("evaluation"), Path("metrics/test.json")
@@ -24,6 +27,7 @@ VALUE_RANGE = "value_range.json"  # of the split: found by the audit if there ar
 AUDITED_IMAGES = "images.csv"  # of the audit: every image with its split and digests
 PREPROCESSING, PACK_MODE = "preprocessing.json", "mode.json"  # of the packed images
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a model
+PRETRAINING_RECORD, LEFT_OUT = "record.json", "left_out.csv"  # of the pretrained weights
 HISTORY, LEARNING_RATE = "history.csv", "learning_rate.csv"  # of the training
 FIRST_BATCH = "first_batch.safetensors"
 PREDICTIONS, VAL_PREDICTIONS = "predictions.csv", "val_predictions.csv"  # of the evaluation

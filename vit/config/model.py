@@ -97,6 +97,7 @@ class Family:
     can_be_sharded: bool = False
     can_recompute: bool = False  # activations in the backward pass, to save memory
     has_distillation_token: bool = False
+    can_hide_patches: bool = False  # from the blocks, as masked autoencoding does
     bfloat16_above: int = 0
     is_narrow: Callable[[ModelParams], bool] = lambda model: False
     requirements: tuple[str, ...] = ()  # packages that serving needs in addition to a ViT's
@@ -155,6 +156,7 @@ VIT = Family(
     can_be_sharded=True,
     can_recompute=True,
     has_distillation_token=True,
+    can_hide_patches=True,
     is_narrow=lambda model: model.embed_dim < 96,
 )
 CNN = Family(pattern="cnn", spelled="cnn", title="Small CNN", bfloat16_above=8)

@@ -13,12 +13,15 @@ from vit.config.files import (
     FIRST_BATCH,
     HISTORY,
     LEARNING_RATE,
+    LEFT_OUT,
     MODEL,
     MODEL_SUMMARY,
     PACK_MODE,
     PACKED,
     PREDICTIONS,
     PREPROCESSING,
+    PRETRAINED,
+    PRETRAINING_RECORD,
     RAW,
     RAW_RECORD,
     SPLIT_METRICS,
@@ -68,6 +71,11 @@ FILES: dict[Path, str] = {
     "name, under this project's names, with the settings that are known of them",
     WEIGHTS_RECORD: "where those weights came from, their digest and licence, and whether they have seen images of "
     "val or test; `null` for none",
+    PRETRAINED / "README.txt": "a note, so that the folder is never empty",
+    PRETRAINED / PRETRAINING_RECORD: "with `pretrain.epochs`: how many images without labels and of train were learned "
+    "from, how many were left out, epochs, the loss of the last one, and the digest of the weights",
+    PRETRAINED / LEFT_OUT: "the images of `unlabelled/` that were left out, with the reason",
+    PRETRAINED / "*": "the pretrained weights without a head, and the settings of their model",
     FEATURES / "README.txt": "a note, so that the folder is never empty",
     FEATURES / "*.npy": "`train.npy` and `val.npy`, with `train.frozen_layers: all`: what the frozen model makes of "
     "each image, float32 (versions, N, D); the first version is that of the images as they are",

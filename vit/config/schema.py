@@ -9,6 +9,7 @@ from vit.config.evaluate import EvaluateParams
 from vit.config.fields import Section
 from vit.config.model import ModelParams, family_named
 from vit.config.pack import PackParams
+from vit.config.pretrain import PretrainParams
 from vit.config.register import RegisterParams
 from vit.config.train import AugmentParams, TrainParams
 
@@ -19,6 +20,7 @@ __all__ = [
     "ModelParams",
     "PackParams",
     "Params",
+    "PretrainParams",
     "RegisterParams",
     "SplitParams",
     "TrainParams",
@@ -41,6 +43,7 @@ class Params(Section):
     split: SplitParams = SplitParams()
     pack: PackParams = PackParams()
     model: ModelParams = ModelParams()
+    pretrain: PretrainParams = PretrainParams()
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     register_: Annotated[RegisterParams, Field(alias="register")] = RegisterParams()
@@ -69,6 +72,37 @@ class Params(Section):
                     f"train.{key} {str(value).lower()} is not supported for model.name {self.model.name}; set it to "
                     f"{str(off).lower()}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _patches_can_be_hidden(self):
+        if self.pretrain.epochs == 0:
+            return self
+        off = f"or pretrain.epochs, {self.pretrain.epochs}, to 0"
+        if not family_named(self.model.name).can_hide_patches:
+            raise ValueError(f"pretraining is not supported for model.name {self.model.name}; set it to vit, {off}")
+        if self.model.stem != "patch":
+            raise ValueError(
+                f"model.stem '{self.model.stem}' mixes neighbouring patches before any is hidden, so that the encoder "
+                f"would see what it has to predict; set it to patch, {off}"
+            )
+        patch, (height, width), ratio = self.model.patch_size, self.pack.image_size, self.pretrain.mask_ratio
+        patches = (height // patch) * (width // patch)
+        if patch == 1 or not 1 <= round(patches * (1 - ratio)) < patches:
+            raise ValueError(
+                f"pretrain.mask_ratio {ratio} must leave patches to see and patches of several pixels to predict, but "
+                f"images of {height}x{width} pixels have {patches} of {patch}x{patch}; change it or model.patch_size, "
+                f"{off}"
+            )
+        if self.pack.mode == "shards":
+            raise ValueError(
+                f"pretraining needs all train images at hand, which pack.mode shards has not; set it to arrays, {off}"
+            )
+        if self.train.init_head == "text":
+            raise ValueError(
+                "train.init_head text makes a head for the features of train.init_from, which pretraining changes; set "
+                f"it to auto, {off}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -119,5 +119,9 @@ def load_part(
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; run `dvc repro`") from error
     settings = {name: preprocessing[name] for name in SETTINGS} | {"keep_margin": part == "train"}
-    workers = (os.cpu_count() or 1) if mode["workers"] == "auto" else mode["workers"]
-    return Decoded(paths, labels, settings, workers)
+    return Decoded(paths, labels, settings, workers_of(mode))
+
+
+def workers_of(mode: dict) -> int:
+    """The number of processes that decode, as the pack stage wrote it for `pack.mode` none."""
+    return (os.cpu_count() or 1) if mode["workers"] == "auto" else mode["workers"]

@@ -161,7 +161,7 @@ class VisionTransformer(nn.Module):
         self._init_weights()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm_pre(self.pos_drop(self._embed(x)))
+        x = self.norm_pre(self.pos_drop(self.embed(x)))
         for block in self.blocks:
             x = checkpoint(block, x, use_reentrant=False) if self.grad_checkpointing and self.training else block(x)
         x = self.norm(x)
@@ -176,7 +176,7 @@ class VisionTransformer(nn.Module):
         """Where the distillation token is, if there is one."""
         return int(self.pool == "cls")
 
-    def _embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) to tokens with positions, (B, prefix + N, D)."""
         x = self.patch_embed(x)  # (B, N, D)
         tokens = [one.expand(x.shape[0], -1, -1) for one in (self.cls_token, self.dist_token, self.reg_token)]

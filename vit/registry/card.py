@@ -11,7 +11,7 @@ LEAKAGE = {"test": "leakage", "val": "val_leakage"}  # in audit.json
 def model_card(
     params: Params, raw: dict, audit: dict, scores: dict, temperature: float, weights: dict[str, dict | None]
 ) -> str:
-    """What a person should know before using the model, in Markdown. `weights` is the content of data/weights.json."""
+    """What a person should know before using the model, in Markdown. `weights` as of `weights_known`."""
     model, pack, family = params.model, params.pack, family_named(params.model.name)
     sizes = family.describe(model)
     height, width = pack.image_size
@@ -49,6 +49,9 @@ def _corrections(raw: dict) -> list[str]:
 def _beginning(weights: dict[str, dict | None]) -> str:
     init, teacher = weights.get("init"), weights.get("teacher")
     began = f"fine-tuned from {_named(init)}" if init else "trained from scratch"
+    if pretrained := weights.get("pretrained"):
+        began = f"pretrained by {pretrained['method']} on {pretrained['unlabelled_images']} images without labels, "
+        began += f"beginning with {_named(init)}, then fine-tuned" if init else "then fine-tuned"
     return f"{began} with {_named(teacher)} as its teacher" if teacher else began
 
 

@@ -32,7 +32,6 @@ from vit.config.files import (
     TRAINING,
     VAL_PREDICTIONS,
     WEIGHTS,
-    WEIGHTS_RECORD,
 )
 from vit.config.params_file import flatten
 from vit.config.register import SERVING
@@ -44,7 +43,7 @@ from vit.registry.evidence import Candidacy
 from vit.registry.origin import origin_of, write_provenance
 from vit.registry.provenance import provenance_folder
 from vit.registry.publish import Content, Published, publish
-from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests, weights_tags
+from vit.tracking.content import SPLIT_FILES, describe_run, weights_digests, weights_known, weights_tags
 from vit.tracking.page import SHOWN_PARAMS, runs_page
 from vit.tracking.run import training_points
 from vit.tracking.store import tracking_uri
@@ -119,7 +118,7 @@ def gather(params: Params, temporary: Path) -> Content:
     version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
     parts = {f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")}
     digests = {"weights_sha256": sha256_of(MODEL / WEIGHTS), **parts, **weights_digests()}
-    weights = read_json(WEIGHTS_RECORD)
+    weights = weights_known()
     provenance = write_provenance(
         temporary / "provenance",
         origin_of(description.tags, digests, raw, summary, weights),

@@ -33,7 +33,7 @@ def origin_of(
     tags: dict[str, str], digests: dict[str, str], raw: dict, scores: dict[str, float], weights: dict[str, dict | None]
 ) -> dict:
     """Commit, digests of data and weights, and metrics, from the tags of a run, `data/raw.json` and
-    `data/weights.json`."""
+    `weights_known`."""
     return {
         "commit": tags.get("mlflow.source.git.commit"),
         "dirty": tags.get("git_dirty") == "true",

@@ -23,6 +23,7 @@ from vit.config.files import (
     FEATURES,
     MODEL,
     PARAMS,
+    PRETRAINED,
     RAW_RECORD,
     SPLIT_METRICS,
     SPLITS,
@@ -36,7 +37,7 @@ from vit.files import project_root, read_json, sha256_of, write_json
 from vit.tracking import own
 
 RECEIPT = Path(".vit/published.json")  # below the user's repo
-FOLDERS = (SPLITS, AUDIT, FEATURES, MODEL, TRAINING, EVALUATION)
+FOLDERS = (SPLITS, AUDIT, PRETRAINED, FEATURES, MODEL, TRAINING, EVALUATION)
 FILES = (PARAMS, DVC_YAML, RAW_RECORD, WEIGHTS_RECORD, SPLIT_METRICS, TRAIN_METRICS, TEST_METRICS)
 CODE = (Path(__file__).parents[1], Path("vit"), Path("stages"))
 NOT_YET = ("-journal", "-wal")  # beside a database: what is still to be written to it, or taken back

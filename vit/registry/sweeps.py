@@ -12,7 +12,7 @@ from vit.registry.lookup import predictions_of
 from vit.tracking.run import finished_runs_like
 from vit.tracking.store import open_store
 
-BLOCKS = ("data", "split", "pack", "model", "train")
+BLOCKS = ("data", "split", "pack", "model", "pretrain", "train")
 OF_THE_MACHINE = {"pack.workers", "train.attention", "train.device", "train.precision", "train.threads"}
 DEALS = ("split.seed", "split.fold")  # parameters that change the test split
 REPEATS = (*DEALS, "train.seed")

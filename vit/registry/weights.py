@@ -16,9 +16,10 @@ from vit.training.weight_sources import NONE_HELD_OUT, UNKNOWN, copy_weights
 def fetch_version(named: str, target: Path, parameter: str, images: Path) -> str:
     """Copy the weights and settings of `models:/name/version` to the folder `target`.
 
-    Returns `NONE_HELD_OUT`, or `UNKNOWN` if the version itself began with weights, or learned from a teacher, of which
-    that is not known. `images` is the table of the current split, data/audit/images.csv. Raises UserError naming
-    `parameter` if the version does not exist, is given by an alias, or was trained on images that are now val or test.
+    Returns `NONE_HELD_OUT`, or `UNKNOWN` if the version itself began with weights, or learned from a teacher or from
+    images without labels, of which that is not known. `images` is the table of the current split,
+    data/audit/images.csv. Raises UserError naming `parameter` if the version does not exist, is given by an alias, or
+    was trained on images that are now val or test.
     """
     called = f"{parameter} '{named}'"
     if not re.fullmatch(r"models:/[^/@]+/\d+", named):
@@ -29,6 +30,8 @@ def fetch_version(named: str, target: Path, parameter: str, images: Path) -> str
     store = open_store()
     tags = store.client.get_model_version(*resolve(store.client, named)).tags
     seen = (tags.get(f"{role}_images_seen") for role in ("init", "teacher") if f"{role}_sha256" in tags)
+    if "pretrained_sha256" in tags:  # on images that were compared with another val and test
+        return UNKNOWN
     return NONE_HELD_OUT if all(one == NONE_HELD_OUT for one in seen) else UNKNOWN
 
 

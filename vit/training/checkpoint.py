@@ -4,22 +4,33 @@ import dataclasses
 import logging
 import os
 import pickle
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from filelock import FileLock, Timeout
 
 from vit.files import replacing
 from vit.inference.scores import COLUMNS, SIGNS
-from vit.training.step import TrainingStep
+from vit.training.distributed import World
 
 log = logging.getLogger("vit")
 
 KEPT = 2  # the latest may lie on a bad disk block
 UNREADABLE = (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError)
+
+
+class Resumable(Protocol):
+    """What a training changes, of one process or shared by several."""
+
+    world: World
+
+    def state_dict(self) -> dict: ...
+    def load_state_dict(self, state: dict) -> None: ...
 
 
 @dataclass
@@ -84,11 +95,15 @@ class Checkpoints:
         finally:
             lock.release()
 
+    def remove(self) -> None:
+        """Delete them all, once what they led to is in place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def files(self) -> list[Path]:
         """The checkpoint files, newest first."""
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
-    def save(self, progress: Progress, step: TrainingStep) -> None:
+    def save(self, progress: Progress, step: Resumable) -> None:
         """Write a checkpoint; a full disk costs the checkpoint, not the training."""
         state = step.state_dict()
         if not step.world.is_first:
@@ -106,7 +121,7 @@ class Checkpoints:
         for old in self.files()[KEPT:]:
             old.unlink()
 
-    def restore(self, step: TrainingStep) -> Progress:
+    def restore(self, step: Resumable) -> Progress:
         """Resume from the newest readable checkpoint, or start from scratch."""
         saved = step.world.broadcast(self._load() if step.world.is_first else None)
         if saved is None:

@@ -29,6 +29,11 @@ UNUSED = ("stem_widths", "drop_rate", "attn_drop_rate", "drop_path_rate")  # set
 SHOWN = 6  # most names listed in an error
 
 
+def start_of(pretrained: Path, init: Path) -> Path:
+    """The folder of the weights to start from: those of stage pretrain, which began with those of `init`, or `init`."""
+    return pretrained if (pretrained / WEIGHTS).is_file() else init
+
+
 def initialize(classifier: Classifier, folder: Path) -> list[str]:
     """Load the weights in `folder`, written by stage weights, into a new model; does nothing if there are none.
 
@@ -177,6 +182,8 @@ def _fit_head(
     if is_kept and f"{heads[0]}.weight" not in new:
         return ["head kept, because its classes are the same"]
     are = "unknown" if theirs is None else "different or in a different order"
+    if theirs == []:
+        return [f"new head for {len(classes)} classes, because pretraining learned none"]
     return [f"new head for {len(classes)} classes, because the classes of the weights are {are}"]
 
 
