@@ -121,7 +121,7 @@ FIGURES: dict[Path, dict[str, str]] = {
         "which are all compared",
         "nearest_neighbour_accuracy_high": "upper end of that interval",
         "nearest_frame_accuracy": "accuracy on test of the label of the train image with the nearest frame number; "
-        "absent where file names have no numbers",
+        "absent where no video is found in the numbers of file names",
         "val_leakage": "`leakage` of val; the same limit holds",
         "val_majority_accuracy": "`majority_accuracy` on val",
         "val_near_duplicate_share": "`near_duplicate_share` of val",
