@@ -22,7 +22,7 @@ from vit.config.schema import NEEDS
 from vit.training.device import apply, choose, find_device
 from vit.training.distributed import World
 
-PRESETS = ("shapes", "digits", "cifar10", "tom_and_jerry", "tom_and_jerry_article", "vit_b16")
+PRESETS = ("shapes", "digits", "cifar10", "tom_and_jerry", "tom_and_jerry_article", "own_images", "vit_b16")
 PEERS = ("cnn", "torchvision/resnet18")
 LARGE = {"vit_b16": 8, "tom_and_jerry_article": 8}  # images at a time, so that a step takes seconds on a CPU
 

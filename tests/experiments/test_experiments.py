@@ -73,7 +73,7 @@ def test_mlflow_run_against_a_server_reruns_train_and_later_only_and_publishes_t
         swept.run(f"dvc remote add --local store 's3://bucket/it?sig={planted[1]}'")
         with_password = uri.replace("//", f"//someone:{planted[0]}@")
         done = swept.run(f"{PARAMS} && {command}", MLFLOW_TRACKING_URI=with_password, HF_TOKEN=planted[2])
-        assert stages_run(done.stdout + done.stderr) == ["features", "train", "evaluate", "register"]
+        assert stages_run(done.stdout + done.stderr) == ["pretrain", "features", "train", "evaluate", "register"]
         held = look(swept, uri)
         (run,), (version,) = held.runs, held.versions
         assert run.data.params["train.lr"] == "0.0003"

@@ -18,6 +18,7 @@ from vit.config.files import (
     FEATURES,
     LEFT_OUT,
     MODEL,
+    PACKED,
     PARAMS,
     PRETRAINED,
     PRETRAINING_RECORD,
@@ -181,11 +182,12 @@ def test_the_reference_describes_every_file_that_the_stages_write_and_no_other(f
     patterns = {file: first_pattern(file.relative_to(folder)) for file in files}
     assert len(files) > 1797 and [file for file, pattern in patterns.items() if pattern is None] == []
     # Not with this data: tables and paths of the source, images of more than 8 bits, weights to start from, features,
-    # pretraining.
+    # pretraining, shards.
     others = {TABLES / "*", TABLES / "source_paths.json", SPLITS / VALUE_RANGE, WEIGHTS_BROUGHT / "*/*"}
     others.add(TABLES / CORRECTED)
     others.add(FEATURES / "*.npy")
     others |= {PRETRAINED / name for name in (PRETRAINING_RECORD, LEFT_OUT, "*")}
+    others |= {PACKED / name for name in ("*_order.npy", "*_shards.json", "shards/*.tar")}
     assert FILES.keys() - patterns.values() == others
 
 

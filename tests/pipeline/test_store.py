@@ -61,7 +61,7 @@ def test_a_run_that_was_deleted_in_the_ui_comes_back_and_a_lost_artifact_is_uplo
 @pytest.mark.parametrize(
     ("stage", "was", "becomes", "message"),
     [
-        ("download", "epochs:", "epoch:", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("download", "select_by:", "select_b:", "unknown key 'train.select_b'; did you mean 'train.select_by'?"),
         (
             "split",
             "group_regex: null",

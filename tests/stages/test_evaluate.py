@@ -68,7 +68,7 @@ def evaluated(tmp_path_factory) -> Path:
         )
         training = Training(params, (train, val), folder / "checkpoints", classifier).run()
         stages.train.save_calibrated(config, classifier.device, training.progress.best_weights, val, 16)
-        stages.train.write_outputs(training.progress, training.feed)
+        stages.train.write_outputs(training.progress, training.feed, {})
         stages.evaluate.main()
     return folder
 

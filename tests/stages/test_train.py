@@ -19,7 +19,7 @@ def test_what_is_left_of_a_training_is_data_without_a_figure_and_the_same_bytes_
     names = ["first_batch.safetensors", "history.csv", "learning_rate.csv"]
     written = []
     for _ in range(2):
-        stages.train.write_outputs(training.progress, training.feed)
+        stages.train.write_outputs(training.progress, training.feed, {})
         assert sorted(path.name for path in Path("training").iterdir()) == names
         written.append(sha256_of(*(Path("training", name) for name in names)))
     assert written[0] == written[1]

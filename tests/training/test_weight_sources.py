@@ -206,10 +206,11 @@ def test_the_stage_needs_neither_torch_nor_mlflow_where_nothing_is_named(project
 
 
 def test_a_change_of_a_named_file_is_noticed_by_dvc_also_behind_a_link_and_nothing_else_is(project, tmp_path):
-    alone = "dvc repro --single-item weights"  # without the stages before, whose table this stands for
-    images = project.folder / "data/audit/images.csv"
-    images.parent.mkdir(parents=True)
-    images.write_text("path,part\n")
+    alone = "dvc repro --single-item weights"  # without the stages before, whose files these stand for
+    for name, content in (("data/audit/images.csv", "path,part\n"), ("data/splits/classes.json", '["a", "b"]')):
+        path = project.folder / name
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
     named = project.folder / "weights/x.safetensors"
     safetensors.torch.save_file(STATE, tmp_path / "real.safetensors")
     named.symlink_to(tmp_path / "real.safetensors")

@@ -5,6 +5,7 @@ Every draw is a function of seed, epoch and step, and every epoch ends with a ch
 
 from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -45,8 +46,7 @@ class PretrainingStep:
         config = classifier.config
         height, width = config["image_size"]
         patch = config["model"]["patch_size"]
-        encoder = classifier.model
-        assert isinstance(encoder, VisionTransformer)  # the schema refuses others
+        encoder = cast(VisionTransformer, classifier.model)  # the schema refuses others
         self.autoencoder = MaskedAutoencoder(
             encoder,
             (height // patch, width // patch),
