@@ -45,7 +45,7 @@ def named_path(typed: str) -> Path:
     path = (project_root() / typed.strip()).resolve()
     if not any(path.is_relative_to(folder) for folder in (project_root(), *allowed_folders())):
         raise UserError(
-            f"'{typed.strip()}' is outside this project; copy it to images/, or restart with "
+            f"'{typed.strip()}' is outside this project; copy it into the project, or restart with "
             "`vit studio --allow FOLDER`"
         )
     return path

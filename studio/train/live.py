@@ -24,7 +24,7 @@ ICONS = {
     "finished": ":material/check_circle:",
 }
 EXPLAINED = {
-    "preparing": "another stage of the pipeline runs, or the training is about to begin",
+    "preparing": "another stage of the pipeline runs, or the training is about to begin or to end",
     "queued": "waits for a worker of DVC's queue",
     "killed": "its process is gone; its last checkpoint is there",
 }
