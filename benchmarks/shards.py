@@ -141,6 +141,7 @@ def mixture(order: torch.Tensor, of_place: torch.Tensor, batch_size: int) -> flo
 
 
 def mixing_rows(load: Workload) -> Iterator[dict]:
+    """How many shards and classes a batch mixes, over those of a full shuffle."""
     for count, in_shard, classes in load.mixed:
         labels = torch.arange(count) * classes // count  # sorted by class, as tables are
         of_place = {
@@ -203,6 +204,7 @@ def trained(part: Part, case: Case, epochs: int) -> tuple[list[float], list[int]
 
 
 def bucket_rows(load: Workload, folder: Path) -> Iterator[dict]:
+    """Training from a slow bucket, over training from a memory map; and its steps that did not wait."""
     case = one_case((64, 88), load.batch_size)
     part = packed(folder, case.image_size, 3, load.trained, case.classes)
     with bucket() as target, slow_link(target, bandwidth=1e9, delay=0.0) as link:

@@ -271,6 +271,7 @@ def test_a_queued_training_that_fails_says_the_line_of_the_stage_that_failed(tmp
         page = opened(browser, address)
         wait_for(page, "split.strategy is folders, but the source has '.*' in none of train, val and test")
         page.get_by_role("button", name="Remove from the list").wait_for()
+    assert experiments(project) == [] and trainings(project.folder) == []  # it failed before it trained
 
 
 def answers(port: int) -> bool:
