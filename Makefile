@@ -91,7 +91,7 @@ bench-growth: .venv/run.stamp  ## Measure how download and split grow: make benc
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json
 
-bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a training in the Studio costs it, about 8 minutes
+bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a training in the Studio costs it, about 4 minutes
 	python -m benchmarks.watching --out benchmarks/watching.json
 
 bench-waiting: .venv/run.stamp  ## Measure how long commands and the start of a server take, about 3 minutes
