@@ -13,7 +13,7 @@ import base64
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from io import BytesIO
@@ -21,16 +21,15 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import timm.models.vision_transformer
 import torch
 from PIL import Image
 
+from benchmarks.bare import bare_rows
 from benchmarks.load import Target, Timings, drive, free_port, percentiles, running
-from benchmarks.rows import alternating, report, row
+from benchmarks.rows import report, row
 from benchmarks.serve_parts import part_rows
 from vit.config.presets import load_preset
-from vit.inference.classifier import Classifier, bfloat16
-from vit.models.vision_transformer import VisionTransformer
+from vit.inference.classifier import Classifier
 from vit.registry.served import save_served
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -38,8 +37,6 @@ CLASSES = ["jerry", "tom", "tom_jerry_0", "tom_jerry_1"]
 LIMITS = {"max_rows": 256, "max_bytes": 2**25, "max_pixels": 10**8, "batch_wait_ms": 5.0, "precision": "float32"}
 OURS, UNBATCHED, FASTAPI, LITSERVE = "ours", "ours, each request alone", "FastAPI", "LitServe"
 BATCHES = (1, 4, 8, 16, 32)  # images; the best of them in process is what serving is measured against
-TOLERANCE = 0.02  # of probabilities in bfloat16
-SMALL = {"embed_dim": 192, "depth": 6, "num_heads": 3, "patch_size": 4}  # 32x32, as in most ViT tutorials
 
 
 @dataclass(frozen=True)
@@ -211,52 +208,6 @@ def serving_rows(load: Workload) -> list[dict]:
         return rows
 
 
-def bare_rows(load: Workload) -> list[dict]:
-    """Forward passes of 32x32 images in the geometry SMALL, in bfloat16 and float32, beside timm's in float32."""
-    rest = {"mlp_ratio": 4.0, "qkv_bias": True, "drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0}
-    plain = {"pool": "cls", "pos_embed": "learned", "norm": "layernorm"}
-    peer = timm.models.vision_transformer.VisionTransformer(img_size=32, num_classes=10, **SMALL).eval()
-    exact, fast = (
-        VisionTransformer(image_size=[32, 32], in_chans=3, num_classes=10, **SMALL, **rest, **plain) for _ in range(2)
-    )
-    for ours in (exact, fast):
-        ours.eval().load_state_dict(peer.state_dict())
-    bfloat16.convert(fast)
-    models = {"timm": (peer, torch.float32), "bfloat16": (fast, torch.bfloat16), "float32": (exact, torch.float32)}
-    rows = []
-    for batch, goal in ((1, 1.4), (32, 3)):
-        x = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        passes = max(1, load.passes // batch)
-        speeds = alternating({name: forward(*model, x, passes) for name, model in models.items()}, max(3, load.rounds))
-        case = f"the bare model, batch {batch}"
-        rows += [
-            row(f"{case}, bfloat16", speeds["bfloat16"], speeds["timm"], "timm, float32", "images/s", goal),
-            row(f"{case}, float32", speeds["float32"], speeds["timm"], "timm, float32", "images/s", None),
-        ]
-    with torch.inference_mode():
-        probabilities = {name: model(x.to(dtype)).float().softmax(dim=1) for name, (model, dtype) in models.items()}
-    for name, tolerance in (("bfloat16", TOLERANCE), ("float32", 1e-5)):
-        largest = (probabilities[name] - probabilities["timm"]).abs().max().item()
-        case = f"{tolerance} over the largest difference in probability, {name}"
-        rows.append(row(case, tolerance / max(largest, 1e-9), 1, "timm, float32", "times", 1))
-    return rows
-
-
-def forward(model: torch.nn.Module, dtype: torch.dtype, x: torch.Tensor, passes: int) -> Callable[[], float]:
-    """Images per second through `model`."""
-    x = x.to(dtype)
-
-    def work() -> float:
-        began = time.perf_counter()
-        with torch.inference_mode():
-            for _ in range(passes):
-                model(x)
-        return passes * len(x) / (time.perf_counter() - began)
-
-    work()
-    return work
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure serving.")
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows as JSON")
@@ -264,7 +215,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=Workload.rounds, help="of ours and the peer in turn")
     arguments = parser.parse_args()
     load = Workload(seconds=arguments.seconds, rounds=arguments.rounds)
-    report([*serving_rows(load), *bare_rows(load)], arguments.out)
+    report([*serving_rows(load), *bare_rows(load.passes, load.rounds)], arguments.out)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@ from importlib.util import find_spec
 
 import pytest
 
+from benchmarks.bare import bare_rows
 from benchmarks.load import Target, Timings, drive, percentiles
-from benchmarks.serve import FASTAPI, LITSERVE, OURS, UNBATCHED, Workload, bare_rows, load_rows, report, serving_rows
+from benchmarks.serve import FASTAPI, LITSERVE, OURS, UNBATCHED, Workload, load_rows, report, serving_rows
 from benchmarks.serve_table import tables
 from tests.local_server import Answer, serving
 
@@ -15,7 +16,7 @@ TINY = Workload(
 
 
 def test_the_serving_benchmark_still_works_and_every_request_is_answered(tmp_path):
-    report([*serving_rows(TINY), *bare_rows(TINY)], tmp_path / "serve.json")
+    report([*serving_rows(TINY), *bare_rows(TINY.passes, TINY.rounds)], tmp_path / "serve.json")
     rows = json.loads((tmp_path / "serve.json").read_text())
     loads, parts = (table.splitlines() for table in tables(rows).split("\n\n"))
     assert (len(loads), len(parts)) == (2 + 2 * (2 + len(PEERS)), 2 + 7)

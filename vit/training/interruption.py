@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from vit.errors import Interrupted
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,3 +30,11 @@ class Interruption:
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def interrupted(received: signal.Signals, steps: int, total: int) -> Interrupted:
+    """What ends a training of `total` steps after `steps` of them, with its checkpoint in place."""
+    return Interrupted(
+        f"stopped by {received.name} after step {steps} of {total}; start it again to resume from its last checkpoint",
+        128 + received,
+    )

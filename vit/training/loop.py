@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from vit.config.schema import TrainParams
 from vit.data.decoded import Part
-from vit.errors import Interrupted, UserError
+from vit.errors import UserError
 from vit.inference.classifier import Classifier
 from vit.inference.scores import COLUMNS, score
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.distributed import World
 from vit.training.feed import Feed
-from vit.training.interruption import Interruption
+from vit.training.interruption import Interruption, interrupted
 from vit.training.optim import learning_rate
 from vit.training.step import TrainingStep
 
@@ -125,11 +125,7 @@ def train_one_epoch(
             progress.unfinished = world.gather(sums).cpu()
             checkpoints.save(progress, step)
         if received:
-            raise Interrupted(
-                f"stopped by {received.name} after step {progress.steps} of {train.epochs * per_epoch}; "
-                "start it again to resume from its last checkpoint",
-                128 + received,
-            )
+            raise interrupted(received, progress.steps, train.epochs * per_epoch)
     return world.sum(sums).tolist()
 
 

@@ -19,14 +19,14 @@ from vit.data.augmentation.geometric import GEOMETRIC
 from vit.data.batches import to_device
 from vit.data.joined import Joined
 from vit.data.seeds import seed_of, seeded
-from vit.errors import Interrupted, UserError
+from vit.errors import UserError
 from vit.inference.classifier import Classifier
 from vit.models.vision_transformer import VisionTransformer, set_fused_attention
 from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import Compute
 from vit.training.distributed import World
 from vit.training.initial import HEADS
-from vit.training.interruption import Interruption
+from vit.training.interruption import Interruption, interrupted
 from vit.training.loop import CHECKED_EVERY, steps_per_epoch
 from vit.training.masked_autoencoding import MaskedAutoencoder
 from vit.training.optim import learning_rate
@@ -135,22 +135,14 @@ def pretrain(
                 if received and not is_last:
                     progress.unfinished = sums.cpu()
                     checkpoints.save(progress, step)
-                    raise _interrupted(received, progress, settings.epochs * per_epoch)
+                    raise interrupted(received, progress.steps, settings.epochs * per_epoch)
             progress.history.append({"epoch": epoch + 1, "train_loss": sums.item() / len(part)})
             progress.unfinished = None
             bar.set_postfix(loss=f"{progress.history[-1]['train_loss']:.4f}")
             checkpoints.save(progress, step)
             if interruption.received and epoch + 1 < settings.epochs:
-                raise _interrupted(interruption.received, progress, settings.epochs * per_epoch)
+                raise interrupted(interruption.received, progress.steps, settings.epochs * per_epoch)
     return progress
-
-
-def _interrupted(received, progress: Progress, steps: int) -> Interrupted:
-    return Interrupted(
-        f"stopped by {received.name} after step {progress.steps} of {steps}; start it again to resume from its last "
-        "checkpoint",
-        128 + received,
-    )
 
 
 def _batches(
