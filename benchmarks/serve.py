@@ -3,9 +3,9 @@ same model in process, without batching, and behind FastAPI and LitServe; and th
 
     python -m benchmarks.serve --out benchmarks/serve.json
 
-All servers load the same weights and call the same preprocessing. Each peer is tried with several numbers of threads
-and workers, and its best are measured. Weights are random and the images drawn, as JPEGs of 854x480; clients and
-servers share the machine.
+All servers load the same weights and call the same preprocessing. Each is tried with several numbers of workers, the
+peers also of threads, and its best are measured. Weights are random and the images drawn, as JPEGs of 854x480; clients
+and servers share the machine.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class Workload:
 
     seconds: float = 3  # of each load in a round
     trial: float = 2  # seconds in process, and of each load of a peer's setting that is tried
-    settings: tuple[int, ...] = (1, 2)  # threads, and workers, of a peer
+    settings: tuple[int, ...] = (1, 2)  # workers, and threads of a peer
     peers: tuple[str, ...] = (FASTAPI, LITSERVE)
     loads: tuple[tuple[int, int], ...] = ((1, 1), (8, 1), (64, 1), (64, 16))  # clients, and images in a request
     rounds: int = 3  # of all servers in turn
@@ -112,10 +112,19 @@ class Server:
             yield port, seconds
 
 
-def mlflow_server(name: str, folder: Path, **settings) -> Server:
+def mlflow_server(name: str, folder: Path, workers: int, **settings) -> Server:
     command = ["mlflow", "models", "serve", "--env-manager", "local", "-m", str(folder / "vit")]
+    command += ["--workers", str(workers)]
     env = {"MLFLOW_PYFUNC_INFERENCE_CONFIG": json.dumps(settings)} if settings else {}
     return Server(name, command, env, "/ping", "/invocations", "inputs")
+
+
+def mlflow_servers(folder: Path, load: Workload) -> dict[str, list[Server]]:
+    """With and without batches, each by workers."""
+    return {
+        name: [mlflow_server(name, folder, workers, **settings) for workers in load.settings]
+        for name, settings in ((OURS, {}), (UNBATCHED, {"batch_wait_ms": 0}))
+    }
 
 
 def peers(folder: Path, load: Workload) -> dict[str, list[Server]]:
@@ -153,7 +162,7 @@ def best_of(tried: list[Server], folder: Path, files: list[bytes], load: Workloa
 def measured(
     servers: list[tuple[Server, int]], files: list[bytes], clients: int, rows: int, load: Workload
 ) -> dict[str, Timings]:
-    """Every server asked in turn: of each figure the median of the rounds; of a peer's settings the faster one."""
+    """Every server asked in turn: of each figure the median of the rounds; of a server's settings the faster one."""
     targets = [Target(port, one.path, requests(files, one.field, rows), rows) for one, port in servers]
     rounds = [[drive(target, clients, load.seconds) for target in targets] for _ in range(load.rounds)]
     found: dict[str, Timings] = {}
@@ -164,6 +173,11 @@ def measured(
         if server.name not in found or median.throughput > found[server.name].throughput:
             found[server.name] = median
     return found
+
+
+def start_up_row(server: Server, folder: Path) -> dict:
+    with server.started(folder) as (_, seconds):
+        return row("start-up until /ping answers", 1000 * seconds, 12_000, "what to reach", "ms", 1)
 
 
 def load_rows(case: str, clients: int, count: int, seen: dict[str, Timings], alone: float) -> list[dict]:
@@ -193,14 +207,13 @@ def serving_rows(load: Workload) -> list[dict]:
         folder, classifier, files = Path(temporary), new_classifier(), jpegs(16, load.size)
         classifier.save(folder / "weights", classifier.model.state_dict())
         save_served(folder / "vit", folder / "weights", LIMITS)
-        chosen = [one for tried in peers(folder, load).values() for one in best_of(tried, folder, files, load)]
+        rows = [start_up_row(mlflow_server(OURS, folder, workers=1), folder)]
+        servers = (mlflow_servers(folder, load) | peers(folder, load)).values()
+        chosen = [one for tried in servers for one in best_of(tried, folder, files, load)]
         alone = max(in_process(classifier, files, batch, load.trial).throughput for batch in BATCHES)
-        ours = [mlflow_server(OURS, folder), mlflow_server(UNBATCHED, folder, batch_wait_ms=0)]
-        started = [(one, *stack.enter_context(one.started(folder))) for one in (*ours, *chosen)]
-        servers = [(server, port) for server, port, _ in started]
-        rows = [row("start-up until /ping answers", 1000 * started[0][2], 12_000, "what to reach", "ms", 1)]
+        started = [(server, stack.enter_context(server.started(folder))[0]) for server in chosen]
         for clients, count in load.loads:
-            seen = measured(servers, files, clients, count, load)
+            seen = measured(started, files, clients, count, load)
             rows += load_rows(f"{clients} clients, {count} images a request", clients, count, seen, alone)
             if clients == count == 1:
                 body = requests(files, "inputs", 1)[0]

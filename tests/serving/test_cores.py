@@ -1,11 +1,12 @@
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from vit.serving.cores import MOST_PARTS, Cores
+from vit.serving.cores import MOST_PARTS, WORTH_SHARING, Cores, worker_processes
 
 PATIENCE = 10  # seconds; only a fault lets a test wait that long
 
@@ -24,11 +25,37 @@ def images(count: int) -> np.ndarray:
 
 
 def test_one_image_is_computed_with_the_threads_that_no_request_is_decoded_on(cores):
-    assert cores.rows(lambda part: 2 * part, images(1)).tolist() == [[0]]
+    assert cores.rows(lambda part: 2 * part, images(1), 8).tolist() == [[0]]
     with cores.decoding(), cores.decoding():
-        cores.rows(lambda part: part, images(1))
-    cores.rows(lambda part: part, images(1))
+        cores.rows(lambda part: part, images(1), 8)
+    cores.rows(lambda part: part, images(1), 8)
     assert cores.given == [8, 6, 8]
+
+
+def test_threads_share_a_pass_only_where_it_is_long(cores):
+    assert cores.worth(lambda image: image, images(1)) == 1
+    assert cores.worth(lambda image: time.sleep(2 * WORTH_SHARING), images(1)) == 8
+    cores.given.clear()
+    cores.rows(lambda part: part, images(1), most_threads=1)
+    assert cores.given == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "count"),
+    [
+        (["uvicorn", "--port", "5000", "app"], None, 1),
+        (["uvicorn", "--workers", "4", "app"], None, 4),
+        (["uvicorn", "--workers", "4", "app"], "2", 4),
+        (["uvicorn", "app"], "3", 3),
+        (["uvicorn", "app", "--workers"], "none", 1),
+        (["uvicorn", "--workers", "0"], None, 1),
+    ],
+)
+def test_worker_processes_are_counted_as_uvicorn_does(arguments, variable, count, monkeypatch):
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("WEB_CONCURRENCY", variable)
+    assert worker_processes(arguments) == count
 
 
 def test_a_batch_is_computed_in_parts_at_the_same_time_and_its_rows_keep_their_order(cores):
@@ -40,13 +67,13 @@ def test_a_batch_is_computed_in_parts_at_the_same_time_and_its_rows_keep_their_o
         sizes.append(len(part))
         return 2 * part
 
-    assert cores.rows(compute, images(10)).tolist() == (2 * images(10)).tolist()
+    assert cores.rows(compute, images(10), 8).tolist() == (2 * images(10)).tolist()
     assert sorted(sizes) == [2, 2, 3, 3] and cores.given == [2] * MOST_PARTS
 
 
 def test_more_requests_than_cores_leave_one_thread(cores):
     with cores._uses(20):
-        cores.rows(lambda part: part, images(3))
+        cores.rows(lambda part: part, images(3), 8)
     assert cores.given == [1, 1, 1]
 
 
@@ -54,7 +81,7 @@ def test_what_fails_gives_its_cores_back(cores):
     def fail(*_):
         raise KeyError
 
-    for attempt in (lambda: cores.rows(fail, images(3)), lambda: cores.explained(fail)):
+    for attempt in (lambda: cores.rows(fail, images(3), 8), lambda: cores.explained(fail)):
         with pytest.raises(KeyError):
             attempt()
     with pytest.raises(KeyError), cores.decoding() as over:

@@ -57,6 +57,12 @@ class Classifier:
         return self.config.get("temperature", 1.0)  # models of early releases have none
 
     @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image as the model takes it."""
+        height, width = self.config["image_size"]
+        return height, width, self.config["channels"]
+
+    @property
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 

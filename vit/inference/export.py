@@ -86,7 +86,7 @@ def check_parity(classifier: Classifier, run: Callable[[np.ndarray], np.ndarray]
     random = np.random.default_rng(0)
     worst = 0.0
     for count in PARITY_BATCHES:
-        shape = (count, *classifier.config["image_size"], classifier.config["channels"])
+        shape = (count, *classifier.input_shape)
         brightness = random.random((count, 1, 1, 1))  # images of different mean brightness
         images = (random.integers(0, 256, shape) * brightness).astype(np.uint8)
         difference = np.abs(run(images) - classifier.probabilities(torch.from_numpy(images))).max()
@@ -100,7 +100,7 @@ def check_parity(classifier: Classifier, run: Callable[[np.ndarray], np.ndarray]
 
 
 def _program(classifier: Classifier) -> torch.export.ExportedProgram:
-    size = (*classifier.config["image_size"], classifier.config["channels"])
+    size = classifier.input_shape
     example = torch.zeros((2, *size), dtype=torch.uint8)  # a batch size of one would become a constant
     batch = {"images": {0: torch.export.Dim("batch")}}
     return torch.export.export(Probabilities(classifier), (example,), dynamic_shapes=batch)

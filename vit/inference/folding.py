@@ -50,6 +50,6 @@ def fold_batch_norms(model: nn.Module) -> int:
 
 def _probes(classifier: Classifier) -> torch.Tensor:
     """uint8 (4, H, W, C): black, white, and two of noise."""
-    shape = (*classifier.config["image_size"], classifier.config["channels"])
+    shape = classifier.input_shape
     noise = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
     return torch.from_numpy(np.concatenate([np.zeros((1, *shape)), np.full((1, *shape), 255), noise]).astype(np.uint8))

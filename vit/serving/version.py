@@ -31,10 +31,14 @@ class ServedVersion:
         self.classifier = classifier.to(settings.pop("precision"))
         self.cores, self.version = cores, version
 
-        def rows(images: np.ndarray) -> np.ndarray:
-            # Without `self`: a circle would keep the weights in memory after their version is replaced.
-            return cores.rows(lambda part: classifier.probabilities(torch.from_numpy(part)), images)
+        # Both without `self`: a circle would keep the weights in memory after their version is replaced.
+        def compute(part: np.ndarray) -> np.ndarray:
+            return classifier.probabilities(torch.from_numpy(part))
 
+        def rows(images: np.ndarray) -> np.ndarray:
+            return cores.rows(compute, images, most_threads)
+
+        most_threads = cores.worth(compute, np.zeros((1, *classifier.input_shape), np.uint8))
         self.batches = Batcher(rows, wait=batch_wait(settings.pop("batch_wait_ms")))
         self.limits = Limits.read(settings)
 
