@@ -10,6 +10,8 @@ if ROOT not in sys.path:  # `streamlit run` adds only this folder
     sys.path.insert(0, ROOT)
 
 from studio.access import hindrance  # noqa: E402
+from studio.train.owners import introduce  # noqa: E402
+from studio.verdict import STYLE  # noqa: E402
 from studio.warmup import import_in_background  # noqa: E402
 
 PAGES = (
@@ -25,7 +27,7 @@ PAGES = (
 CHOSEN = "[data-testid=stMultiSelect] [data-tag] { color: inherit; background: none; outline: 1px solid }"
 
 st.set_page_config(page_title="ViT Studio", page_icon=f"{ROOT}/studio/icon.png", layout="wide")
-st.html(f"<style>{CHOSEN}</style>")
+st.html(f"<style>{CHOSEN} {STYLE}</style>")
 hindered = hindrance()
 page = st.navigation(  # also for those who are kept out: it remembers which page they asked for
     [
@@ -37,6 +39,7 @@ page = st.navigation(  # also for those who are kept out: it remembers which pag
 if hindered:
     hindered()
 else:
+    introduce()
     try:
         page.run()
     finally:  # not before: it would take half of the processor from the first page

@@ -52,8 +52,8 @@ def parameter_form(
             entries[key] = [fixed[key]] if key in fixed else _values(key, field, kept[key], is_grid)
         except UserError as error:
             found[key] = str(error)
-    if not found:
-        found = further(entries) | entry_problems(entries)
+            entries[key] = [defaults[key]]  # so that the other fields can be checked
+    found = further(entries) | entry_problems(entries) | found
     for section, group in _by_section().items():
         wrong = [key for key, _ in group if key in found]
         with st.expander(f"{_title(section)}: see below" if wrong else _title(section), bool(wrong)):
@@ -93,8 +93,7 @@ def _title(section: str) -> str:
 
 
 def _widget(key: str, field: FieldInfo, widget: str, is_grid: bool, fixed: Mapping[str, object]) -> None:
-    label = f"{key} {unit(field)}".strip().replace("[", r"\[")
-    text = literal(f"{field.description} ({takes(field).replace('`', '')})")
+    label, text = f"{key} {unit(field)}".strip(), help_of(field)
     if key in fixed:
         st.text_input(label, scalar(fixed[key]), help=text, disabled=True, key=f"{widget} fixed")
         return
@@ -105,6 +104,11 @@ def _widget(key: str, field: FieldInfo, widget: str, is_grid: bool, fixed: Mappi
         st.selectbox(label, options, key=widget, help=text)
     else:
         st.text_input(label, key=widget, help=text, max_chars=LONGEST)
+
+
+def help_of(field: FieldInfo) -> str:
+    """The meaning of a parameter with its type, range and choices, for a tooltip."""
+    return literal(f"{field.description} ({takes(field).replace('`', '')})")
 
 
 def _options(field: FieldInfo) -> list[Any]:

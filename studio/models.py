@@ -34,20 +34,19 @@ def choose_model(key: str) -> Loaded | None:
     """The widgets that choose a model, and the model; None, with the reason on the page, if there is none."""
     kinds = [CHAMPION, VERSION, RUN, FOLDER]
     start = FOLDER if _begins_with_folder() else CHAMPION
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = st.segmented_control("Model from", kinds, default=start, key=f"{key} model", required=True)
-        try:
-            source = _source(kind, key)
-        except UserError as error:
-            source = None
-            st.error(literal(one_line(error)), icon=":material/error:")
-    if source is None:
-        return None
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    problem = st.empty()  # before anything that takes long: what stood here was about another choice
     try:
-        return load(source)
+        with row:
+            kind = st.segmented_control("Model from", kinds, default=start, key=f"{key} model", required=True)
+            source = _source(kind, key)
+        return None if source is None else load(source)
     except UserError as error:
-        st.error(literal(one_line(error)), icon=":material/error:")
-        show_command(["dvc", "repro"])
+        sentence = one_line(error)
+        with problem.container():
+            st.error(literal(sentence), icon=":material/error:")
+            if "`dvc repro`" in sentence:
+                show_command(["dvc", "repro"])
         return None
 
 
@@ -60,7 +59,13 @@ def load(source: str) -> Loaded:
         return _load_version(source)
     with downloaded(str(named_path(source))) as folder:
         files = [folder / CONFIG, folder / WEIGHTS]
-        digest = sha256_of(*files) if all(file.is_file() for file in files) else ""
+        is_there = all(file.is_file() for file in files)
+        if not is_there and folder != project_root() / MODEL:  # which `dvc repro` makes, as the error of load says
+            raise UserError(
+                f"no trained model in '{source.strip()}'; name a folder that holds {CONFIG} and {WEIGHTS}, as "
+                f"{MODEL} does after a training"
+            )
+        digest = sha256_of(*files) if is_there else ""
         return Loaded(_load_folder(digest, folder), digest, source)
 
 

@@ -4,5 +4,8 @@ import re
 
 
 def literal(text: str) -> str:
-    """`text` with everything escaped that Markdown, HTML, LaTeX, emoji or colour names would take for their own."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text)
+    """`text` with everything escaped that Markdown, HTML, LaTeX, emoji or colour names would take for their own.
+
+    A hyphen within a word means nothing to them, and screen readers hear some labels as they are.
+    """
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&]|(?<!\w)-|-(?!\w))", r"\\\1", text)

@@ -1,6 +1,9 @@
 """Commands for DVC: whatever is typed arrives as it was typed, and nothing of it is a command."""
 
 import shlex
+import subprocess
+import sys
+import time
 
 import pytest
 from dvc.utils.cli_parse import to_path_overrides
@@ -85,3 +88,29 @@ def test_the_queue_is_read_from_what_dvc_prints(monkeypatch):
         ("972f2a7", "waugh-keep", "Queued"),
         ("1111111", "sworn-cads", "Failed"),
     ]
+
+
+def test_a_worker_counts_while_it_lives_and_no_other_program_with_its_number(tmp_path):
+    folder = tmp_path / dvc.QUEUE / "celery"
+    folder.mkdir(parents=True)
+    assert dvc.workers(tmp_path) == 0
+    waiting = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen([*waiting, "queue-worker"], stdin=subprocess.PIPE) as worker,
+        subprocess.Popen(waiting, stdin=subprocess.PIPE) as other,
+    ):
+        (folder / "dvc-exp-worker-1.pid").write_text(str(worker.pid))
+        (folder / "dvc-exp-worker-2.pid").write_text(str(other.pid))
+        assert dvc.workers(tmp_path) == 1
+        worker.communicate(b"\n")
+        assert dvc.workers(tmp_path) == 0
+        other.communicate(b"\n")
+
+
+def test_the_stage_of_an_experiment_is_the_last_one_that_dvc_said_it_runs(tmp_path):
+    folder = tmp_path / dvc.QUEUE / "run" / "1234567abc"
+    folder.mkdir(parents=True)
+    assert dvc.stage_of("1234567", tmp_path) == "" and dvc.began("1234567", tmp_path) is None
+    (folder / "1234567abc.out").write_text("Running stage 'split':\n> python\nRunning stage 'pack':\n'train'\n")
+    (folder / "1234567abc.pid").write_text("12")
+    assert dvc.stage_of("1234567", tmp_path) == "pack" and dvc.began("1234567", tmp_path) == pytest.approx(time.time(), abs=60)

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
+
+import psutil
 
 from vit import background
 from vit.errors import UserError
@@ -17,6 +20,7 @@ from vit.files import project_root
 
 QUEUE = Path(".dvc/tmp/exps")  # of DVC 3: its messages, and the output of each run
 TASK = re.compile(r"(?P<rev>[0-9a-f]{7})\s+(?P<name>\S*)\s+.*\s(?P<state>Queued|Running|Failed|Success)\s*")
+STAGE = re.compile(r"^Running stage '(.+)':", re.M)
 EXPERIMENT = re.compile(r"Queued experiment '(.+)' for future execution")
 
 
@@ -100,6 +104,16 @@ def queue_changes(root: Path) -> frozenset[str]:
     return frozenset(name for name in files if name.endswith(".celery.msg") or name.startswith("result/"))
 
 
+def workers(root: Path) -> int:
+    """How many workers of the queue are alive, told in a millisecond by the files where DVC keeps their numbers."""
+    count = 0
+    for file in (root / QUEUE / "celery").glob("dvc-exp-worker-*.pid"):
+        with suppress(OSError, ValueError, psutil.Error):  # it has just begun or ended
+            process = psutil.Process(int(file.read_text()))
+            count += "queue-worker" in process.cmdline()  # another program may have the number of one that is gone
+    return count
+
+
 def sweep(values: Mapping[str, Sequence[object]]) -> list[str]:
     """`-S key=value` for every key, for `dvc exp run`; several values of a key are a sweep.
 
@@ -169,6 +183,20 @@ def queued_names(output: str) -> list[str]:
 def output_of(rev: str, root: Path) -> Path | None:
     """The file with what an experiment of the queue has printed, by the start of its commit; None before it ran."""
     return next((root / QUEUE / "run").glob(f"{rev}*/*.out"), None)
+
+
+def began(rev: str, root: Path) -> float | None:
+    """When an experiment of the queue began to run, in seconds since 1970, as long as it does; None before."""
+    with suppress(StopIteration, OSError):
+        return next((root / QUEUE / "run").glob(f"{rev}*/*.pid")).stat().st_mtime
+    return None
+
+
+def stage_of(rev: str, root: Path) -> str:
+    """The stage that an experiment of the queue runs; empty before the first one."""
+    file = output_of(rev, root)
+    found = STAGE.findall(file.read_text(encoding="utf-8", errors="replace")) if file else []
+    return found[-1] if found else ""
 
 
 def failure_of(rev: str, root: Path) -> str | None:

@@ -31,11 +31,7 @@ def show_classes(audit: dict) -> None:
     totals = defaultdict(int)
     for row in rows:
         totals[row["class"]] += row["images"]
-    largest, smallest = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
-    st.markdown(
-        f"{audit['usable_images']:,} images in {len(totals)} classes. The largest, {literal(largest)}, has "
-        f"{totals[largest] / max(1, totals[smallest]):.1f} times the images of the smallest, {literal(smallest)}."
-    )
+    st.markdown(f"{audit['usable_images']:,} images in {len(totals)} classes. {balance(totals)}")
     shown = sorted(totals, key=lambda name: (-totals[name], name))[:MOST_CLASSES]
     title = "Images per class" if len(shown) == len(totals) else f"Images of the {len(shown)} largest classes"
     about = f"Bars: the images of {len(shown)} classes in train, val and test"
@@ -43,6 +39,17 @@ def show_classes(audit: dict) -> None:
     bar_chart(drawn, "images", "class", by="split", title=title, about=about, height=80 + 36 * len(shown))
     if len(shown) < len(totals):
         data_of(rows, "Images per class, all classes")
+
+
+def balance(totals: dict[str, int]) -> str:
+    """How unequal the classes are."""
+    largest, smallest = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
+    most, least = totals[largest], totals[smallest]
+    if most == least:
+        return f"Each class has {most:,}."
+    if most / least < 1.05:  # 1.0 times would say that they are equal
+        return f"The largest, {literal(largest)}, has {most:,}, the smallest, {literal(smallest)}, {least:,}."
+    return f"The largest, {literal(largest)}, has {most / least:.1f} times the images of the smallest, {literal(smallest)}."
 
 
 def show_sizes(audit: dict) -> None:

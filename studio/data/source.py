@@ -6,12 +6,15 @@ import streamlit as st
 
 from studio.command import show_command
 from studio.data.running import JOB, is_running
+from studio.form import help_of
 from studio.project import named_path, parameters
 from studio.text import literal
+from studio.verdict import verdict
 from vit.config.changes import changed
-from vit.config.document import scalar, takes, unit
-from vit.config.entries import fields, flat, typed
+from vit.config.document import scalar, unit
+from vit.config.entries import fields, flat, nested, typed
 from vit.config.files import PARAMS
+from vit.config.params_file import problems
 from vit.config.schema import DataParams
 from vit.data.sources.unpacked import suggested_name, unpack_upload
 from vit.dvc import begin
@@ -71,25 +74,12 @@ def show_source() -> None:
 
 def _write(kind: Kind, now: dict) -> None:
     """The keys of a source, the difference that they make, and the button that writes it."""
-    values: dict[str, object] = {"data.source": kind.source}
-    described = dict(fields())
-    for row in range(0, len(kind.keys), 3):
-        for column, key in zip(st.columns(3), kind.keys[row : row + 3], strict=False):
-            field = described[key]
-            shown = now[key] if isinstance(now[key], str) else scalar(now[key])
-            text = column.text_input(
-                f"{key.removeprefix('data.')} {unit(field)}".strip().replace("[", r"\["),
-                shown,
-                max_chars=500,
-                help=literal(f"{field.description} ({takes(field)})"),
-                key=f"{kind.title} {key} {shown}",  # a new value in params.yaml is shown at once
-            )
-            (values[key],) = typed(key, text, is_several=False)
-    if kind.source == "folder":
-        values["data.path"] = _folder(str(values["data.path"]))
+    values, found = _entered(kind, now)
+    if found:
+        return
     text, changes = changed(values, project_root() / PARAMS)
     if not changes:
-        st.success("params.yaml has this source.", icon=":material/check:")
+        verdict().success("params.yaml has this source.", icon=":material/check:")
         return
     st.write("This changes in params.yaml; all other parameters stay as they are.")
     st.table([change._asdict() for change in changes])
@@ -98,12 +88,41 @@ def _write(kind: Kind, now: dict) -> None:
         st.rerun()
 
 
-def _folder(typed_path: str) -> str:
+def _entered(kind: Kind, now: dict) -> tuple[dict[str, object], dict[str, str]]:
+    """The values of a source's fields by dotted key, and a sentence for each that is wrong, which stands at the field."""
+    values: dict[str, object] = {"data.source": kind.source}
+    found: dict[str, str] = {}
+    described, places = dict(fields()), {}
+    for row in range(0, len(kind.keys), 3):
+        for place, key in zip(st.columns(3), kind.keys[row : row + 3], strict=False):
+            field, places[key] = described[key], place
+            shown = now[key] if isinstance(now[key], str) else scalar(now[key])
+            text = place.text_input(
+                f"{key.removeprefix('data.')} {unit(field)}".strip(),
+                shown,
+                max_chars=500,
+                help=help_of(field),
+                key=f"{kind.title} {key} {shown}",  # a new value in params.yaml is shown at once
+            )
+            try:
+                (value,) = typed(key, text, is_several=False)
+                values[key] = _folder(value) if key == "data.path" else value
+            except UserError as error:
+                found[key] = str(error)
+    found = problems(nested({**now, **values})) | found
+    for key in found.keys() & places.keys():
+        places[key].error(literal(found[key]))
+    for sentence in set(found.values()) - {found.get(key) for key in places}:  # about keys that have no field here
+        st.error(literal(sentence))
+    return values, found
+
+
+def _folder(typed_path: object) -> str:
     """The absolute path of a folder or archive that a field may name, as trainings of the queue need it."""
-    path = named_path(typed_path)
+    path = named_path(str(typed_path))
     if not path.exists():
         raise UserError(f"data.path '{typed_path}': no such folder; put the images into images/NAME")
-    return typed_path if typed_path == DEFAULT else str(path)
+    return DEFAULT if typed_path == DEFAULT else str(path)
 
 
 def _upload() -> None:

@@ -4,49 +4,37 @@ import streamlit as st
 
 from studio.registry import WHEN, runs, score_row
 from studio.text import literal
-from vit import dvc
+from studio.train.asked import pending
+from studio.train.jobs import ACTIVE, Job, jobs
 from vit.errors import UserError
 from vit.files import project_root
-from vit.tracking.progress import Seen, trainings
 
 LAST = 5
 
 
-def running() -> list[Seen]:
-    """The trainings whose process is alive, whoever started them."""
-    return [one for one in trainings(project_root()) if one.state == "running"]
+def active() -> list[Job]:
+    """What trains, waits, or is about to begin or end, whoever started it. Raises UserError as `jobs`."""
+    return [job for job in jobs(project_root()) if job.state in ACTIVE]
 
 
 @st.fragment(run_every=5)
 def show_running() -> None:
-    """The trainings that go on, and what waits in DVC's queue; it follows by itself."""
-    found = running()
-    for one in found:
-        done, steps = one.how_far["steps"], one.record["steps"]
-        left = one.how_far.get("seconds_left")
-        rest = f", {left / 60:.0f} min left" if left is not None and left >= 60 else ""
-        st.progress(one.share, text=literal(f"{one.name}: step {done:,} of {steps:,}{rest}"))
-    waiting = _waiting()
-    if waiting:
-        st.write(f"Queued: {', '.join(literal(task) for task in waiting)}")
-    if not found and not waiting:
-        st.write("Nothing is being trained. Start a training on the page Train.")
-
-
-def _waiting() -> list[str]:
-    root = project_root()
-    if not (root / dvc.QUEUE / "celery").exists():
-        return []  # asking would create the queue
+    """The trainings that go on and those that wait; it follows by itself."""
+    asked = pending()
     try:
-        return [task.name or task.rev for task in _tasks(dvc.queue_changes(root)) if task.state == "Queued"]
+        found = active()
     except UserError as error:
         st.warning(literal(str(error)))
-        return []
-
-
-@st.cache_data(max_entries=1, ttl=60, show_spinner=False)
-def _tasks(changes: frozenset[str]) -> list[dvc.Task]:
-    return dvc.tasks()
+        return
+    for one in asked:
+        st.write(literal(one.doing))
+    for job in found:
+        if job.seen is not None and job.state != "queued":
+            st.progress(job.seen.share, text=literal(job.words))
+        else:
+            st.write(literal(job.words))
+    if not found and not asked:
+        st.write("Nothing is being trained. Start a training on the page Train.")
 
 
 def show_last_runs() -> None:

@@ -87,4 +87,4 @@ def show_differing(chosen: "list[RunSummary]") -> None:
         st.write("These runs have the same parameters.")
         return
     rows = [{"parameter": key, **dict(zip(titles, values, strict=True))} for key, values in differing.items()]
-    st.dataframe(rows, hide_index=True, alt=literal("The parameters that differ between the chosen runs"))
+    st.dataframe(rows, hide_index=True, alt="The parameters that differ between the chosen runs")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from studio.command import show_command
-from studio.overview.activity import running, show_last_runs, show_running
+from studio.overview.activity import active, show_last_runs, show_running
 from studio.overview.facts import show_champion, show_data_set
 from studio.overview.pipeline import show_pipeline, status_or_none
 from studio.project import parameters_or_stop
@@ -31,7 +31,7 @@ with left:
 
 with what_next:
     try:
-        names = [one.name for one in running()]
+        names = [job.name for job in active()]
         advice = next_step(None, changed_stages(status or {}), names, params.register_.name, versions())
     except UserError as error:
         st.error(literal(str(error)))

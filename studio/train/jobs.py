@@ -1,20 +1,23 @@
 """Trainings and the queue as rows: what runs, waits or was stopped, and what can be done about each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
 
+from studio.train.asked import is_stopping
 from vit import dvc
 from vit.config.entries import differences, flat
 from vit.config.params_file import load_params
 from vit.config.presets import base_values, merged
 from vit.quantities import duration
-from vit.tracking.progress import Seen, interrupt, interrupt_command, trainings
+from vit.tracking.progress import Seen, interrupt_command, trainings
 
 OLD = 5  # stopped trainings that are offered again
 REMEMBERED = 20
+ACTIVE = ("running", "preparing", "finishing", "stopping", "queued")
+ORDER = (*ACTIVE, "stopped", "failed", "killed", "finished")
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,37 @@ class Job:
     name: str
     seen: Seen | None
     task: dvc.Task | None
+    began: float | None = None  # when DVC began to run the task, in seconds since 1970
+    is_asked_to_stop: bool = False
+
+    @property
+    def process(self) -> str:
+        """What stopping it stops: its task in DVC's queue, or its process."""
+        return self.task.rev if self.task is not None else str(self.seen.how_far["pid"]) if self.seen else ""
 
     @property
     def state(self) -> str:
-        """running, preparing, queued, stopped, failed, killed or finished."""
-        if self.seen is not None and not self.seen.folder.exists():
-            return "finished"  # `register` removes the folder when everything is published
-        if self.seen is not None and self.seen.state == "running":
+        """One of ORDER."""
+        is_published = self.seen is not None and not self.seen.folder.exists()  # `register` removes the folder
+        trained = "finished" if is_published else self.seen.state if self.seen is not None else ""
+        at_work = self.task is not None and self.task.state == "Running"
+        if self.is_asked_to_stop and (at_work or trained == "running"):
+            return "stopping"
+        if trained == "running":
             return "running"
-        if self.task is not None and self.task.state in ("Queued", "Running"):
-            return {"Queued": "queued", "Running": "preparing"}[self.task.state]
-        if self.seen is not None and self.seen.state != "finished":
-            return self.seen.state
+        if at_work:
+            return self._state_between_stages(trained)
+        if self.task is not None and self.task.state == "Queued":
+            return "queued"
+        if is_published or trained not in ("", "finished"):
+            return trained
         return "failed" if self.task is not None and self.task.state == "Failed" else "finished"
+
+    def _state_between_stages(self, trained: str) -> str:
+        """Of a task that DVC runs: whether its training is still to come, is over, or was interrupted."""
+        if self.seen is None or self.began is None or self.seen.how_far["at"] < self.began:
+            return "preparing"
+        return "finishing" if trained == "finished" else "stopping"
 
     @property
     def place(self) -> str:
@@ -46,9 +67,16 @@ class Job:
         far, record = self.seen.how_far, self.seen.record
         parts = [f"{far.get('epochs', 0)} of {record['epochs']} epochs", f"step {far['steps']} of {record['steps']}"]
         if self.state == "running" and "seconds_left" in far:
-            parts += [f"{duration(far['seconds_left'])} left", f"{far['images_per_second']:,.0f} images/s"]
+            parts += [f"{duration(far['seconds_left'])} left"]
+        if self.state == "running" and "images_per_second" in far:
+            parts += [f"{far['images_per_second']:,.0f} images/s"]
             parts += [f"train loss {far['train_loss']:.3f}", f"learning rate {far['learning_rate']:.2g}"]
         return ", ".join(parts)
+
+    @property
+    def words(self) -> str:
+        """Its name, its state and how far it is."""
+        return ", ".join(filter(None, [f"{self.name}: {self.state}", self.place]))
 
 
 @st.cache_resource(show_spinner=False)
@@ -68,7 +96,8 @@ def jobs(root: Path) -> list[Job]:
 
     Raises UserError if DVC's queue cannot be read.
     """
-    tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if (root / dvc.QUEUE).exists() else []
+    has_queue = (root / dvc.QUEUE / "celery").exists()  # asking would create it
+    tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if has_queue else []
     seen = trainings(root)
     kept = _remembered()
     kept.update({one.key: one for one in seen})
@@ -76,11 +105,11 @@ def jobs(root: Path) -> list[Job]:
         kept.pop(key, None)  # another browser window may have been faster
     seen += [one for one in list(kept.values()) if not one.folder.exists()]
     by_name = {one.name: one for one in reversed(seen)}
-    found = [Job(task.name, by_name.get(task.name), task) for task in tasks]
+    found = [Job(task.name, by_name.get(task.name), task, dvc.began(task.rev, root)) for task in tasks]
     named = {job.name for job in found}
     found += [Job(one.name, one, None) for one in seen if one.name not in named]
-    order = ("running", "preparing", "queued", "stopped", "failed", "killed", "finished")
-    return sorted(found, key=lambda job: order.index(job.state))
+    found = [replace(job, is_asked_to_stop=is_stopping(job.process)) for job in found]
+    return sorted(found, key=lambda job: ORDER.index(job.state))
 
 
 def stop_commands(job: Job, others: Sequence[Job]) -> list[list[str]]:
@@ -102,15 +131,3 @@ def go_on_commands(job: Job) -> list[list[str]]:
     if job.task is None:
         return [dvc.queue_command(changes), dvc.start_command(1)]
     return [dvc.remove_command([job.name]), dvc.queue_command(changes, job.name), dvc.start_command(1)]
-
-
-def execute(commands: Sequence[Sequence[str]], seen: Seen | None = None) -> list[str]:
-    """Run commands as they are shown; returns the names of the experiments that were queued. Raises UserError."""
-    names: list[str] = []
-    for command in commands:
-        if command[0] == "kill":
-            assert seen is not None
-            interrupt(seen)  # the same signal, to the same process only
-        else:
-            names += dvc.queued_names(dvc.execute(command))
-    return names

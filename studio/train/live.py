@@ -5,18 +5,22 @@ from pathlib import Path
 
 import streamlit as st
 
-from studio.command import show_command
+from studio.command import show_commands_of
 from studio.text import literal
+from studio.train.asked import ask, last, pending
 from studio.train.charts import show_curves
-from studio.train.jobs import OLD, Job, execute, go_on_commands, jobs, stop_commands
+from studio.train.jobs import ACTIVE, OLD, Job, go_on_commands, jobs, stop_commands
+from studio.train.owners import is_owner, this_browser
 from vit import dvc
 from vit.errors import UserError
 from vit.files import project_root
-from vit.tracking.progress import Seen, tail
+from vit.tracking.progress import tail
 
 ICONS = {
     "running": ":material/play_circle:",
     "preparing": ":material/hourglass_top:",
+    "finishing": ":material/hourglass_bottom:",
+    "stopping": ":material/hourglass_bottom:",
     "queued": ":material/schedule:",
     "stopped": ":material/stop_circle:",
     "failed": ":material/error:",
@@ -24,7 +28,7 @@ ICONS = {
     "finished": ":material/check_circle:",
 }
 EXPLAINED = {
-    "preparing": "another stage of the pipeline runs, or the training is about to begin or to end",
+    "stopping": "its checkpoint is written, then DVC ends it",
     "queued": "waits for a worker of DVC's queue",
     "killed": "its process is gone; its last checkpoint is there",
 }
@@ -34,39 +38,49 @@ EXPLAINED = {
 def show_live() -> None:
     """The section, read again every second."""
     root = project_root()
+    asked = pending()  # before the queue is read, which then has what came of those that have ended
+    for one in asked:
+        st.markdown(f"{ICONS['preparing']} {literal(one.doing)}")
     try:
         found = jobs(root)
     except UserError as error:
         st.error(literal(str(error)))
         return
-    active = [job for job in found if job.state in ("running", "preparing", "queued")]
+    active = [job for job in found if job.state in ACTIVE]
     ended = [job for job in found if job.state in ("stopped", "failed", "killed")][:OLD]
-    if not active:
+    if not active and not asked:
         st.info("Nothing is training. Start one below, or in a terminal with `dvc repro`: it appears here.")
+    workers = dvc.workers(root)
+    is_free = workers > sum(job.task is not None and job.task.state == "Running" for job in found)
     for job in (*active, *ended):
-        _row(job, found, root)
-    if any(job.state == "queued" for job in active) and not any(job.state != "queued" for job in active):
+        _row(job, found, root, is_free)
+    if any(job.state == "queued" for job in active) and not workers and not asked:
         st.warning("The queue has no worker.")
-        _action("Start the queue", "start queue", [dvc.start_command(1)])
+        _action("Start the queue", "", "Starting the queue: DVC begins a worker", [dvc.start_command(1)])
     _watch(found, root)
 
 
-def _row(job: Job, others: Sequence[Job], root: Path) -> None:
-    seen = job.seen
+def _row(job: Job, others: Sequence[Job], root: Path, is_free: bool) -> None:
     with st.container(border=True):
-        words = f"{job.name}: {job.state}"
-        detail = ", ".join(filter(None, [job.place, EXPLAINED.get(job.state)]))
-        if seen is not None and job.state != "queued":
-            st.progress(seen.share, literal(f"{words}, {detail}"))
+        words = ", ".join(filter(None, [job.words, _explained(job, root, is_free)]))
+        if job.seen is not None and job.state != "queued":
+            st.progress(job.seen.share, literal(words))
         else:
-            st.markdown(f"{ICONS[job.state]} {literal(words)}. {literal(detail)}")
+            st.markdown(f"{ICONS[job.state]} {literal(words)}")
         if job.state == "failed":
             st.error(literal(_failure(job, root)))
         with st.container(horizontal=True):
             try:
-                _buttons(job, others)
+                _buttons(job, others, root)
             except UserError as error:
                 st.error(literal(str(error)))
+
+
+def _explained(job: Job, root: Path, is_free: bool) -> str:
+    if job.task is not None and job.state in ("preparing", "finishing"):
+        stage = dvc.stage_of(job.task.rev, root)
+        return f"stage {stage} of the pipeline runs" if stage else "DVC is preparing it"
+    return "DVC is preparing it" if job.state == "queued" and is_free else EXPLAINED.get(job.state, "")
 
 
 def _failure(job: Job, root: Path) -> str:
@@ -74,49 +88,50 @@ def _failure(job: Job, root: Path) -> str:
     return (dvc.failure_of(job.task.rev, root) if job.task is not None else None) or "Its log says why."
 
 
-def _buttons(job: Job, others: Sequence[Job]) -> None:
-    if job.state == "running" or (job.state == "preparing" and job.task is not None):
-        _asking_first("Stop", job, stop_commands(job, others))
+def _buttons(job: Job, others: Sequence[Job], root: Path) -> None:
+    name = job.name
+    if job.state == "running" or (job.state in ("preparing", "finishing") and job.task is not None):
+        _asking_first(f"Stop {name}", f"Stopping {name}", job, stop_commands(job, others), root)
     elif job.state == "queued":
-        _asking_first("Take out", job, [dvc.remove_command([job.name])])
-    else:
+        _asking_first(f"Take {name} out", f"Taking {name} out of the queue", job, [dvc.remove_command([name])], root)
+    elif job.state != "stopping":
         if job.seen is not None:
-            _action("Go on", f"go on {job.name}", go_on_commands(job))
+            _action(f"Go on with {name}", job.process, f"Going on with {name}: DVC is preparing it", go_on_commands(job))
         if job.task is not None:
-            _action("Remove from the list", f"forget {job.name}", [dvc.remove_command([job.name])])
+            removing = f"Removing {name} from the list"
+            _action(f"Remove {name} from the list", job.process, removing, [dvc.remove_command([name])])
 
 
-def _asking_first(label: str, job: Job, commands: list[list[str]]) -> None:
+def _asking_first(label: str, doing: str, job: Job, commands: list[list[str]], root: Path) -> None:
     """A button for what this browser began; for anything else it has to be confirmed."""
-    asked = f"asked {label} {job.name}"
-    if job.name in st.session_state.get("mine", set()):
-        _action(label, f"{label} {job.name}", commands, job.seen)
-    elif not st.session_state.get(asked):
-        if st.button(label, key=f"ask {label} {job.name}", icon=":material/stop:"):
-            st.session_state[asked] = True
+    confirmed = f"confirmed {label} {job.process}"
+    if not is_owner(job.name, this_browser(), root):
+        if not st.session_state.get(confirmed):
+            if st.button(literal(label), key=f"ask {label} {job.process}", icon=":material/stop:"):
+                st.session_state[confirmed] = True
+                st.rerun(scope="fragment")
+            return
+        st.warning(literal(f"{job.name} was not started in this browser; somebody else may need it."))
+        if st.button(literal(f"Leave {job.name}"), key=f"leave {label} {job.process}"):
+            st.session_state[confirmed] = False
             st.rerun(scope="fragment")
-    else:
-        st.warning(literal(f"{job.name} was not started in this browser window; somebody else may need it."))
-        if _action(f"{label} it anyway", f"{label} {job.name}", commands, job.seen):
-            st.session_state[asked] = False
-        if st.button("Leave it", key=f"leave {label} {job.name}"):
-            st.session_state[asked] = False
-            st.rerun(scope="fragment")
+        label = f"{label} anyway"
+    _action(label, job.process, doing, commands, job)
 
 
-def _action(label: str, key: str, commands: list[list[str]], seen: Seen | None = None) -> bool:
-    """A button that runs commands, beside those commands; whether it was pressed."""
-    pressed = st.button(label, key=key)
-    with st.popover("Command", key=f"command {key}"):
-        for command in commands:
-            show_command(command)
+def _action(label: str, process: str, doing: str, commands: list[list[str]], stopped: Job | None = None) -> None:
+    """A button that has DVC run commands about a process or task, those commands, and why they failed."""
+    browser, key = this_browser(), f"{label} {process}"
+    asked = last(key, browser)
+    is_pending = asked is not None and asked.is_pending
+    pressed = st.button(literal(label), key=key, disabled=is_pending)
+    show_commands_of(label, commands, key)
+    if asked is not None and asked.problem:
+        st.error(literal(asked.problem))
     if pressed:
-        try:
-            with st.spinner(f"{label}: DVC is working", show_time=True):
-                st.session_state.setdefault("mine", set()).update(execute(commands, seen))
-        except UserError as error:
-            st.error(literal(str(error)))
-    return pressed
+        stops, seen = (process, stopped.seen) if stopped is not None else ("", None)
+        ask(key, doing, commands, browser, project_root(), stops, seen)
+        st.rerun(scope="fragment")
 
 
 def _watch(found: Sequence[Job], root: Path) -> None:

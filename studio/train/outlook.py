@@ -60,8 +60,9 @@ def _show(found: dict, plan: Plan) -> None:
     with st.container(horizontal=True):
         for label, value in figures.items():
             st.metric(label, value, width="content")
-    images = f"{found['train_images']:,} train images" if found["train_images"] else "the number of images is"
-    lines = [f"{images} ({found['images_from']}); {found['compute']}; {found['epochs']} epochs."]
+    count, origin = found["train_images"], found["images_from"]
+    images = f"{count:,} train images ({origin})" if count else f"Number of images: {origin}"
+    lines = [f"{images}; {found['compute']}; {found['epochs']} epochs."]
     if plan.runs > 1 and minutes is not None:
         lines.append(
             f"{plan.runs} runs: about {duration(60 * minutes * plan.runs)} one after another, if all take as long as "

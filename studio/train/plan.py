@@ -11,6 +11,7 @@ import streamlit as st
 from studio.form import Form, parameter_form
 from studio.project import named_path
 from studio.text import literal
+from studio.verdict import verdict
 from vit.config.entries import Entries, differences, flat, runs_of
 from vit.config.params_file import load_params
 from vit.config.presets import load_preset, preset_names
@@ -109,8 +110,8 @@ def _studio_problems(entries: Entries) -> dict[str, str]:
 
 def _checked(form: Form, now: Mapping[str, Any], is_grid: bool) -> Plan | None:
     if not form.is_valid:
-        keys = ", ".join(form.problems)
-        st.error(literal(f"Not valid: {keys}. {next(iter(form.problems.values()))}"), icon=":material/error:")
+        sentences = "".join(f"\n- {literal(sentence)}" for sentence in dict.fromkeys(form.problems.values()))
+        st.error(f"Not valid:\n{sentences}", icon=":material/error:")
         return None
     runs = runs_of(form.entries)
     jobs = 1
@@ -122,5 +123,5 @@ def _checked(form: Form, now: Mapping[str, Any], is_grid: bool) -> Plan | None:
     except UserError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return None
-    st.success(f"Valid: {runs} {'run' if runs == 1 else 'runs'}, {len(plan.changes)} keys differ from params.yaml.")
+    verdict().success(f"Valid: {runs} {'run' if runs == 1 else 'runs'}, {len(plan.changes)} keys differ from params.yaml.")
     return plan

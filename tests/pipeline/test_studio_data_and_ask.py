@@ -51,7 +51,7 @@ def test_a_wrong_answer_on_ask_is_used_by_the_run_that_the_page_data_starts(corr
         page.get_by_role("img", name="<b>five</b>.png", exact=True).wait_for()
         page.get_by_role("img", name="where the model looked in").wait_for()
         seen(page, "ask")
-        page.get_by_role("button", name="Wrong: it is ...").click()
+        page.get_by_role("button", name="Wrong: <b>five</b>.png is ...").click()
         page.get_by_role("combobox", name="It is").click()
         page.get_by_role("option", name="7", exact=True).click()
         page.get_by_role("button", name="Keep the correction").click()

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from stages import download, split
+from studio.data.found import balance
 from studio.text import literal
 from tests.drawn import draw, draw_classes
 from tests.presets import write_preset
@@ -77,6 +78,18 @@ def test_what_the_audit_found_is_shown_and_names_are_text(work):
         assert f"**{chart}**" in said and f"Data: {chart}" in [one.label for one in page.expander]
 
 
+@pytest.mark.parametrize(
+    ("totals", "sentence"),
+    [
+        ({"a": 30, "b": 30}, "Each class has 30."),
+        ({"a": 1001, "b": 1000}, "The largest, a, has 1,001, the smallest, b, 1,000."),
+        ({"a": 30, "b": 12}, "The largest, a, has 2.5 times the images of the smallest, b."),
+    ],
+)
+def test_the_balance_of_classes_is_said_as_it_is(totals, sentence):
+    assert balance(totals) == sentence
+
+
 def test_a_split_that_is_not_autos_shows_what_auto_would_choose(work):
     from tests.data.findings import draw_video
 
@@ -97,7 +110,11 @@ def test_a_source_is_chosen_by_showing_what_changes_and_only_that_changes(work):
     page = opened()
     page.segmented_control(key="data kind").set_value("Shapes").run()
     page.text_input(key="Shapes data.shapes_per_class 100").set_value("no number").run()
-    assert any("data.shapes_per_class is 'no number'" in one.value.replace("\\", "") for one in checked(page).error)
+    page.text_input(key="Shapes data.shapes_noise 0.25").set_value("").run()
+    wrong = sorted(one.value.replace("\\", "") for one in checked(page).error)
+    assert len(wrong) == 2 and wrong[0].startswith("data.shapes_noise is null: input should be a valid number")
+    assert wrong[1].startswith("data.shapes_per_class is 'no number': input should be a valid integer")
+    page.text_input(key="Shapes data.shapes_noise 0.25").set_value("0.25").run()
     assert load_params() == before
     page.text_input(key="Shapes data.shapes_per_class 100").set_value("12").run()
     table = checked(page).table[0].value

@@ -57,9 +57,12 @@ def test_rollout_and_gradient_are_shown_from_a_patch_and_from_the_head(project, 
 
 def test_a_missing_folder_and_one_outside_the_project_are_said_in_a_line(project):
     app = opened("inside", project, "cls")
-    for typed, sentence in (("nowhere", "no trained model in"), ("../x", "is outside this project")):
+    for typed, sentence in (("nowhere", "no trained model in 'nowhere'; name a"), ("../x", "is outside this project")):
         app.text_input(key="inside folder").set_value(typed).run()
         assert not app.exception and sentence in app.error[0].value.replace("\\", "")
+        assert "dvc repro" not in said(app) and not app.code  # it makes no model in another folder
+    app.text_input(key="inside folder").set_value("model").run()
+    assert not app.error
 
 
 def test_without_a_test_split_the_embeddings_say_how_to_make_one(project):

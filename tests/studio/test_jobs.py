@@ -3,13 +3,16 @@
 import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from studio.train.charts import thinned
-from studio.train.jobs import Job, execute, go_on_commands, stop_commands
+from studio.train.asked import execute
+from studio.train.jobs import Job, go_on_commands, stop_commands
+from studio.train.owners import is_owner, remember
 from tests.conftest import REPO
 from vit.config.params_file import load_params
 from vit.dvc import Task
@@ -45,7 +48,7 @@ def test_a_terminals_training_gets_the_signal_of_ctrl_c_unless_its_process_is_go
     gone = job(tmp_path, params, process_started=0)
     assert gone.state == "killed"
     with pytest.raises(UserError, match="a-b has already ended"):
-        execute(stop_commands(gone, [gone]), gone.seen)
+        execute(stop_commands(gone, [gone]), tmp_path, gone.seen)
 
 
 def test_going_on_is_the_same_training_under_the_same_name(tmp_path, params):
@@ -66,6 +69,38 @@ def test_a_training_is_finished_once_it_is_published_and_its_folder_removed(tmp_
     assert job(tmp_path / "gone", params).state == "finished"
     assert job(tmp_path, params, "failed").state == "failed"
     assert job(tmp_path, params, "stopped", task="Queued").state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("trained", "at", "state"),
+    [
+        ("running", 5, "running"),
+        ("finished", 5, "finishing"),
+        ("stopped", 5, "stopping"),
+        ("failed", 5, "stopping"),
+        ("stopped", 3, "preparing"),  # by an earlier task; it has gone on since
+        ("finished", 3, "preparing"),
+    ],
+)
+def test_while_dvc_runs_a_task_its_training_is_to_come_or_over(tmp_path, params, trained, at, state):
+    one = job(tmp_path, params, trained, task="Running", at=at)
+    assert replace(one, began=4).state == state
+    assert replace(one, began=4, is_asked_to_stop=True).state == "stopping"
+    assert replace(one, seen=None).state == "preparing"
+    assert job(tmp_path, params, trained, task="Queued", at=at).state == ("running" if state == "running" else "queued")
+
+
+def test_a_published_training_is_finishing_until_dvc_is_done(tmp_path, params):
+    one = replace(job(tmp_path / "gone", params, "finished", task="Running", at=5), began=4)
+    assert one.state == "finishing"
+    assert replace(one, task=Task("1234567", "a-b", "Success")).state == "finished"
+
+
+def test_who_started_a_training_last_owns_it_and_nobody_else(tmp_path):
+    assert not is_owner("a-b", "me", tmp_path)
+    remember(["a-b", "c-d"], "me", tmp_path)
+    remember(["c-d"], "you", tmp_path)
+    assert [is_owner(name, "me", tmp_path) for name in ("a-b", "c-d", "e-f")] == [True, False, False]
 
 
 @pytest.mark.parametrize(("epochs", "drawn"), [(0, 0), (1, 1), (300, 300), (301, 151), (3000, 300)])

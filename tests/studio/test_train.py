@@ -24,6 +24,14 @@ from vit.tracking.progress import Seen, trainings
 PAGE = REPO / "studio/screens/train.py"
 LITTLE = {"data.shapes_per_class": 20, "train.epochs": 4, "train.threads": 1, "evaluate.explain_images": 0}
 
+UNTRUE = ("Nothing is training", "The queue has no worker")  # of a training that was started
+WATCH_FOR = """texts => {
+    window.found = []
+    const look = () => window.found.push(...texts.filter(text => document.body.textContent.includes(text)))
+    new MutationObserver(look).observe(document.body, {subtree: true, childList: true, characterData: true})
+    look()
+}"""
+
 
 @pytest.fixture
 def page(monkeypatch) -> AppTest:
@@ -59,6 +67,21 @@ def test_an_error_of_two_keys_stands_at_both(page):
     page.text_input(key="train params.yaml as it is train.min_lr single").set_value("5").run()
     sentence = "min_lr 5.0 must not exceed lr 0.002"
     assert said(page).count(sentence) == 3  # at train.lr, at train.min_lr, and at the end
+
+
+def test_every_wrong_field_says_why_and_so_does_the_end(page):
+    wrong = {"train.epochs": "[1", "train.lr": "-1", "split.val_fraction": ".inf", "model.depth": ""}
+    for key, text in wrong.items():
+        page.text_input(key=f"train params.yaml as it is {key} single").set_value(text)
+    page.run()
+    sentences = [
+        "train.epochs: cannot read '[1'",
+        "train.lr is -1: input should be greater than 0",
+        "split.val_fraction is .inf: input should be a finite number",
+        "model.depth is null: input should be a valid integer",
+    ]
+    assert [said(page).count(sentence) for sentence in sentences] == [2, 2, 2, 2]
+    assert len(page.error) == len(wrong) + 1
 
 
 @pytest.mark.parametrize(
@@ -146,6 +169,10 @@ def start(page: Page) -> None:
     page.get_by_role("button", name=re.compile("^Start (training|[0-9]+ trainings)")).click()
 
 
+def stop_button(page: Page):
+    return page.get_by_role("button", name=re.compile("^Stop "))
+
+
 def wait_for(page: Page, text: str) -> None:
     page.get_by_text(re.compile(text)).first.wait_for()
 
@@ -157,12 +184,18 @@ def test_a_training_is_started_watched_across_a_reload_and_stopped(tmp_path):
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
         start(page)
+        wait_for(page, "Starting the training: DVC is preparing it")
+        page.evaluate(WATCH_FOR, [*UNTRUE])
         page.get_by_text("Data: Loss").wait_for()
+        assert page.evaluate("window.found") == []
         page.reload()
         wait_for(page, "running, .* of 2000 epochs.* left")
-        page.get_by_role("button", name="Stop", exact=True).click()
-        page.get_by_text("was not started in this browser window").wait_for()  # as a reload begins a new session
-        page.get_by_role("button", name="Stop it anyway").click()
+        other = opened(browser, address)  # a browser of its own, without the cookies of the first one
+        stop_button(other).click()
+        other.get_by_text("was not started in this browser").wait_for()
+        assert seen_in(project).state == "running"
+        stop_button(page).click()  # it was started here, so nothing is asked
+        wait_for(page, "stopping, ")
         wait_for(page, "stopped, ")
         stopped = seen_in(project)
         assert stopped.state == "stopped" and 0 < stopped.how_far["steps"] < stopped.record["steps"]
@@ -190,12 +223,12 @@ def test_a_stopped_training_goes_on_to_the_bytes_of_one_that_never_stopped(tmp_p
         page = opened(browser, address)
         start(page)
         wait_for(page, "running, .* of 300 epochs.* left")
-        page.get_by_role("button", name="Stop", exact=True).click()  # begun here, so nothing is asked
+        stop_button(page).click()  # begun here, so nothing is asked
         wait_for(page, "stopped, ")
         stopped = seen_in(project)
         assert 0 < stopped.how_far["steps"] < stopped.record["steps"]
-        page.get_by_role("button", name="Go on").click()
-        page.get_by_text("Nothing is training").wait_for(state="hidden")
+        page.get_by_role("button", name=re.compile("^Go on ")).click()
+        wait_for(page, "Going on with .*: DVC is preparing it")
         page.get_by_text("Nothing is training").wait_for()
     (experiment,) = experiments(project)
     assert experiment.endswith(f"/{stopped.name}")
@@ -220,7 +253,7 @@ def test_a_grid_of_two_by_two_runs_two_at_a_time(tmp_path):
         page.get_by_label("Runs at a time", exact=True).press("Enter")
         page.get_by_text("dvc queue start -j 2").wait_for()
         start(page)
-        page.get_by_role("button", name="Take out").first.wait_for()
+        page.get_by_role("button", name=re.compile("^Take .* out$")).first.wait_for()
         most = 0
         while len(experiments(project)) < 4:
             most = max(most, sum(one.state == "running" for one in trainings(project.folder)))
@@ -253,8 +286,8 @@ def test_a_training_of_a_terminal_shows_live_and_outlives_a_killed_studio(tmp_pa
             time.sleep(0.1)
         page = opened(browser, f"http://127.0.0.1:{port}")
         wait_for(page, "running, .* of 600 epochs.* left")
-        page.get_by_role("button", name="Stop", exact=True).click()
-        page.get_by_text("was not started in this browser window").wait_for()
+        stop_button(page).click()
+        page.get_by_text("was not started in this browser").wait_for()
         before = seen_in(project).how_far["steps"]
         studio.kill()
         studio.wait()
@@ -270,7 +303,7 @@ def test_a_queued_training_that_fails_says_the_line_of_the_stage_that_failed(tmp
     with studio_of(project) as address, chromium() as browser:
         page = opened(browser, address)
         wait_for(page, "split.strategy is folders, but the source has '.*' in none of train, val and test")
-        page.get_by_role("button", name="Remove from the list").wait_for()
+        page.get_by_role("button", name=re.compile("^Remove .* from the list$")).wait_for()
     assert experiments(project) == [] and trainings(project.folder) == []  # it failed before it trained
 
 

@@ -35,6 +35,8 @@ def visit_all(
         errors = page.get_by_test_id("stAlertContentError")
         assert errors.count() == 0, f"{name}: {errors.first.inner_text()}"
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, name
+        escaped = page.locator(r'[aria-label*="\\"], [alt*="\\"]')  # these are read out as they are, not as Markdown
+        assert escaped.count() == 0, f"{name}: {escaped.first.get_attribute('aria-label')}"
         faults = accessibility_faults(page)
         assert faults == [], f"{name}, {scheme}: {faults}"
         if picture is not None:

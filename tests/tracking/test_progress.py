@@ -49,9 +49,28 @@ def test_within_an_epoch_it_is_overwritten_at_most_once_a_second(folder, monkeyp
             assert written(folder)["steps"] == 4
         clock[0] = 102.0
         file.step(Steps(6, [{}]), SUMS)
-    # 2 steps in 2 seconds, of 4 images each; 9 of 15 steps are left; 10 images of the epoch are done.
-    expected = {"steps": 6, "epochs": 1, "images_per_second": 4.0, "seconds_left": 9.0, "learning_rate": 0.06}
+    # 2 steps in 2 seconds, of 4 images each; 10 images of the epoch are done.
+    expected = {"steps": 6, "epochs": 1, "images_per_second": 4.0, "learning_rate": 0.06}
     assert written(folder).items() >= (expected | {"train_loss": 0.8, "train_accuracy": 0.4}).items()
+
+
+@pytest.mark.parametrize(("first_epoch", "pace"), [(10, 1.0), (58, 61 / 5)], ids=["short", "long"])
+def test_the_time_left_counts_neither_the_start_nor_a_short_first_epoch(folder, monkeypatch, first_epoch, pace):
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    with ProgressFile(folder, RECORD, lambda step: 0.1) as file:
+        file.start(Steps())
+        for steps, now in ((1, 130.0), (2, 131.0), (3, 132.0)):  # the first step compiles for half a minute
+            clock[0] = now
+            file.step(Steps(steps), SUMS)
+            assert "seconds_left" not in written(folder)
+        clock[0] = 130.0 + first_epoch
+        file.epoch(Steps(3, [{}]))
+        for steps in (4, 5, 6):
+            clock[0] += 1.0
+            file.step(Steps(steps, [{}]), SUMS)
+    # 9 of 15 steps are left. A short epoch is not counted: a second a step. A long one is: 61 seconds for 5 steps.
+    assert written(folder)["seconds_left"] == pytest.approx(9 * pace)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -84,6 +85,8 @@ def scalar(value: object) -> str:
         return f"[{', '.join(map(scalar, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{scalar(key)}: {scalar(one)}' for key, one in value.items())}}}"
+    if isinstance(value, float) and not isfinite(value):
+        return f"{value}".replace("inf", ".inf").replace("nan", ".nan")
     if isinstance(value, float) and "e" in repr(value):
         return f"{value:.20f}".rstrip("0")
     return "null" if value is None else json.dumps(value)

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from vit.config.document import scalar
 from vit.config.fields import Section
 from vit.config.files import PARAMS
 from vit.config.schema import Params
@@ -116,7 +117,12 @@ def _sentence(problem: Mapping[str, Any], kind: type[Section]) -> str:
         return f"{key}: {message}" if key else message
     field = _field(kind, [str(part) for part in problem["loc"]])
     meaning = f" ({key.partition('.')[2] or key}: {field.description})" if field and field.description else ""
-    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}{meaning}"
+    return f"{key} is {_spelled(problem['input'])}: {message[0].lower()}{message[1:]}{meaning}"
+
+
+def _spelled(value: object) -> str:
+    """A value as params.yaml has it, but text in quotes, so that its ends show."""
+    return scalar(value) if value is None or isinstance(value, bool | float) else repr(value)
 
 
 def _field(kind: type[Section], keys: list[str]) -> FieldInfo | None:

@@ -23,6 +23,7 @@ from vit.files import read_json, write_json
 log = logging.getLogger("vit")
 
 EVERY = 1.0  # seconds between two writes within an epoch
+SETTLED = 3.0  # seconds of steps that the time left is computed from at least
 SAME_START = 2.0  # seconds by which two readings of a process's start may differ; a reused id starts later
 State = Literal["running", "finished", "stopped", "failed", "killed"]
 
@@ -49,9 +50,10 @@ class ProgressFile:
 
     def __init__(self, folder: Path, record: dict[str, Any], rate: Callable[[int], float]):
         self.folder, self.record, self.rate = folder, record, rate
-        self._began = self._written = time.monotonic()
-        self._first: int | None = None  # steps at the start of this process,
-        self._last = 0  # and at the last write
+        self._written = time.monotonic()
+        self._last: int | None = None  # steps at the last write
+        self._from: tuple[float, int] | None = None  # when the pace is measured from, and the steps by then
+        self._is_first_epoch = True  # of this process
         self._progress: Steps | None = None  # as last told
         self._values: dict[str, Any] = {
             "pid": os.getpid(),
@@ -76,15 +78,15 @@ class ProgressFile:
     def start(self, progress: Steps) -> None:
         """Call it with the restored progress: from here on the pace is measured."""
         self._progress = progress
-        self._first = self._last = progress.steps
-        self._began = self._written = time.monotonic()
+        self._last = progress.steps
+        self._written = time.monotonic()
         self._values |= self._place(progress)
         self._write()
 
     def step(self, progress: Steps, sums: Any) -> None:
         """Call it after every step; `sums` (2,) are the epoch's loss and correct predictions so far."""
         now, self._progress = time.monotonic(), progress
-        if now - self._written < EVERY or self._first is None:
+        if now - self._written < EVERY or self._last is None:
             return
         done = progress.steps - len(progress.history) * self.record["steps_per_epoch"]
         images = min(done * self.record["batch_size"], self.record["images"])
@@ -93,16 +95,25 @@ class ProgressFile:
             "train_loss": loss,
             "train_accuracy": correct,
             "images_per_second": (progress.steps - self._last) * self.record["batch_size"] / (now - self._written),
-            "seconds_left": (now - self._began)
-            / (progress.steps - self._first)
-            * (self.record["steps"] - progress.steps),
         }
         self._last, self._written = progress.steps, now
+        self._tell_time_left(now, progress.steps)
         self._write()
+
+    def _tell_time_left(self, now: float, steps: int) -> None:
+        """Without the first steps of a process, which load and compile, and without its first epoch if that is short."""
+        if self._from is None:
+            self._from = now, steps
+        began, first = self._from
+        if now - began >= SETTLED:
+            self._values["seconds_left"] = (now - began) / (steps - first) * (self.record["steps"] - steps)
 
     def epoch(self, progress: Steps) -> None:
         """Call it after the checkpoint of an epoch."""
-        self._progress = progress
+        now, self._progress = time.monotonic(), progress
+        if self._is_first_epoch and (self._from is None or now - self._from[0] < 10 * SETTLED):
+            self._from = now, progress.steps  # the first evaluation and checkpoint take longer, too
+        self._is_first_epoch = False
         self._values |= self._place(progress)
         self._write()
 

@@ -1,0 +1,14 @@
+"""A verdict about what is entered: it hides at once when something is typed, until that has been checked."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+# Streamlit marks what a page has not drawn again yet as stale. While something is typed that the page does not have yet,
+# it tells below the field to press Enter, before the number of characters.
+IS_TYPED = "[data-testid=stApp]:has([data-testid=InputInstructions] > :nth-child(2))"
+STYLE = f".st-key-verdict [data-stale=true], {IS_TYPED} .st-key-verdict {{ visibility: hidden }}"
+
+
+def verdict() -> DeltaGenerator:
+    """Where a page says that what is entered is valid; one per page."""
+    return st.container(key="verdict")
