@@ -3,8 +3,8 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-# Streamlit marks what a page has not drawn again yet as stale. While something is typed that the page does not have yet,
-# it tells below the field to press Enter, before the number of characters.
+# Streamlit marks what a page has not drawn again yet as stale. While something is typed that the page does not have,
+# two hints stand below the field: to press Enter, and the number of characters.
 IS_TYPED = "[data-testid=stApp]:has([data-testid=InputInstructions] > :nth-child(2))"
 STYLE = f".st-key-verdict [data-stale=true], {IS_TYPED} .st-key-verdict {{ visibility: hidden }}"
 

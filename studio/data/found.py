@@ -49,7 +49,8 @@ def balance(totals: dict[str, int]) -> str:
         return f"Each class has {most:,}."
     if most / least < 1.05:  # 1.0 times would say that they are equal
         return f"The largest, {literal(largest)}, has {most:,}, the smallest, {literal(smallest)}, {least:,}."
-    return f"The largest, {literal(largest)}, has {most / least:.1f} times the images of the smallest, {literal(smallest)}."
+    times = f"{most / least:.1f} times the images of the smallest"
+    return f"The largest, {literal(largest)}, has {times}, {literal(smallest)}."
 
 
 def show_sizes(audit: dict) -> None:

@@ -89,7 +89,7 @@ def _write(kind: Kind, now: dict) -> None:
 
 
 def _entered(kind: Kind, now: dict) -> tuple[dict[str, object], dict[str, str]]:
-    """The values of a source's fields by dotted key, and a sentence for each that is wrong, which stands at the field."""
+    """The values of a source's fields by dotted key, and a sentence, shown at the field, for each that is wrong."""
     values: dict[str, object] = {"data.source": kind.source}
     found: dict[str, str] = {}
     described, places = dict(fields()), {}
@@ -112,7 +112,8 @@ def _entered(kind: Kind, now: dict) -> tuple[dict[str, object], dict[str, str]]:
     found = problems(nested({**now, **values})) | found
     for key in found.keys() & places.keys():
         places[key].error(literal(found[key]))
-    for sentence in set(found.values()) - {found.get(key) for key in places}:  # about keys that have no field here
+    at_fields = {found.get(key) for key in places}
+    for sentence in dict.fromkeys(one for one in found.values() if one not in at_fields):
         st.error(literal(sentence))
     return values, found
 

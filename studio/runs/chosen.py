@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from studio.registry import WHEN, runs, score_row
-from studio.text import literal
 
 if TYPE_CHECKING:
     from vit.registry.runs import RunSummary

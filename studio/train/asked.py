@@ -1,5 +1,6 @@
 """What people asked DVC to do on page Train: it runs beside the pages, and every browser sees that it does."""
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,8 @@ from studio.train.owners import remember
 from vit import dvc
 from vit.errors import UserError, one_line
 from vit.tracking.progress import Seen, interrupt
+
+log = logging.getLogger("vit")
 
 KEPT = 100
 STOPS_WITHIN = 60  # seconds, after which a training that still runs can be stopped again
@@ -34,13 +37,9 @@ class Asked:
 
     @property
     def problem(self) -> str:
-        """Why it failed; empty if it did not, or not yet. Raises what is no UserError."""
-        try:
-            if self.result.done():
-                self.result.result()
-        except UserError as error:
-            return one_line(error)
-        return ""
+        """Why it failed; empty if it did not, or not yet."""
+        error = self.result.exception() if self.result.done() else None
+        return one_line(error) if isinstance(error, Exception) else ""
 
 
 @st.cache_resource(show_spinner=False)
@@ -74,19 +73,23 @@ def ask(
 
 
 def _work(commands: Sequence[Sequence[str]], owner: str, root: Path, seen: Seen | None) -> None:
-    remember(execute(commands, root, seen), owner, root)
+    try:
+        for command in commands:
+            remember(execute(command, root, seen), owner, root)
+    except UserError:
+        raise
+    except Exception:
+        log.exception("a button's command has failed")
+        raise
 
 
-def execute(commands: Sequence[Sequence[str]], root: Path, seen: Seen | None = None) -> list[str]:
-    """Run commands as they are shown; returns the names of the experiments that were queued. Raises UserError."""
-    names: list[str] = []
-    for command in commands:
-        if command[0] == "kill":
-            assert seen is not None
-            interrupt(seen)  # the same signal, to the same process only
-        else:
-            names += dvc.queued_names(dvc.execute(command, root))
-    return names
+def execute(command: Sequence[str], root: Path, seen: Seen | None = None) -> list[str]:
+    """Run a command as it is shown; returns the names of the experiments that it queued. Raises UserError."""
+    if command[0] != "kill":
+        return dvc.queued_names(dvc.execute(command, root))
+    assert seen is not None
+    interrupt(seen)  # the same signal, to the same process only
+    return []
 
 
 def pending() -> list[Asked]:

@@ -96,7 +96,8 @@ def _buttons(job: Job, others: Sequence[Job], root: Path) -> None:
         _asking_first(f"Take {name} out", f"Taking {name} out of the queue", job, [dvc.remove_command([name])], root)
     elif job.state != "stopping":
         if job.seen is not None:
-            _action(f"Go on with {name}", job.process, f"Going on with {name}: DVC is preparing it", go_on_commands(job))
+            preparing = f"Going on with {name}: DVC is preparing it"
+            _action(f"Go on with {name}", job.process, preparing, go_on_commands(job))
         if job.task is not None:
             removing = f"Removing {name} from the list"
             _action(f"Remove {name} from the list", job.process, removing, [dvc.remove_command([name])])

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -33,8 +33,10 @@ def _new() -> str:
     return st.session_state.setdefault(COOKIE, secrets.token_urlsafe(24))
 
 
-def remember(names: Iterable[str], owner: str, root: Path) -> None:
+def remember(names: Sequence[str], owner: str, root: Path) -> None:
     """Note that `owner` started these trainings; whoever started one last owns it."""
+    if not names:
+        return
     (root / KEPT).parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root / KEPT.with_suffix(".lock")):
         known = _owners(root)

@@ -123,5 +123,6 @@ def _checked(form: Form, now: Mapping[str, Any], is_grid: bool) -> Plan | None:
     except UserError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return None
-    verdict().success(f"Valid: {runs} {'run' if runs == 1 else 'runs'}, {len(plan.changes)} keys differ from params.yaml.")
+    several = "run" if runs == 1 else "runs"
+    verdict().success(f"Valid: {runs} {several}, {len(plan.changes)} keys differ from params.yaml.")
     return plan

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from studio.train.charts import thinned
 from studio.train.asked import execute
+from studio.train.charts import thinned
 from studio.train.jobs import Job, go_on_commands, stop_commands
 from studio.train.owners import is_owner, remember
 from tests.conftest import REPO
@@ -48,7 +48,7 @@ def test_a_terminals_training_gets_the_signal_of_ctrl_c_unless_its_process_is_go
     gone = job(tmp_path, params, process_started=0)
     assert gone.state == "killed"
     with pytest.raises(UserError, match="a-b has already ended"):
-        execute(stop_commands(gone, [gone]), tmp_path, gone.seen)
+        execute(*stop_commands(gone, [gone]), tmp_path, gone.seen)
 
 
 def test_going_on_is_the_same_training_under_the_same_name(tmp_path, params):

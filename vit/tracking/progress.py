@@ -101,7 +101,7 @@ class ProgressFile:
         self._write()
 
     def _tell_time_left(self, now: float, steps: int) -> None:
-        """Without the first steps of a process, which load and compile, and without its first epoch if that is short."""
+        """By the pace after the first steps of this process, which load and compile, and after a short first epoch."""
         if self._from is None:
             self._from = now, steps
         began, first = self._from
