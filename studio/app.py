@@ -25,9 +25,11 @@ PAGES = (
 )
 # What is chosen in a multiselect is white on the primary colour, which in the dark theme is too light for it.
 CHOSEN = "[data-testid=stMultiSelect] [data-tag] { color: inherit; background: none; outline: 1px solid }"
+# Buttons to choose from are lower than fields, so in a row with others their label would not stand in line.
+ALIGNED = "[data-testid=stButtonGroup] button { min-height: 2.5rem }"
 
 st.set_page_config(page_title="ViT Studio", page_icon=f"{ROOT}/studio/icon.png", layout="wide")
-st.html(f"<style>{CHOSEN} {STYLE}</style>")
+st.html(f"<style>{CHOSEN} {ALIGNED} {STYLE}</style>")
 hindered = hindrance()
 page = st.navigation(  # also for those who are kept out: it remembers which page they asked for
     [

@@ -6,7 +6,9 @@ from streamlit.delta_generator import DeltaGenerator
 # Streamlit marks what a page has not drawn again yet as stale. While something is typed that the page does not have,
 # two hints stand below the field: to press Enter, and the number of characters.
 IS_TYPED = "[data-testid=stApp]:has([data-testid=InputInstructions] > :nth-child(2))"
-STYLE = f".st-key-verdict [data-stale=true], {IS_TYPED} .st-key-verdict {{ visibility: hidden }}"
+HIDDEN = f".st-key-verdict:has([data-stale=true]), {IS_TYPED} .st-key-verdict"
+# It comes back a second later, as a moment passes between what is entered and the page's beginning to check it.
+STYLE = f".st-key-verdict {{ transition: visibility 0s 1s }} {HIDDEN} {{ visibility: hidden; transition-delay: 0s }}"
 
 
 def verdict() -> DeltaGenerator:
