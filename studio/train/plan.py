@@ -111,7 +111,7 @@ def _studio_problems(entries: Entries) -> dict[str, str]:
 def _checked(form: Form, now: Mapping[str, Any], is_grid: bool) -> Plan | None:
     if not form.is_valid:
         sentences = "".join(f"\n- {literal(sentence)}" for sentence in dict.fromkeys(form.problems.values()))
-        st.error(f"Not valid:\n{sentences}", icon=":material/error:")
+        verdict().error(f"Not valid:\n{sentences}", icon=":material/error:")
         return None
     runs = runs_of(form.entries)
     jobs = 1
