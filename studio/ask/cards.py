@@ -1,7 +1,6 @@
 """One card per image: what the model answers, where it looked, and the correction of a wrong answer."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -94,7 +93,7 @@ def _correction(
 ) -> None:
     """The button that corrects the answer; `known` is the image's row in the data, `kept` an earlier correction."""
     key = f"ask {upload.digest}"
-    with st.popover(literal(f"Wrong: {Path(upload.name).name} is ..."), width="stretch"):
+    with st.popover(literal(f"Wrong: {upload.name} is ..."), width="stretch"):
         st.caption(
             literal(f"An image of the data ({known['part']} split): its label is corrected there.")
             if known

@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import streamlit as st
 from playwright.sync_api import Page
 from ruamel.yaml import YAML
 from streamlit.testing.v1 import AppTest
@@ -36,6 +37,7 @@ WATCH_FOR = """texts => {
 @pytest.fixture
 def page(monkeypatch) -> AppTest:
     monkeypatch.chdir(REPO)
+    monkeypatch.setattr(type(st.context), "cookies", {})  # AppTest has no browser, and a mock in its place
     return AppTest.from_file(str(PAGE), default_timeout=60).run()
 
 
