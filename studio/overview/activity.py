@@ -25,7 +25,8 @@ def show_running() -> None:
         done, steps = one.how_far["steps"], one.record["steps"]
         left = one.how_far.get("seconds_left")
         rest = f", {left / 60:.0f} min left" if left is not None and left >= 60 else ""
-        st.progress(one.share, text=literal(f"{one.name}: step {done:,} of {steps:,}{rest}"))
+        what = "pretraining, " if one.is_pretraining else ""
+        st.progress(one.share, text=literal(f"{one.name}: {what}step {done:,} of {steps:,}{rest}"))
     waiting = _waiting()
     if waiting:
         st.write(f"Queued: {', '.join(literal(task) for task in waiting)}")

@@ -44,7 +44,8 @@ class Job:
         if self.seen is None:
             return ""
         far, record = self.seen.how_far, self.seen.record
-        parts = [f"{far.get('epochs', 0)} of {record['epochs']} epochs", f"step {far['steps']} of {record['steps']}"]
+        parts = ["pretraining"] if self.seen.is_pretraining else []
+        parts += [f"{far.get('epochs', 0)} of {record['epochs']} epochs", f"step {far['steps']} of {record['steps']}"]
         if self.state == "running" and "seconds_left" in far:
             parts += [f"{duration(far['seconds_left'])} left", f"{far['images_per_second']:,.0f} images/s"]
             parts += [f"train loss {far['train_loss']:.3f}", f"learning rate {far['learning_rate']:.2g}"]
@@ -71,7 +72,7 @@ def jobs(root: Path) -> list[Job]:
     tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if (root / dvc.QUEUE).exists() else []
     seen = trainings(root)
     kept = _remembered()
-    kept.update({one.key: one for one in seen})
+    kept.update({one.key: one for one in seen if not one.is_pretraining})
     for key in list(kept)[:-REMEMBERED]:
         kept.pop(key, None)  # another browser window may have been faster
     seen += [one for one in list(kept.values()) if not one.folder.exists()]

@@ -62,6 +62,8 @@ def _show(found: dict, plan: Plan) -> None:
             st.metric(label, value, width="content")
     images = f"{found['train_images']:,} train images" if found["train_images"] else "the number of images is"
     lines = [f"{images} ({found['images_from']}); {found['compute']}; {found['epochs']} epochs."]
+    if found["pretraining"]:
+        lines.append(f"{duration(60 * found['pretraining']['minutes'])} of it for pretraining.")
     if plan.runs > 1 and minutes is not None:
         lines.append(
             f"{plan.runs} runs: about {duration(60 * minutes * plan.runs)} one after another, if all take as long as "

@@ -15,7 +15,7 @@ import torch
 from vit.errors import UserError
 from vit.files import read_json, write_json
 from vit.tracking import progress as module
-from vit.tracking.progress import ProgressFile, Seen, interrupt, is_alive, seen, tail, trainings
+from vit.tracking.progress import PRETRAINING, ProgressFile, Seen, interrupt, is_alive, seen, tail, trainings
 
 RECORD = {"name": "a", "images": 10, "batch_size": 4, "steps_per_epoch": 3, "epochs": 5, "steps": 15, "processes": 1}
 SUMS = torch.tensor([8.0, 4.0])
@@ -52,6 +52,18 @@ def test_within_an_epoch_it_is_overwritten_at_most_once_a_second(folder, monkeyp
     # 2 steps in 2 seconds, of 4 images each; 9 of 15 steps are left; 10 images of the epoch are done.
     expected = {"steps": 6, "epochs": 1, "images_per_second": 4.0, "seconds_left": 9.0, "learning_rate": 0.06}
     assert written(folder).items() >= (expected | {"train_loss": 0.8, "train_accuracy": 0.4}).items()
+
+
+def test_a_pretraining_is_told_from_a_training_and_has_a_loss_only(folder, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    with ProgressFile(folder, RECORD | PRETRAINING, lambda step: 0.1) as file:
+        file.start(Steps())
+        clock[0] = 102.0
+        file.step(Steps(2), SUMS[:1])
+    one = seen(folder)
+    assert one.is_pretraining and one.how_far["train_loss"] == 1.0 and "train_accuracy" not in one.how_far
+    assert not Seen(folder, RECORD, one.how_far).is_pretraining
 
 
 @pytest.mark.parametrize(
