@@ -92,7 +92,7 @@ def label(
 
 
 def _require_writable(out: Path, folder: Path, force: bool) -> None:
-    """Before hours of work for it."""
+    """Refuse a table that cannot be written now, instead of after hours of work for it."""
     from tempfile import TemporaryFile
 
     if out.is_dir() or out.suffix.lower() != ".csv":
