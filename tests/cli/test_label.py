@@ -53,6 +53,7 @@ def test_labels_from_class_names_are_a_table_that_the_pipeline_reads(vit, printe
     confidences = [float(row["confidence"]) for row in table]
     assert confidences == sorted(confidences) and 0.5 <= confidences[0] < confidences[-1] <= 1
     assert "found/labels.csv: 12 images, the least confident first: " in said
+    assert "data.source: folder, data.path: found, data.labels: labels.csv, data.label_column: label\n" in said
     assert downloaded(images, tmp_path) == {Path(row["file"]).name: row["label"] for row in table}
 
     (images / "torn.png").write_bytes(b"meow")

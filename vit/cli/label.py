@@ -162,4 +162,7 @@ def _say(out: Path, folder: Path, rows: list[dict], failures: int) -> None:
     if failures:
         print(f"{failures} unreadable images are not in it")
     if out.parent == folder:
-        print(f"when you have corrected it: data.path: {folder}, data.labels: {out.name}, data.label_column: label")
+        print(
+            f"when you have corrected it: data.source: folder, data.path: {folder}, data.labels: {out.name}, "
+            "data.label_column: label"
+        )
