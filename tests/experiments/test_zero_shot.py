@@ -50,7 +50,7 @@ def test_a_pair_on_the_hub_labels_images_and_starts_a_training_without_it(tmp_pa
     assert "zero-shot, before training 0." in first.stdout
     assert 0 < read_json(project.folder / "metrics/train.json")["zero_shot_val_accuracy"] < 1
     known = read_json(project.folder / "data/weights.json")["init"]
-    assert (known["head"], known["head_templates"]) == ("text", "a photo of a {}.")
+    assert (known["head"], known["head_templates"]) == ("text", ["a photo of a {}."])
     project.env |= {
         "HF_ENDPOINT": "http://127.0.0.1:9",
         "HF_HOME": str(tmp_path / "empty"),
@@ -62,7 +62,7 @@ def test_a_pair_on_the_hub_labels_images_and_starts_a_training_without_it(tmp_pa
     (run,), (version,) = held.runs, held.versions
     for tags in (run.data.tags, version.tags):
         assert tags["init_source"] == f"hf-hub:{NAME}@{commit}"
-        assert (tags["init_head"], tags["init_head_templates"]) == ("text", "a photo of a {}.")
+        assert (tags["init_head"], tags["init_head_templates"]) == ("text", "['a photo of a {}.']")
         assert tags["init_head_prompts_sha256"] == known["head_prompts_sha256"]
     assert run.data.metrics["zero_shot_val_accuracy"] == pytest.approx(before)
     assert float(version.tags["zero_shot_val_accuracy"]) == pytest.approx(before, abs=1e-5)

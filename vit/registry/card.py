@@ -59,8 +59,9 @@ def _beginning(weights: dict[str, dict | None]) -> str:
 def _head_of_text(init: dict | None, scores: dict) -> list[str]:
     if not init or init.get("head") != "text":
         return []
+    templates = ", ".join(f"`{template}`" for template in init["head_templates"])
     return [
-        f"- The head began as the class names in `{init['head_templates']}` (sha256 of the texts "
+        f"- The head began as the class names in {templates} (sha256 of the texts "
         f"{init['head_prompts_sha256'][:12]}), embedded by the text tower of `{init['source']}`. Before training, "
         f"zero-shot, accuracy on val was {scores['zero_shot_val_accuracy']:.1%}"
     ]

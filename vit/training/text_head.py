@@ -115,6 +115,6 @@ def fill_head(target: Path, named: str, classes: list[str], templates: list[str]
     )
     return {
         "head": "text",
-        "head_templates": ", ".join(templates),
+        "head_templates": templates,
         "head_prompts_sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
     }
