@@ -1,6 +1,8 @@
 """pretrain: for `pretrain.epochs` above 0, train the encoder on images without labels; else nothing."""
 
+import os
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from vit.config.files import (
     PRETRAINED,
     PRETRAINING_RECORD,
     RAW,
+    RAW_RECORD,
     SPLITS,
     UNLABELLED,
     WEIGHTS,
@@ -25,6 +28,7 @@ from vit.errors import run_program
 from vit.files import project_root, read_json, replacing_folder, sha256_of, temporary_folder, write_json, write_table
 
 if TYPE_CHECKING:
+    from vit.tracking.progress import ProgressFile
     from vit.training.checkpoint import Checkpoints
 
 
@@ -80,7 +84,12 @@ def store(params: Params, folder: Path) -> "Checkpoints":
     with temporary_folder(folder.with_name("unlabelled")) as temporary, checkpoints.claimed():
         part = Joined(read_unlabelled(images, UNLABELLED, PACKED, temporary), train)
         step = PretrainingStep(classifier, params.pretrain, compute)
-        progress = pretrain(step, classifier, part, params.pretrain, params.train, checkpoints)
+        progress = checkpoints.restore(step)
+        with new_progress_file(checkpoints.folder, params, key, len(part)) as file:
+            file.start(progress)
+            pretrain(
+                step, classifier, part, params.pretrain, params.train, progress, checkpoints, file.epoch, file.step
+            )
     safetensors.torch.save_file(step.weights(), folder / WEIGHTS)
     known = {name: config[name] for name in ("image_size", "channels", "model")}
     write_json(folder / CONFIG, known | {"classes": []})  # the head is left out
@@ -97,6 +106,28 @@ def store(params: Params, folder: Path) -> "Checkpoints":
     write_json(folder / PRETRAINING_RECORD, record)
     print(f"pretrained on {counts} for {record['epochs']} epochs: loss {record['loss']:.4f}")
     return checkpoints
+
+
+def new_progress_file(folder: Path, params: Params, key: str, images: int) -> "ProgressFile":
+    """The file that says how far this pretraining is, for those who watch it."""
+    from vit.tracking.progress import PRETRAINING, ProgressFile, begun
+    from vit.training.loop import steps_per_epoch
+    from vit.training.optim import learning_rate
+    from vit.training.pretraining import schedule_of
+
+    settings = params.pretrain
+    per_epoch = steps_per_epoch(images, settings.batch_size)
+    name = os.environ.get("DVC_EXP_NAME") or f"{read_json(RAW_RECORD)['source']}-{key[:7]}"
+    record = begun(params, name) | PRETRAINING
+    record |= {
+        "images": images,
+        "processes": 1,
+        "batch_size": settings.batch_size,
+        "steps_per_epoch": per_epoch,
+        "epochs": settings.epochs,
+        "steps": settings.epochs * per_epoch,
+    }
+    return ProgressFile(folder, record, partial(learning_rate, steps_per_epoch=per_epoch, train=schedule_of(settings)))
 
 
 if __name__ == "__main__":

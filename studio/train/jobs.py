@@ -57,7 +57,9 @@ class Job:
         """Of a task that DVC runs: whether its training is still to come, is over, or was interrupted."""
         if self.seen is None or self.began is None or self.seen.how_far["at"] < self.began:
             return "preparing"
-        return "finishing" if trained == "finished" else "stopping"
+        if trained == "finished":
+            return "preparing" if self.seen.is_pretraining else "finishing"
+        return "stopping"
 
     @property
     def place(self) -> str:
@@ -65,7 +67,8 @@ class Job:
         if self.seen is None:
             return ""
         far, record = self.seen.how_far, self.seen.record
-        parts = [f"{far.get('epochs', 0)} of {record['epochs']} epochs", f"step {far['steps']} of {record['steps']}"]
+        parts = ["pretraining"] if self.seen.is_pretraining else []
+        parts += [f"{far.get('epochs', 0)} of {record['epochs']} epochs", f"step {far['steps']} of {record['steps']}"]
         if self.state == "running" and "seconds_left" in far:
             parts += [f"{duration(far['seconds_left'])} left"]
         if self.state == "running" and "images_per_second" in far:
@@ -100,7 +103,7 @@ def jobs(root: Path) -> list[Job]:
     tasks = _tasks(str(root), tuple(sorted(dvc.queue_changes(root)))) if has_queue else []
     seen = trainings(root)
     kept = _remembered()
-    kept.update({one.key: one for one in seen})
+    kept.update({one.key: one for one in seen if not one.is_pretraining})
     for key in list(kept)[:-REMEMBERED]:
         kept.pop(key, None)  # another browser window may have been faster
     seen += [one for one in list(kept.values()) if not one.folder.exists()]

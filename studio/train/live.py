@@ -137,7 +137,7 @@ def _action(label: str, process: str, doing: str, commands: list[list[str]], sto
 
 def _watch(found: Sequence[Job], root: Path) -> None:
     by_name = {job.name: job for job in found if job.seen is not None or job.task is not None}
-    trained = {name: job.seen for name, job in by_name.items() if job.seen is not None}
+    trained = {name: job.seen for name, job in by_name.items() if job.seen is not None and not job.seen.is_pretraining}
     if not by_name:
         return
     running = [name for name in trained if by_name[name].state == "running"]
@@ -164,7 +164,7 @@ def _log(job: Job, root: Path) -> str:
 
 
 def _attention(job: Job, root: Path) -> None:
-    if job.seen is None:
+    if job.seen is None or job.seen.is_pretraining:
         st.caption("The training has not begun.")
         return
     from vit.tracking.watching import attention_sheets  # late: it imports torch

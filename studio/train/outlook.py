@@ -63,6 +63,8 @@ def _show(found: dict, plan: Plan) -> None:
     count, origin = found["train_images"], found["images_from"]
     images = f"{count:,} train images ({origin})" if count else f"Number of images: {origin}"
     lines = [f"{images}; {found['compute']}; {found['epochs']} epochs."]
+    if found["pretraining"]:
+        lines.append(f"{duration(60 * found['pretraining']['minutes'])} of it for pretraining.")
     if plan.runs > 1 and minutes is not None:
         lines.append(
             f"{plan.runs} runs: about {duration(60 * minutes * plan.runs)} one after another, if all take as long as "

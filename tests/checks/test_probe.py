@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.drawn import draw
 from tests.presets import preset
 from vit.checks import probe
 from vit.checks.probe import Images, estimate, expected_images
@@ -56,6 +57,20 @@ def test_a_subset_folds_and_built_in_images_are_counted_as_the_stages_count_them
     )
     assert expected_images(preset(tmp_path, "shapes", SMALL | {"split.folds": 4})) == Images(52, 8, 4, origin)
     assert expected_images(preset(tmp_path, "digits", {})).train == pytest.approx(1258, abs=5)
+
+
+def test_pretraining_is_measured_and_counted_with_the_images_without_labels(tmp_path):
+    params = preset(tmp_path, "shapes", SMALL | {"pretrain.epochs": 300, "pretrain.batch_size": 32})
+    alone = estimate(params)
+    assert alone.pretraining is None and alone.left_out == ["pretraining, because unlabelled/ holds no images"]
+    for seed in range(5):
+        draw(tmp_path / f"unlabelled/deep/{seed}.png", seed)
+    found = estimate(params)
+    before = found.pretraining
+    assert (before.epochs, before.unlabelled_images, found.left_out) == (300, 5, [])
+    assert before.minutes == pytest.approx(300 * (5 + 56) / before.images_per_second / 60)
+    own = params.train.epochs * (56 / found.images_per_second + 8 / found.val_images_per_second)
+    assert found.minutes == pytest.approx(own / 60 + before.minutes)
 
 
 def test_what_is_not_measured_is_named(tmp_path):

@@ -11,6 +11,7 @@ from tests.presets import preset
 from tests.shapes import shapes, untrained
 from tests.towers import write_pair
 from vit.data.sources.fetch import SOURCES
+from vit.files import write_table
 
 pytestmark = pytest.mark.long
 
@@ -34,6 +35,15 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.open(encoding="utf-8")))
 
 
+def downloaded(images: Path, folder: Path) -> dict[str, str]:
+    """The class of each image, by file name, that the pipeline takes from the table in `images`."""
+    settings = {"data.source": "folder", "data.path": str(images), "data.labels": "labels.csv"}
+    for name in ("raw", "tables"):
+        (folder / name).mkdir()
+    SOURCES["folder"].fetch(preset(folder, "digits", settings).data, folder / "raw", folder / "tables")
+    return {path.name: path.relative_to(folder / "raw").parts[0] for path in (folder / "raw").rglob("*.png")}
+
+
 def test_labels_from_class_names_are_a_table_that_the_pipeline_reads(vit, printed, images, pair, tmp_path):
     command = ("label", str(images), "--classes", "black_cat, dog", "--model", str(pair))
     said = printed(*command)
@@ -43,14 +53,8 @@ def test_labels_from_class_names_are_a_table_that_the_pipeline_reads(vit, printe
     confidences = [float(row["confidence"]) for row in table]
     assert confidences == sorted(confidences) and 0.5 <= confidences[0] < confidences[-1] <= 1
     assert "found/labels.csv: 12 images, the least confident first: " in said
-    data = preset(
-        tmp_path, "digits", {"data.source": "folder", "data.path": str(images), "data.labels": "labels.csv"}
-    ).data
-    for folder in ("raw", "tables"):
-        (tmp_path / folder).mkdir()
-    SOURCES["folder"].fetch(data, tmp_path / "raw", tmp_path / "tables")
-    found = {path.name: path.relative_to(tmp_path / "raw").parts[0] for path in (tmp_path / "raw").rglob("*.png")}
-    assert found == {Path(row["file"]).name: row["label"] for row in table}
+    assert "data.source: folder, data.path: found, data.labels: labels.csv, data.label_column: label\n" in said
+    assert downloaded(images, tmp_path) == {Path(row["file"]).name: row["label"] for row in table}
 
     (images / "torn.png").write_bytes(b"meow")
     (images / "labels.csv").write_text("file,label\nmine,kept\n")
@@ -73,6 +77,29 @@ def test_labels_from_a_trained_model(printed, images, tmp_path):
     assert [found[name] for name in sorted(found)] == [answer["label"] for answer in expected]
 
 
+def test_the_images_are_those_that_the_pipeline_will_see_under_odd_names_too(vit, images, tmp_path):
+    classifier = untrained(preset(tmp_path, "shapes", {"train.device": "cpu"}), shapes(tmp_path, 2))
+    classifier.save(tmp_path / "model", classifier.model.state_dict())
+    odd = ["Screenshot 9.41\u202fAM.png", "cafe\u0301 \U0001f469\u200d\U0001f52c.png", 'a, "b".png']
+    unseen = [".thumbs/1.png", "__MACOSX/1.png", "two\nlines.png"]
+    for seed, name in enumerate([*odd, *unseen], 20):
+        draw(images / name, seed, height=4, width=4)
+    (images / "away.png").symlink_to(draw(tmp_path / "elsewhere.png", 30))
+    status, out, err = vit("label", str(images), "--model", "model")
+    assert status == 1 and err.splitlines() == [
+        "error: 'two\\nlines.png': a table cannot hold this name; rename the file"
+    ]
+    assert "1 links lead out of found and are left out, such as away.png" in out
+    table = rows(images / "labels.csv")
+    names = {row["file"] for row in table}
+    assert len(names) == 15 and {*odd} <= names and not {*unseen} & names
+    for number, row in enumerate(table):
+        row["label"] = f"corrected {number % 2}"
+    write_table(images / "labels.csv", table)
+    (images / "two\nlines.png").unlink()
+    assert downloaded(images, tmp_path) == {Path(row["file"]).name: row["label"] for row in table}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -85,6 +112,7 @@ def test_labels_from_a_trained_model(printed, images, tmp_path):
         (("--model", "PAIR"), "knows no classes of its own; name them with --classes"),
         (("--template", "the {}"), "--template describes the names of --classes, which are missing"),
         (("--out", "x.txt"), "--out x.txt: must be a file that ends in .csv"),
+        (("--out", "found/0/00.png/x.csv"), "found/0/00.png/x.csv cannot be written ("),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line(refused, images, pair, options, message):

@@ -85,5 +85,5 @@ def test_nothing_to_learn_from_is_refused_with_the_way_out(project):
     ):
         found()
     picture(2).save("unlabelled/same.png")
-    with pytest.raises(UserError, match=r"as 1 were left out, such as same.png; put"):
+    with pytest.raises(UserError, match=r"as 1 were left out, such as same.png \(near val\); put"):
         found()

@@ -1,6 +1,7 @@
 """From a hub that holds a tiny pair to proposed labels, and to a training that starts from the class names."""
 
 import csv
+import json
 
 import pytest
 from ruamel.yaml import YAML
@@ -9,6 +10,7 @@ from tests.conftest import clone, documented
 from tests.drawn import draw
 from tests.fake_hub import commit_of, hub
 from tests.local_server import serving
+from tests.store import look
 from tests.towers import write_pair
 from vit.files import read_json
 
@@ -48,10 +50,26 @@ def test_a_pair_on_the_hub_labels_images_and_starts_a_training_without_it(tmp_pa
     assert "zero-shot, before training 0." in first.stdout
     assert 0 < read_json(project.folder / "metrics/train.json")["zero_shot_val_accuracy"] < 1
     known = read_json(project.folder / "data/weights.json")["init"]
-    assert (known["head"], known["head_templates"]) == ("text", "a photo of a {}.")
-    project.env["HF_ENDPOINT"] = "http://127.0.0.1:9"
-    again = project.run("dvc repro train --force --single-item")  # without the hub
+    assert (known["head"], known["head_templates"]) == ("text", ["a photo of a {}."])
+    project.env |= {
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path / "empty"),
+    }  # from here without the hub
+    again = project.run("dvc repro train --force --single-item")
     assert "head made of the class names, for zero-shot" in again.stdout
+    project.run("dvc repro")
+    held, before = look(project), read_json(project.folder / "metrics/train.json")["zero_shot_val_accuracy"]
+    (run,), (version,) = held.runs, held.versions
+    for tags in (run.data.tags, version.tags):
+        assert tags["init_source"] == f"hf-hub:{NAME}@{commit}"
+        assert (tags["init_head"], tags["init_head_templates"]) == ("text", "['a photo of a {}.']")
+        assert tags["init_head_prompts_sha256"] == known["head_prompts_sha256"]
+    assert run.data.metrics["zero_shot_val_accuracy"] == pytest.approx(before)
+    assert float(version.tags["zero_shot_val_accuracy"]) == pytest.approx(before, abs=1e-5)
+    assert f"Before training, zero-shot, accuracy on val was {before:.1%}" in version.description
+    traced = json.loads(project.run("vit registry trace models:/vit/1 --json").stdout)
+    assert traced["weights"]["init.head_prompts_sha256"] == known["head_prompts_sha256"]
+    assert "verified" in project.run("vit registry verify models:/vit/1 --retrain").stdout
 
 
 def change(params, changes: dict[str, dict]) -> None:

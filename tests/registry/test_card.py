@@ -25,5 +25,18 @@ def test_the_card_shows_the_leakage_of_test_and_of_val_beside_the_scores(tmp_pat
     assert "- Leakage of test: leakage 12.5%, near duplicate share 12.5%\n" in card
     assert "- Leakage of val: leakage 75.0%, near duplicate share 50.0%\n" in card
     assert "- **Warning**: val leaks\n" in card
+    assert "The head began" not in card
     earlier = model_card(params, RAW, AUDIT | {"leakage": figures}, SCORES, 1.0, {})  # of a split by an earlier release
     assert "- Leakage of test: " in earlier and "of val:" not in earlier
+
+
+def test_the_card_tells_a_head_made_of_class_names_and_what_it_scored_before_training(tmp_path):
+    init = {"source": "hf-hub:a/b@c", "sha256": "12" * 32, "images_seen": "unknown", "head": "text"}
+    init |= {"head_templates": ["a {}.", "the {}"], "head_prompts_sha256": "ab" * 32}
+    scores = SCORES | {"zero_shot_val_accuracy": 0.625}
+    card = model_card(preset(tmp_path, "shapes"), RAW, AUDIT, scores, 1.0, {"init": init})
+    assert "fine-tuned from `hf-hub:a/b@c` (sha256 121212121212)" in card
+    told = (
+        "- The head began as the class names in `a {}.`, `the {}` (sha256 of the texts abababababab), embedded by the "
+    )
+    assert f"{told}text tower of `hf-hub:a/b@c`. Before training, zero-shot, accuracy on val was 62.5%\n" in card

@@ -17,7 +17,7 @@ from tests.conftest import REPO
 from vit.config.params_file import load_params
 from vit.dvc import Task
 from vit.errors import UserError
-from vit.tracking.progress import Seen
+from vit.tracking.progress import PRETRAINING, Seen
 
 
 @pytest.fixture
@@ -101,6 +101,15 @@ def test_who_started_a_training_last_owns_it_and_nobody_else(tmp_path):
     remember(["a-b", "c-d"], "me", tmp_path)
     remember(["c-d"], "you", tmp_path)
     assert [is_owner(name, "me", tmp_path) for name in ("a-b", "c-d", "e-f")] == [True, False, False]
+
+
+def test_a_pretraining_is_told_as_one_with_its_epoch_and_loss(tmp_path, params):
+    far = {"epochs": 1, "seconds_left": 90.0, "images_per_second": 1500.0, "train_loss": 0.75, "learning_rate": 0.001}
+    training = job(tmp_path, params, **far)
+    record = training.seen.record | PRETRAINING
+    pretraining = Job("a-b", Seen(tmp_path, record, training.seen.how_far), None)
+    assert pretraining.place == f"pretraining, {training.place}"
+    assert training.place.startswith("1 of 2 epochs, step 3 of 10, ") and ", train loss 0.750, " in training.place
 
 
 @pytest.mark.parametrize(("epochs", "drawn"), [(0, 0), (1, 1), (300, 300), (301, 151), (3000, 300)])

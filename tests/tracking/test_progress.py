@@ -15,7 +15,7 @@ import torch
 from vit.errors import UserError
 from vit.files import read_json, write_json
 from vit.tracking import progress as module
-from vit.tracking.progress import ProgressFile, Seen, interrupt, is_alive, seen, tail, trainings
+from vit.tracking.progress import PRETRAINING, ProgressFile, Seen, interrupt, is_alive, seen, tail, trainings
 
 RECORD = {"name": "a", "images": 10, "batch_size": 4, "steps_per_epoch": 3, "epochs": 5, "steps": 15, "processes": 1}
 SUMS = torch.tensor([8.0, 4.0])
@@ -71,6 +71,18 @@ def test_the_time_left_counts_neither_the_start_nor_a_short_first_epoch(folder, 
             file.step(Steps(steps, [{}]), SUMS)
     # 9 of 15 steps are left. A short epoch is not counted: a second a step. A long one is: 61 seconds for 5 steps.
     assert written(folder)["seconds_left"] == pytest.approx(9 * pace)
+
+
+def test_a_pretraining_is_told_from_a_training_and_has_a_loss_only(folder, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    with ProgressFile(folder, RECORD | PRETRAINING, lambda step: 0.1) as file:
+        file.start(Steps())
+        clock[0] = 102.0
+        file.step(Steps(2), SUMS[:1])
+    one = seen(folder)
+    assert one.is_pretraining and one.how_far["train_loss"] == 1.0 and "train_accuracy" not in one.how_far
+    assert not Seen(folder, RECORD, one.how_far).is_pretraining
 
 
 @pytest.mark.parametrize(

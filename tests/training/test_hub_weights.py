@@ -138,7 +138,11 @@ REFUSED = {
     "outside": ("outside", "HEAD", "model.safetensors.index.json names '../../x.safetensors', which is not a file of"),
     "no list": ("listless", "HEAD", "model.safetensors.index.json names no files"),
     "no JSON": ("garbled", "HEAD", "'hf-hub:me/garbled@HEAD': config.json is not a JSON object"),
-    "no weights": ("onnx", "HEAD", "index.json or pytorch_model.bin; it has model.onnx; or copy the weights to"),
+    "no weights": (
+        "onnx",
+        "HEAD",
+        "index.json or pytorch_model.bin; it has model.onnx; use another repository, or copy the weights to",
+    ),
     "misspelt": ("a/b", None, "is not the name of a model on the hub; write hf-hub:OWNER/NAME@COMMIT"),
 }
 FETCH = """

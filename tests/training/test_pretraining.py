@@ -15,7 +15,7 @@ from vit.data.joined import Joined
 from vit.errors import Interrupted, UserError
 from vit.files import write_json
 from vit.inference.classifier import Classifier
-from vit.training.checkpoint import Checkpoints
+from vit.training.checkpoint import Checkpoints, Progress
 from vit.training.device import choose
 from vit.training.distributed import World
 from vit.training.initial import initialize, start_of
@@ -37,10 +37,15 @@ class Pretraining:
         folder.mkdir(exist_ok=True)
 
     def run(self) -> "Pretraining":
-        self.progress = pretrain(
-            self.step, self.classifier, self.part, self.params.pretrain, self.params.train, self.checkpoints
-        )
+        self.progress, self.shown, self.noted = self.checkpoints.restore(self.step), [], []
+        pretrain(
+            self.step, self.classifier, self.part, self.params.pretrain, self.params.train, self.progress,
+            self.checkpoints, lambda progress: self.shown.append(progress.steps), self._note,
+        )  # fmt: skip
         return self
+
+    def _note(self, progress: Progress, sums: torch.Tensor) -> None:
+        self.noted.append((progress.steps, sums.item()))
 
 
 @pytest.fixture
@@ -126,6 +131,8 @@ def test_a_pretraining_that_was_stopped_ends_with_the_same_bytes(tmp_path, parts
     params = params_for(tmp_path, **SHORT)
     whole = Pretraining(params, parts, tmp_path / "whole").run()
     assert whole.progress.steps == 12  # 4 in each of 3 epochs
+    assert whole.shown == [4, 8, 12] and [steps for steps, _ in whole.noted] == [*range(1, 13)]
+    assert whole.noted[3][1] / 52 == whole.progress.history[0]["train_loss"]
 
     def stopped(after: int, is_kill: bool) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -10,10 +10,12 @@ import transformers
 
 from tests.towers import LENGTH, PATCH, SIDE, write_pair
 from vit.config.model import ModelParams
+from vit.data.sources.hub_errors import Repository
 from vit.errors import UserError
 from vit.files import read_json
 from vit.inference.classifier import Classifier
 from vit.models.published.foreign import json_object
+from vit.training import hub_weights, text_tower
 from vit.training.initial import initialize
 from vit.training.prompts import prompts, readable
 from vit.training.text_head import fill_head, find_pair
@@ -195,3 +197,19 @@ def test_the_scale_is_the_pairs_own(clip):
 def test_classes_that_the_tokenizer_cannot_tell_apart_are_refused(clip):
     with pytest.raises(UserError, match=r"^x: its tokenizer makes the same tokens of 'a zebra' and 'a yak'; rename"):
         embed_texts(clip, [["a zebra"], ["a yak"]], "x")
+
+
+def test_without_hub_and_cache_the_error_says_so_and_not_that_it_is_no_pair(monkeypatch):
+    asked = Repository("model", "nobody/none", 40 * "0", "p", "write", "")
+    monkeypatch.setattr(hub_weights, "find_model", lambda *named: hub_weights.HubModel(asked, None))
+    with pytest.raises(
+        UserError, match=r"^p: the hub cannot be reached, and the library's cache does not hold hf-hub:"
+    ):
+        find_pair(f"hf-hub:nobody/none@{40 * '0'}", "p")
+
+
+def test_without_transformers_the_error_names_the_file_that_installs_all_that_is_needed(monkeypatch):
+    monkeypatch.setattr(text_tower, "find_spec", lambda name: None)
+    for named in (f"hf-hub:nobody/none@{40 * '0'}", "a folder"):
+        with pytest.raises(UserError, match=r"needs the library transformers, .* requirements-text\.txt"):
+            find_pair(named, "p")

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 
+from vit.checks import pretraining
 from vit.checks.answer import Clock
 from vit.checks.project import require_current
 from vit.checks.subject import Subject
-from vit.config.files import DVC_LOCK, PACKED, PREPROCESSING, RAW_RECORD, SPLITS
+from vit.config.files import DVC_LOCK, PACKED, PREPROCESSING, RAW_RECORD, SPLITS, UNLABELLED
 from vit.config.params_file import read_yaml
 from vit.config.schema import Params
 from vit.data.batches import Packed
@@ -49,8 +50,9 @@ class Images:
 class Estimate:
     """What a training takes on this machine, and its model.
 
-    `minutes` are for all epochs with their validation, None if the number of images is not known yet. `memory` is the
-    largest amount that the process held, in bytes, and `device_memory` that on an accelerator.
+    `minutes` are for all epochs with their validation, and for `pretraining` before them, None if the number of images
+    is not known yet. `memory` is the largest amount that the process held, in bytes, and `device_memory` that on an
+    accelerator.
     """
 
     parameters: int
@@ -64,6 +66,7 @@ class Estimate:
     images_per_second: float
     val_images_per_second: float
     minutes: float | None
+    pretraining: pretraining.Pretraining | None
     memory: int
     device_memory: int | None
     left_out: list[str]
@@ -84,6 +87,7 @@ def estimate(params: Params) -> Estimate:
     cropped = subject.cropped(subject.sample)
     batch = cropped.images.repeat(math.ceil(4 * train.batch_size / len(cropped)), 1, 1, 1)[: 4 * train.batch_size]
     val_speed = _images_per_second(len(classifier.logits(batch)) for _ in count())
+    before = _pretraining(subject, images)
     cost = cost_of(classifier.config)
     on_device = classifier.device.type == "cuda"
     return Estimate(
@@ -97,21 +101,36 @@ def estimate(params: Params) -> Estimate:
         images_from=images.origin if images else "unknown before `dvc repro pack`",
         images_per_second=speed,
         val_images_per_second=val_speed,
-        minutes=_minutes(params, images, speed, val_speed),
+        minutes=_minutes(params, images, speed, val_speed, before),
+        pretraining=before,
         memory=_peak(),
         device_memory=torch.cuda.max_memory_allocated(classifier.device) if on_device else None,
         left_out=list(_left_out(params)),
     )
 
 
-def _minutes(params: Params, images: Images | None, speed: float, val_speed: float) -> float | None:
+def _pretraining(subject: Subject, images: Images | None) -> pretraining.Pretraining | None:
+    """None if it is off or what it would learn from is not there yet."""
+    epochs, unlabelled = subject.params.pretrain.epochs, pretraining.unlabelled_images()
+    if not epochs or not unlabelled or images is None:
+        return None
+    speed = _images_per_second(pretraining.steps(subject))
+    return pretraining.Pretraining(epochs, unlabelled, speed, epochs * (unlabelled + images.train) / speed / 60)
+
+
+def _minutes(
+    params: Params, images: Images | None, speed: float, val_speed: float, before: pretraining.Pretraining | None
+) -> float | None:
     if images is None:
         return None
-    return params.train.epochs * (images.train / speed + images.val / val_speed) / 60
+    minutes = params.train.epochs * (images.train / speed + images.val / val_speed) / 60
+    return minutes + (before.minutes if before else 0.0)
 
 
 def _left_out(params: Params) -> Iterator[str]:
     train = params.train
+    if params.pretrain.epochs and not pretraining.unlabelled_images():
+        yield f"pretraining, because {UNLABELLED}/ holds no images"
     if train.teacher is not None:
         yield "the teacher's predictions"
     if train.compile:

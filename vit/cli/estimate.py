@@ -11,6 +11,7 @@ from vit.config.files import PARAMS
 from vit.quantities import duration, size
 
 if TYPE_CHECKING:
+    from vit.checks.pretraining import Pretraining
     from vit.checks.probe import Estimate
 
 
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 )
 @json_option(
     "an object: parameters, multiply_adds, images_per_second, minutes (null if the images are not known yet), memory "
-    "in bytes and others"
+    "in bytes, pretraining (null without it) and others"
 )
 def estimate(params: Path, as_json: bool) -> None:
     """Estimate what a training takes before you start it.
 
-    Runs a few real training steps on noise, about five seconds. The other stages of the pipeline come on top.
+    Runs a few real training steps on noise, about five seconds. Pretraining is included; the other stages of the
+    pipeline come on top.
     """
     from vit.checks.probe import estimate as measured
     from vit.config.params_file import load_params
@@ -52,7 +54,17 @@ def in_words(found: "Estimate") -> list[str]:
         f"{found.compute}",
         f"images: {images}; {found.images_per_second:.0f} images/s in training, "
         f"{found.val_images_per_second:.0f} in validation",
-        f"{found.epochs} epochs: {time}; memory: {size(found.memory)}"
+        *_of_pretraining(found.pretraining),
+        f"{found.epochs} epochs: {time}{' with pretraining' if found.pretraining else ''}; memory: {size(found.memory)}"
         + (f", on the device {size(found.device_memory)}" if found.device_memory else ""),
     ]
     return lines + ([f"not included: {', '.join(found.left_out)}"] if found.left_out else [])
+
+
+def _of_pretraining(found: "Pretraining | None") -> list[str]:
+    if found is None:
+        return []
+    return [
+        f"pretraining: {found.epochs} epochs of {found.unlabelled_images} images without labels and of train, "
+        f"{found.images_per_second:.0f} images/s: about {duration(60 * found.minutes)}"
+    ]

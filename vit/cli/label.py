@@ -59,16 +59,13 @@ def label(
     from tqdm import tqdm
 
     from vit.files import write_table
-    from vit.inference.labelling import find_images, predictions
+    from vit.inference.labelling import predictions
 
     out = out or folder / TABLE
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the folder that holds the images")
-    if out.is_dir() or out.suffix.lower() != ".csv":
-        raise UserError(f"--out {out}: must be a file that ends in .csv; for example {folder / TABLE}")
-    if out.exists() and not force:
-        raise UserError(f"{out} exists already, perhaps with your corrections; use --out, or --force to overwrite it")
-    paths = find_images([str(folder)])
+    _require_writable(out, folder, force)
+    paths = _images(folder)
     classifier = _classifier(classes, model, templates)
     failures = 0
 
@@ -80,7 +77,7 @@ def label(
     rows = []
     for one in tqdm(predictions(classifier, paths, 1, on_failure), total=len(paths), unit="image", disable=None):
         name = one.path.relative_to(folder).as_posix()
-        if not name.isprintable():
+        if len(name.splitlines()) > 1:
             on_failure(one.path, UserError(f"{name!r}: a table cannot hold this name; rename the file"))
             continue
         (confidence,), (found,) = one.probabilities, one.classes
@@ -88,22 +85,51 @@ def label(
     if not rows:
         raise UserError(f"{folder}: none of its {failures} images can be read; nothing was written")
     rows.sort(key=lambda row: row["confidence"])
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_table(out, [row | {"confidence": f"{row['confidence']:.4f}"} for row in rows], COLUMNS)
     _say(out, folder, rows, failures)
     if failures:
         sys.exit(1)
 
 
+def _require_writable(out: Path, folder: Path, force: bool) -> None:
+    """Refuse a table that cannot be written now, instead of after hours of work for it."""
+    from tempfile import TemporaryFile
+
+    if out.is_dir() or out.suffix.lower() != ".csv":
+        raise UserError(f"--out {out}: must be a file that ends in .csv; for example {folder / TABLE}")
+    if out.exists() and not force:
+        raise UserError(f"{out} exists already, perhaps with your corrections; use --out, or --force to overwrite it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); name another file with --out") from error
+
+
+def _images(folder: Path) -> list[Path]:
+    """Those that data.labels will see: hidden ones are left out, and links that lead out of the folder."""
+    from vit.data.formats import NAMES
+    from vit.data.sources.listing import list_files
+
+    found = list_files(folder.resolve(), folder)
+    if found.links:
+        print(f"{len(found.links)} links lead out of {folder} and are left out, such as {found.links[0]}")
+    if not found.images:
+        raise UserError(f"{folder}: no images in this folder ({NAMES})")
+    return [folder / path for path in found.images]
+
+
 def _classifier(classes: str | None, model: str | None, templates: tuple[str, ...]) -> "Classifier":
     from vit.config.files import CONFIG
-    from vit.files import read_json
+    from vit.models.published.foreign import json_object
 
     if classes is None:
         if templates:
             raise UserError("--template describes the names of --classes, which are missing; give both or neither")
         beside = Path(model or "", CONFIG)
-        if (model or "").startswith("hf-hub:") or (beside.is_file() and "model_type" in read_json(beside)):
+        if (model or "").startswith("hf-hub:") or (
+            beside.is_file() and "model_type" in json_object(beside, f"--model {model}")
+        ):
             raise UserError(f"--model {model} knows no classes of its own; name them with --classes 'cat,dog'")
         from vit.registry.loading import load_classifier
 
@@ -136,4 +162,7 @@ def _say(out: Path, folder: Path, rows: list[dict], failures: int) -> None:
     if failures:
         print(f"{failures} unreadable images are not in it")
     if out.parent == folder:
-        print(f"when you have corrected it: data.path: {folder}, data.labels: {out.name}, data.label_column: label")
+        print(
+            f"when you have corrected it: data.source: folder, data.path: {folder}, data.labels: {out.name}, "
+            "data.label_column: label"
+        )

@@ -70,7 +70,11 @@ def find_unlabelled(folder: Path, raw: Path, splits: Path, preprocessing: dict) 
         rows += [seen.rows[index] for index in kept.tolist()]
         digests.append(seen.looks.only(kept).column("file"))
     if not rows:
-        without = f", as {len(left_out)} were left out, such as {left_out[0]['path']}" if left_out else ""
+        without = (
+            f", as {len(left_out)} were left out, such as {left_out[0]['path']} ({left_out[0]['reason']})"
+            if left_out
+            else ""
+        )
         raise UserError(
             f"pretraining has no image to learn from in {folder}/{without}; put images there (`dvc add` those that "
             "queued runs and other machines need), or set pretrain.epochs to 0"

@@ -32,6 +32,7 @@ def model_card(
         f"temperature {temperature:.3g}, which was fitted on val",
         f"- Epoch {scores['best_epoch']} was selected on val {_selection(params.train.select_by, scores)}; "
         "test was not used",
+        *_head_of_text(weights.get("init"), scores),
         f"- Split by {audit['strategy']}: {audit['reason']}",
         *(f"- Leakage of {split}: {_shares(audit[key])}" for split, key in LEAKAGE.items() if key in audit),
         *(f"- **Warning**: {warning}" for warning in [*audit["warnings"], *_unseen(weights)]),
@@ -53,6 +54,17 @@ def _beginning(weights: dict[str, dict | None]) -> str:
         began = f"pretrained by {pretrained['method']} on {pretrained['unlabelled_images']} images without labels, "
         began += f"beginning with {_named(init)}, then fine-tuned" if init else "then fine-tuned"
     return f"{began} with {_named(teacher)} as its teacher" if teacher else began
+
+
+def _head_of_text(init: dict | None, scores: dict) -> list[str]:
+    if not init or init.get("head") != "text":
+        return []
+    templates = ", ".join(f"`{template}`" for template in init["head_templates"])
+    return [
+        f"- The head began as the class names in {templates} (sha256 of the texts "
+        f"{init['head_prompts_sha256'][:12]}), embedded by the text tower of `{init['source']}`. Before training, "
+        f"zero-shot, accuracy on val was {scores['zero_shot_val_accuracy']:.1%}"
+    ]
 
 
 def _named(known: dict) -> str:

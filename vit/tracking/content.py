@@ -89,9 +89,11 @@ def weights_digests() -> dict[str, str]:
 
 def weights_tags() -> dict[str, str]:
     """Where those weights come from, their licence, and whether they have seen images of val or test: `init_source`,
-    `init_licence`, `init_url`, `init_images_seen`, and the same of the teacher; and `pretrained_method`,
-    `pretrained_unlabelled_images`, `pretrained_epochs` and `pretrained_loss`."""
+    `init_licence`, `init_url`, `init_images_seen`, and the same of the teacher; `pretrained_method`,
+    `pretrained_unlabelled_images`, `pretrained_epochs` and `pretrained_loss`; and of a head made of the class names
+    `init_head`, `init_head_templates` and `init_head_prompts_sha256`, the digest of all its texts."""
     told = ("source", "licence", "url", "images_seen", "method", "unlabelled_images", "epochs", "loss")
+    told += ("head", "head_templates", "head_prompts_sha256")
     return {
         f"{role}_{key}": str(known[key])
         for role, known in weights_known().items()

@@ -25,6 +25,8 @@ log = logging.getLogger("vit")
 EVERY = 1.0  # seconds between two writes within an epoch
 SETTLED = 3.0  # seconds of steps that the time left is computed from at least
 SAME_START = 2.0  # seconds by which two readings of a process's start may differ; a reused id starts later
+MEANS = ("train_loss", "train_accuracy")
+PRETRAINING = {"stage": "pretrain"}  # in the record of a pretraining
 State = Literal["running", "finished", "stopped", "failed", "killed"]
 
 
@@ -84,16 +86,15 @@ class ProgressFile:
         self._write()
 
     def step(self, progress: Steps, sums: Any) -> None:
-        """Call it after every step; `sums` (2,) are the epoch's loss and correct predictions so far."""
+        """Call it after every step; `sums` (2,) are the epoch's loss and correct predictions so far, (1,) the loss."""
         now, self._progress = time.monotonic(), progress
         if now - self._written < EVERY or self._last is None:
             return
         done = progress.steps - len(progress.history) * self.record["steps_per_epoch"]
         images = min(done * self.record["batch_size"], self.record["images"])
-        loss, correct = (value * self.record["processes"] / images for value in sums.tolist())
+        means = [value * self.record["processes"] / images for value in sums.tolist()]
         self._values |= self._place(progress) | {
-            "train_loss": loss,
-            "train_accuracy": correct,
+            **dict(zip(MEANS, means, strict=False)),
             "images_per_second": (progress.steps - self._last) * self.record["batch_size"] / (now - self._written),
         }
         self._last, self._written = progress.steps, now
@@ -150,6 +151,11 @@ class Seen:
     @property
     def name(self) -> str:
         return self.record["name"]
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether it is stage pretrain, whose checkpoints hold no curves and no classifier."""
+        return PRETRAINING.items() <= self.record.items()
 
     @property
     def state(self) -> State:

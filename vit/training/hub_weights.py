@@ -63,10 +63,12 @@ class HubModel:
         if self.digests is None:
             raise UserError(
                 f"{self.asked.named}: the hub cannot be reached, and the library's cache does not hold {self.name}; "
-                f"{WAY_OUT}"
+                f"check the network, {WAY_OUT}"
             )
         held = ", ".join(sorted(self.digests)[:LISTED])
-        raise UserError(f"{self.called} has no {WEIGHTS}, {INDEX} or {PICKLE}; it has {held}; {WAY_OUT}")
+        raise UserError(
+            f"{self.called} has no {WEIGHTS}, {INDEX} or {PICKLE}; it has {held}; use another repository, {WAY_OUT}"
+        )
 
     @cached_property
     def settings(self) -> dict[str, dict]:
@@ -117,12 +119,14 @@ class HubModel:
         places = self._read(index).get("weight_map")
         names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
         if not names:
-            raise UserError(f"{self.called}: {INDEX} names no files; {WAY_OUT}")
+            raise UserError(f"{self.called}: {INDEX} names no files; use another repository, {WAY_OUT}")
         if wrong := [name for name in names if not SHARD.fullmatch(name)]:
             raise UserError(f"{self.called}: {INDEX} names '{wrong[0]}', which is not a file of weights")
         files = [(name, self.file(name)) for name in names]
         if missing := [name for name, file in files if file is None]:
-            raise UserError(f"{self.called}: {', '.join(missing)} of {INDEX} is missing; {WAY_OUT}")
+            raise UserError(
+                f"{self.called}: {', '.join(missing)} of {INDEX} is missing; use another repository, {WAY_OUT}"
+            )
         return [file for _, file in files if file is not None]
 
 

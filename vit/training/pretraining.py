@@ -3,7 +3,7 @@
 Every draw is a function of seed, epoch and step, and every epoch ends with a checkpoint.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
@@ -27,7 +27,7 @@ from vit.training.device import Compute
 from vit.training.distributed import World
 from vit.training.initial import HEADS
 from vit.training.interruption import Interruption, interrupted
-from vit.training.loop import CHECKED_EVERY, steps_per_epoch
+from vit.training.loop import CHECKED_EVERY, Note, note_nothing, steps_per_epoch
 from vit.training.masked_autoencoding import MaskedAutoencoder
 from vit.training.optim import learning_rate
 from vit.training.step import AUTOCAST
@@ -103,15 +103,17 @@ def pretrain(
     part: Joined,
     settings: PretrainParams,
     train: TrainParams,
+    progress: Progress,
     checkpoints: Checkpoints,
-) -> Progress:
-    """Train to the end from the last checkpoint, if there is one; returns the mean loss of each epoch.
+    show: Callable[[Progress], None],
+    note: Note = note_nothing,
+) -> None:
+    """Train from `progress` to the end, calling `show` after the checkpoint of each epoch and `note` after each step.
 
     `train` gives the seed and the geometric augmentation. Raises UserError on a NaN or infinite loss, Interrupted on a
     signal.
     """
-    progress = checkpoints.restore(step)
-    schedule = TrainParams(epochs=settings.epochs, lr=settings.lr, warmup_epochs=settings.warmup_epochs)
+    schedule = schedule_of(settings)
     per_epoch = steps_per_epoch(len(part), settings.batch_size)
     check = 1 if classifier.device.type == "cpu" else CHECKED_EVERY
     step.autoencoder.train()
@@ -121,10 +123,11 @@ def pretrain(
             done = progress.steps - epoch * per_epoch
             sums = torch.zeros(1) if progress.unfinished is None else progress.unfinished
             sums = sums.to(classifier.device)
-            for x, noise in _batches(step, classifier, part, settings.batch_size, train, epoch, done):
+            for x, noise in batches(step, classifier, part, settings.batch_size, train, epoch, done):
                 sums = sums + step(x, noise, rate := learning_rate(progress.steps, per_epoch, schedule))
                 progress.steps += 1
                 bar.update()
+                note(progress, sums)
                 is_last = progress.steps == (epoch + 1) * per_epoch
                 received = interruption.received
                 if (is_last or received or progress.steps % check == 0) and not sums.isfinite().all():
@@ -140,12 +143,17 @@ def pretrain(
             progress.unfinished = None
             bar.set_postfix(loss=f"{progress.history[-1]['train_loss']:.4f}")
             checkpoints.save(progress, step)
+            show(progress)
             if interruption.received and epoch + 1 < settings.epochs:
                 raise interrupted(interruption.received, progress.steps, settings.epochs * per_epoch)
-    return progress
 
 
-def _batches(
+def schedule_of(settings: PretrainParams) -> TrainParams:
+    """The parameters that `learning_rate` reads."""
+    return TrainParams(epochs=settings.epochs, lr=settings.lr, warmup_epochs=settings.warmup_epochs)
+
+
+def batches(
     step: PretrainingStep,
     classifier: Classifier,
     part: Joined,

@@ -1,5 +1,7 @@
 """From the name of a CLIP or SigLIP pair to what classifies by its texts; torch and transformers are imported late."""
 
+import hashlib
+import json
 import logging
 import math
 from dataclasses import dataclass
@@ -48,12 +50,14 @@ def find_pair(named: str, parameter: str) -> Pair:
 
     Raises UserError if it is none.
     """
-    from vit.training.text_tower import TOKENIZER, require_pair
+    from vit.training.text_tower import TOKENIZER, require_pair, require_transformers
 
     called = f"{parameter} '{named}'"
+    require_transformers(called)
     if named.startswith(hub_weights.PREFIX):
         model = hub_weights.find_model(named, parameter)
-        require_pair(model.settings.get(CONFIG, {}), called)
+        if model.digests is not None:  # else nothing is known but what the cache holds
+            require_pair(model.settings.get(CONFIG, {}), called)
         weights = model.weights
         if weights[0].suffix != ".safetensors":
             raise UserError(f"{called} has no {WEIGHTS}, which its text tower is read from; use another repository")
@@ -109,4 +113,8 @@ def fill_head(target: Path, named: str, classes: list[str], templates: list[str]
         f"head: {len(classes)} classes from texts such as '{texts[0][0]}'; rows are scaled by {pair.scale:.4g}, the "
         f"pair's own scale, over {length:.4g}, the mean length of image embeddings"
     )
-    return {"head": "text", "head_templates": ", ".join(templates)}
+    return {
+        "head": "text",
+        "head_templates": templates,
+        "head_prompts_sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
+    }

@@ -37,9 +37,13 @@ def require_pair(settings: Mapping[str, Any], called: str) -> str:
             f"{called} has no text tower that is known here: its {CONFIG} has {what} instead of one of "
             f"{', '.join(TOWERS)}; use a repository of transformers that holds both towers"
         )
+    return kind
+
+
+def require_transformers(called: str) -> None:
+    """Raises UserError beginning with `called` if the extra `text` is not installed."""
     if find_spec("transformers") is None:
         raise UserError(f"{called} needs the library transformers, which is not installed: {LIBRARY}")
-    return kind
 
 
 def embed_texts(folder: Path, texts: list[list[str]], called: str) -> Tensor:
