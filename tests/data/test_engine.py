@@ -1,0 +1,254 @@
+"""Jobs on a Dask cluster of this machine: equal bytes, refused workers, clear errors."""
+
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.engine import STAGES, draw, outputs, run_stage, seconds
+from benchmarks.nodes import cluster, end, logs, wait_until
+from tests.conftest import REPO, documented, free_port
+from tests.drawn import draw as draw_image
+from vit.data import engine
+from vit.data.audit.scan import scan
+from vit.data.engine import ENGINE, engine_address
+from vit.data.manifest import list_images
+from vit.data.pool import map_unordered
+from vit.errors import UserError
+
+pytestmark = pytest.mark.long
+needs_dask = pytest.mark.skipif(
+    find_spec("distributed") is None, reason="no Dask: pip install -r requirements-engine.txt -c constraints.txt"
+)
+PACKED = [24, 24]
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def refuse_seven(number: int) -> int:
+    if number == 7:
+        raise UserError("7 is not wanted")
+    return number
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("yes", "is not the address of a Dask scheduler"),
+        ("ray://head:10001", "is not the address of a Dask scheduler"),
+        ("tcp://127.0.0.1", "is not the address of a Dask scheduler"),
+        ("tcp://127.0.0.1:port", "is not the address of a Dask scheduler"),
+        ("tls://me:secret@head:8786", "is not the address of a Dask scheduler"),
+        ("tcp://head:8786", "neither encrypted nor on this machine alone"),
+        ("tcp://0.0.0.0:8786", "neither encrypted nor on this machine alone"),
+    ],
+)
+def test_a_value_that_is_no_safe_address_is_refused_in_one_line(monkeypatch, value, says):
+    monkeypatch.setenv(ENGINE, value)
+    with pytest.raises(UserError, match=says) as caught:
+        list(map_unordered(square, range(3), 1))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["tcp://127.0.0.1:8786", "tcp://[::1]:8786", "tcp://localhost:1", "tls://head:8786"])
+def test_addresses_of_this_machine_or_with_tls_are_taken(monkeypatch, value):
+    monkeypatch.setenv(ENGINE, value)
+    assert engine_address() == value
+    monkeypatch.setenv(ENGINE, "")
+    assert engine_address() is None
+
+
+def test_without_dask_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setenv(ENGINE, "tcp://127.0.0.1:8786")
+    with pytest.raises(UserError, match=r"needs Dask; run `pip install -r requirements-engine\.txt"):
+        list(map_unordered(square, range(3), 1))
+
+
+@needs_dask
+def test_an_address_where_nobody_listens_is_told_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine, "CONNECT", 0.5)
+    monkeypatch.setenv(ENGINE, f"tcp://127.0.0.1:{free_port()}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no Dask scheduler responds") as caught:
+        list(map_unordered(square, range(3), 1))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    """The scheduler of two nodes, started by the commands of the guide."""
+    commands = {"scheduler": documented("dask scheduler"), "worker": documented("dask worker tcp://127.0.0.1")}
+    with cluster(tmp_path_factory.mktemp("engine") / "nodes", 2, **commands) as (found, _):
+        yield found
+
+
+@pytest.fixture
+def on_engine(address, monkeypatch, tmp_path):
+    """This process, in a folder of its own, as a client of that scheduler."""
+    monkeypatch.setenv(ENGINE, address)
+    monkeypatch.chdir(tmp_path)
+
+
+@needs_dask
+def test_every_item_has_its_result_and_an_error_its_own_words(on_engine):
+    assert sorted(map_unordered(square, range(50), 1)) == [number**2 for number in range(50)]
+    with pytest.raises(UserError, match=r"^7 is not wanted$"):
+        list(map_unordered(refuse_seven, range(1000), 1))
+    assert not list(Path(".vit").iterdir())
+
+
+@needs_dask
+def test_split_and_pack_write_the_same_bytes_as_without_it(address, tmp_path):
+    draw(tmp_path, 120, (40, 60))
+    (tmp_path / "data/raw/class0/torn.jpg").write_bytes((tmp_path / "data/raw/class0/000000.jpg").read_bytes()[:500])
+    found = []
+    for where in (None, address):
+        for name in ("split", "pack, shards"):
+            seconds(name, tmp_path, PACKED, where)
+        found.append(outputs(tmp_path))
+    assert found[0] == found[1] and any(name.endswith(".tar") for name in found[0])
+    assert "torn.jpg" in (tmp_path / "data/audit/quarantine.csv").read_text()
+
+
+@needs_dask
+def test_an_image_that_only_this_machine_can_read_is_not_listed_as_broken(on_engine):
+    raw = Path("data/raw")
+    (raw / "cat").mkdir(parents=True)
+    with draw_image(Path("elsewhere.png")).open("rb") as file:
+        (raw / "cat/1.png").symlink_to(f"/proc/self/fd/{file.fileno()}")  # which leads elsewhere in another process
+        with pytest.raises(UserError, match=r"cat/1\.png: .*, says a worker, but this machine can read it"):
+            scan(raw, list_images(raw))
+
+
+@needs_dask
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"code of vit": "another"}, "has code of vit [0-9a-f]{12}, and this machine another; make them equal"),
+        ({"pillow": "9.0.0"}, r"has pillow [0-9.]+, and this machine 9\.0\.0; make them equal"),
+        ({}, "does not see the files of .*; mount this folder there"),
+    ],
+)
+def test_a_worker_whose_results_could_differ_is_refused_in_one_line(address, tmp_path, changes, says):
+    from distributed import Client
+
+    expected = tuple((dict(engine.depends_on()) | changes).items())
+    place = engine.Place(tmp_path, tmp_path / "token", "nowhere", expected)
+    with (
+        Client(address) as client,
+        pytest.raises(UserError, match=f"^the worker tcp://127.0.0.[23]:[0-9]+ on .* {says}"),
+    ):
+        client.submit(engine._run, pickle.dumps((square, 2)), place).result(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn") / "project"
+    draw(folder, 2000, (480, 640))
+    return folder
+
+
+def middle(program: subprocess.Popen, node: subprocess.Popen) -> None:
+    """Wait until the processes of a node have computed for a second more than now; the stage still runs then."""
+
+    def used() -> float:
+        whole = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
+        return sum(sum(one.cpu_times()[:2]) for one in whole)
+
+    begun = used()
+    wait_until(lambda: used() > begun + 1, [program])
+    assert program.poll() is None
+
+
+@needs_dask
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STAGES)
+def test_a_node_that_is_killed_in_the_middle_changes_no_byte(drawn, tmp_path, name):
+    seconds(name, drawn, [224, 224])
+    expected = outputs(drawn)
+    with cluster(tmp_path / "nodes", 2) as (address, (_, node, _)):
+        program = run_stage(name, drawn, [224, 224], address)
+        middle(program, node)
+        end(node)
+        output, _ = program.communicate(timeout=300)
+        assert program.returncode == 0, output
+        assert "Remove worker" in logs(tmp_path / "nodes")[0].read_text()
+    assert outputs(drawn) == expected
+
+
+@needs_dask
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed_ends_the_stage_with_one_line_and_the_old_outputs(drawn, tmp_path):
+    seconds("split", drawn, [224, 224])
+    expected = outputs(drawn)
+    with cluster(tmp_path / "nodes", 1) as (address, (scheduler, node)):
+        program = run_stage("split", drawn, [224, 224], address)
+        middle(program, node)
+        end(scheduler)
+        output, _ = program.communicate(timeout=300)
+    assert program.returncode == 1 and output.count("\n") == 1, output
+    assert output.startswith(f"error: VIT_ENGINE '{address}': no Dask scheduler responds")
+    assert outputs(drawn) == expected
+
+
+@needs_dask
+@pytest.mark.slow
+def test_without_any_worker_the_stage_does_not_wait_for_ever(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine, "LOST", 1)
+    with cluster(tmp_path / "nodes", 0) as (address, _):
+        monkeypatch.setenv(ENGINE, address)
+        with pytest.raises(UserError, match="has had no worker for 1 s"):
+            list(map_unordered(square, range(3), 1))
+
+
+@needs_dask
+@pytest.mark.slow
+def test_a_worker_with_threads_is_refused(monkeypatch, tmp_path):
+    worker = documented("dask worker tcp://127.0.0.1").replace("--nthreads 1", "--nthreads 2")
+    with cluster(tmp_path / "nodes", 1, worker=worker) as (address, _):
+        monkeypatch.setenv(ENGINE, address)
+        with pytest.raises(UserError, match="has several threads"):
+            list(map_unordered(square, range(3), 1))
+
+
+@needs_dask
+@pytest.mark.slow
+def test_a_scheduler_that_others_reach_is_refused_without_tls(monkeypatch, tmp_path):
+    with cluster(tmp_path / "nodes", 0, scheduler="dask scheduler") as (address, _):
+        monkeypatch.setenv(ENGINE, f"tcp://127.0.0.1:{address.rpartition(':')[2]}")
+        with pytest.raises(UserError, match=r"listens on tcp://.* is neither encrypted nor on this machine alone"):
+            list(map_unordered(square, range(3), 1))
+
+
+@needs_dask
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_with_the_certificate_and_the_settings_of_the_guide_everything_is_encrypted(monkeypatch, tmp_path):
+    subprocess.run(documented("openssl req"), shell=True, cwd=tmp_path, check=True, capture_output=True)
+    guide = (REPO / "docs/guides/many-machines.md").read_text(encoding="utf-8")
+    settings = re.search(r"^```yaml\n(.*?)^```", guide, re.M | re.S)[1]
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/tls.yaml").write_text(re.sub(r"\w+\.pem", lambda name: str(tmp_path / name[0]), settings))
+    commands = {"scheduler": documented("dask scheduler --protocol"), "worker": documented("dask worker tls:")}
+    worker = commands["worker"].replace("tls://head:8786", "tcp://127.0.0.1:8786")
+    with cluster(
+        tmp_path / "nodes", 1, scheduler=commands["scheduler"], worker=worker, DASK_CONFIG=str(tmp_path / "config")
+    ) as (address, _):
+        assert address.startswith("tls://")
+        program = "from vit.data.pool import map_unordered as m; print(sorted(m(abs, [-1, 2], 1)))"
+        for config, shown in ((tmp_path / "config", "[1, 2]"), (tmp_path / "none", "no Dask scheduler responds")):
+            env = os.environ | {ENGINE: address, "DASK_CONFIG": str(config), "PYTHONPATH": str(REPO)}
+            done = subprocess.run(
+                [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True
+            )
+            assert shown in done.stdout + done.stderr
