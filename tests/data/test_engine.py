@@ -87,7 +87,7 @@ def test_an_address_where_nobody_listens_is_told_in_one_line(monkeypatch, tmp_pa
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> str:
     """The scheduler of two nodes, started by the commands of the guide."""
-    commands = {"scheduler": documented("dask scheduler"), "worker": documented("dask worker tcp://127.0.0.1")}
+    commands = {"scheduler": documented("dask scheduler --host"), "worker": documented("dask worker tcp://127.0.0.1")}
     with cluster(tmp_path_factory.mktemp("engine") / "nodes", 2, **commands) as (found, _):
         yield found
 
@@ -124,8 +124,8 @@ def test_split_and_pack_write_the_same_bytes_as_without_it(address, tmp_path):
 def test_an_image_that_only_this_machine_can_read_is_not_listed_as_broken(on_engine):
     raw = Path("data/raw")
     (raw / "cat").mkdir(parents=True)
-    with draw_image(Path("elsewhere.png")).open("rb") as file:
-        (raw / "cat/1.png").symlink_to(f"/proc/self/fd/{file.fileno()}")  # which leads elsewhere in another process
+    with draw_image(Path("elsewhere.png")).open("rb") as file, os.fdopen(os.dup2(file.fileno(), 900)) as far:
+        (raw / "cat/1.png").symlink_to(f"/proc/self/fd/{far.fileno()}")  # a number that no worker has open
         with pytest.raises(UserError, match=r"cat/1\.png: .*, says a worker, but this machine can read it"):
             scan(raw, list_images(raw))
 
