@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -209,6 +210,31 @@ def test_without_any_worker_the_stage_does_not_wait_for_ever(monkeypatch, tmp_pa
         monkeypatch.setenv(ENGINE, address)
         with pytest.raises(UserError, match="has had no worker for 1 s"):
             list(map_unordered(square, range(3), 1))
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@needs_dask
+@pytest.mark.slow
+def test_images_that_kill_every_worker_end_the_work_with_what_to_do(monkeypatch, tmp_path):
+    with cluster(tmp_path / "nodes", 2) as (address, _):
+        monkeypatch.setenv(ENGINE, address)
+        with pytest.raises(UserError, match="4 workers died on the same images, perhaps for lack of memory"):
+            list(map_unordered(die, range(1), 1))
+
+
+@needs_dask
+@pytest.mark.slow
+def test_workers_with_another_version_of_the_project_are_told_in_one_line(monkeypatch, tmp_path):
+    (tmp_path / "older/vit").mkdir(parents=True)
+    (tmp_path / "older/vit/__init__.py").touch()
+    with cluster(tmp_path / "nodes", 1, repo=tmp_path / "older") as (address, _):
+        monkeypatch.setenv(ENGINE, address)
+        with pytest.raises(UserError, match=r"lacks the project \(No module named 'vit\.data") as caught:
+            list(map_unordered(abs, [-1], 1))
+    assert "\n" not in str(caught.value)
 
 
 @needs_dask

@@ -78,7 +78,7 @@ class Engine:
         self._workers, self._asked, self._seen = 0, -ASK, time.monotonic()
 
     def submit(self, job: Callable[[Any], Any], item: Any) -> Future:
-        return self._executor.submit(_run, pickle.dumps((job, item)), self._place)
+        return self._executor.submit(pickle.loads, pickle.dumps(_Call(pickle.dumps((job, item)), self._place)))
 
     def workers(self) -> int:
         """The number of workers now, at least 1. Raises UserError after a minute without any."""
@@ -105,7 +105,8 @@ def connected(address: str) -> Iterator[Engine]:
             f"{ENGINE} '{address}' needs Dask; run `pip install -r requirements-engine.txt -c constraints.txt`"
         ) from error
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its errors are raised here, in one line
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors are raised here, in one line
     with temporary_folder(Path(".vit/engine").absolute()) as folder:
         place = Place(Path.cwd(), folder / "token", uuid.uuid4().hex, depends_on())
         place.file.write_text(place.token)
@@ -126,6 +127,8 @@ def connected(address: str) -> Iterator[Engine]:
                 ) from error
             except CancelledError as error:
                 raise _no_scheduler(address, error) from error
+            except ImportError as error:
+                raise UserError(f"a worker of {ENGINE} '{address}' lacks the project ({error}); {GUIDE}") from error
 
 
 def _no_scheduler(address: str, error: Exception) -> UserError:
@@ -151,6 +154,16 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "none"
+
+
+class _Call:
+    """What is unpickled as its own result: a worker without this module then fails in the job, and not in Dask."""
+
+    def __init__(self, work: bytes, place: Place):
+        self._arguments = (work, place)
+
+    def __reduce__(self) -> tuple:
+        return _run, self._arguments
 
 
 def _run(work: bytes, place: Place) -> Any:
