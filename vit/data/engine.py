@@ -99,12 +99,15 @@ class Engine:
 def connected(address: str) -> Iterator[Engine]:
     """Connect to a scheduler. Raises UserError if it does not respond, also later, or if a job kills its workers."""
     try:
+        from dask import config
         from distributed import Client, KilledWorker
     except ImportError as error:
         raise UserError(
             f"{ENGINE} '{address}' needs Dask; run `pip install -r requirements-engine.txt -c constraints.txt`"
         ) from error
 
+    if address.startswith("tls:") and not config.get("distributed.comm.tls.client.cert"):
+        raise UserError(f"{ENGINE} '{address}' needs a certificate, and Dask's configuration names none; {GUIDE}")
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors are raised here, in one line
     with temporary_folder(Path(".vit/engine").absolute()) as folder:
