@@ -49,7 +49,7 @@ def _draw(index: int, folder: Path, size: tuple[int, int]) -> None:
 
 def run_stage(name: str, folder: Path, packed: list[int], engine: str | None = None, **more) -> subprocess.Popen:
     """Start one of STAGES in `folder`, on the workers of `engine` or in PROCESSES of its own."""
-    params = load_preset("digits").params.model_dump(mode="json", by_alias=True)
+    params = load_preset("digits", REPO / "presets").params.model_dump(mode="json", by_alias=True)
     params["split"]["strategy"] = "random"
     params["pack"] |= {"image_size": packed, "channels": 3, "workers": PROCESSES}
     params["pack"]["mode"] = STAGES[name] or "arrays"

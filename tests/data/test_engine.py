@@ -155,19 +155,19 @@ def test_a_worker_whose_results_could_differ_is_refused_in_one_line(address, tmp
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "project"
-    draw(folder, 2000, (480, 640))
+    draw(folder, 1500, (480, 640))
     return folder
 
 
 def middle(program: subprocess.Popen, node: subprocess.Popen) -> None:
-    """Wait until the processes of a node have computed for a second more than now; the stage still runs then."""
+    """Wait until the processes of a node have computed for 0.7 s more than now; the stage still runs then."""
 
     def used() -> float:
         whole = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
         return sum(sum(one.cpu_times()[:2]) for one in whole)
 
     begun = used()
-    wait_until(lambda: used() > begun + 1, [program])
+    wait_until(lambda: used() > begun + 0.7, [program])
     assert program.poll() is None
 
 

@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -74,11 +74,24 @@ class Engine:
 
     def __init__(self, address: str, client: Any, place: Place):
         self._address, self._client, self._place = address, client, place
-        self._executor: Executor = client.get_executor(pure=False)  # pure: equal jobs would share one result
         self._workers, self._asked, self._seen = 0, -ASK, time.monotonic()
 
-    def submit(self, job: Callable[[Any], Any], item: Any) -> Future:
-        return self._executor.submit(pickle.loads, pickle.dumps(_Call(pickle.dumps((job, item)), self._place)))
+    def submit(self, job: Callable[[Any], Any], item: Any) -> Any:
+        """A Dask future of a job's result."""
+        call = _Call(pickle.dumps((job, item)), self._place)
+        return self._client.submit(pickle.loads, pickle.dumps(call), pure=False)  # pure: equal jobs share one result
+
+    def first_of(self, under_way: set) -> tuple[list, set]:
+        """Wait for results; returns them, and the futures that are still under way. Raises as `workers`."""
+        from distributed import wait
+
+        while True:
+            self.workers()
+            try:
+                done, rest = wait(under_way, timeout=ASK, return_when="FIRST_COMPLETED")
+            except TimeoutError:
+                continue
+            return self._client.gather(list(done)), rest  # computed again if lost, which Dask's executor does not
 
     def workers(self) -> int:
         """The number of workers now, at least 1. Raises UserError after a minute without any."""

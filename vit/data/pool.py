@@ -9,14 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.connection import wait as wait_for_end
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vit.data.engine import connected, engine_address
 from vit.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-LOOK = 5.0  # seconds without a result, after which workers are looked for
 
 
 def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -27,7 +26,7 @@ def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers:
     """
     if address := engine_address():
         with connected(address) as engine:
-            yield from _in_flight(partial(engine.submit, job), items, engine.workers)
+            yield from _in_flight(partial(engine.submit, job), items, engine.first_of, engine.workers)
     elif workers == 1:
         yield from map(job, items)
     else:
@@ -37,7 +36,7 @@ def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers:
 def _map_here(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     pool = ProcessPoolExecutor(workers, initializer=_live_no_longer_than_parent)
     try:
-        yield from _in_flight(partial(pool.submit, job), items, lambda: workers)
+        yield from _in_flight(partial(pool.submit, job), items, _first_of, lambda: workers)
     except BrokenProcessPool:
         raise UserError(
             f"one of {workers} worker processes was killed, "
@@ -47,25 +46,28 @@ def _map_here(job: Callable[[Item], Result], items: Iterable[Item], workers: int
         pool.shutdown(cancel_futures=True)
 
 
-def _in_flight(submit: Callable[[Item], Future], items: Iterable[Item], workers: Callable[[], int]) -> Iterator[Result]:
-    under_way: set[Future] = set()
+def _first_of(under_way: set[Future]) -> tuple[list, set[Future]]:
+    """Wait for results; returns them, and what is still under way."""
+    done, rest = wait(under_way, return_when=FIRST_COMPLETED)
+    return [future.result() for future in done], rest
+
+
+def _in_flight(
+    submit: Callable[[Item], Any],
+    items: Iterable[Item],
+    first_of: Callable[[set], tuple[list, set]],
+    workers: Callable[[], int],
+) -> Iterator[Any]:
+    """Two items per worker at a time, which may become more or fewer meanwhile."""
+    under_way: set = set()
     for item in items:
         while len(under_way) >= 2 * workers():
-            results, under_way = _first_of(under_way, workers)
+            results, under_way = first_of(under_way)
             yield from results
         under_way.add(submit(item))
     while under_way:
-        results, under_way = _first_of(under_way, workers)
+        results, under_way = first_of(under_way)
         yield from results
-
-
-def _first_of(under_way: set[Future], workers: Callable[[], int]) -> tuple[list, set[Future]]:
-    """Wait for results; returns them and what is still under way."""
-    while True:
-        done, rest = wait(under_way, LOOK, FIRST_COMPLETED)
-        if done:
-            return [future.result() for future in done], rest
-        workers()  # raises if there are none for long
 
 
 def _live_no_longer_than_parent() -> None:
