@@ -156,6 +156,7 @@ def test_a_worker_whose_results_could_differ_is_refused_in_one_line(address, tmp
 def drawn(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "project"
     draw(folder, 1500, (480, 640))
+    seconds("split", folder, [224, 224])
     return folder
 
 
@@ -190,7 +191,6 @@ def test_a_node_that_is_killed_in_the_middle_changes_no_byte(drawn, tmp_path, na
 @needs_dask
 @pytest.mark.slow
 def test_a_scheduler_that_is_killed_ends_the_stage_with_one_line_and_the_old_outputs(drawn, tmp_path):
-    seconds("split", drawn, [224, 224])
     expected = outputs(drawn)
     with cluster(tmp_path / "nodes", 1) as (address, (scheduler, node)):
         program = run_stage("split", drawn, [224, 224], address)
