@@ -11,15 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.nodes import REPO, cluster
-from benchmarks.rows import alternating, report, row
+from benchmarks.nodes import REPO, cluster, cpu_seconds
+from benchmarks.rows import report, row
 from vit.config.presets import load_preset
 from vit.files import sha256_of, write_json
 
@@ -62,13 +64,20 @@ def run_stage(name: str, folder: Path, packed: list[int], engine: str | None = N
     )
 
 
-def seconds(name: str, folder: Path, packed: list[int], engine: str | None = None) -> float:
-    began = time.perf_counter()
+def seconds(
+    name: str, folder: Path, packed: list[int], engine: str | None = None, nodes: Sequence[subprocess.Popen] = ()
+) -> tuple[float, float]:
+    """Run a stage to its end: seconds by the clock, and seconds of CPU with those of scheduler and nodes."""
+    began, before = time.perf_counter(), cpu_seconds(nodes)
     program = run_stage(name, folder, packed, engine)
-    output, _ = program.communicate()
+    assert program.stdout is not None
+    output = program.stdout.read()
+    _, status, used = os.wait4(program.pid, 0)
+    program.returncode = os.waitstatus_to_exitcode(status)
     if program.returncode:
         raise SystemExit(f"{name} failed:\n{output}")
-    return time.perf_counter() - began
+    wall = time.perf_counter() - began
+    return wall, used.ru_utime + used.ru_stime + cpu_seconds(nodes) - before
 
 
 def outputs(folder: Path) -> dict[str, str]:
@@ -78,31 +87,31 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 def measured(size: str, images: int, rounds: int, scratch: Path) -> list[dict]:
-    """A row for each stage."""
+    """Two rows for each stage: by the clock, and of CPU."""
     rows = []
     with tempfile.TemporaryDirectory(dir=scratch) as temporary:
         folder = Path(temporary)
         draw(folder, images, SIZES[size])
-        with cluster(folder / "nodes", PROCESSES) as (address, _):
+        with cluster(folder / "nodes", PROCESSES) as (address, nodes):
             for name in STAGES:
-                found: dict[str | None, dict[str, str]] = {}
-
-                def contender(engine: str | None, name=name, found=found) -> float:
-                    took = seconds(name, folder, PACKED[size], engine)
-                    found[engine] = outputs(folder)
-                    return took
-
-                medians = alternating({"ours": lambda: contender(address), "peer": lambda: contender(None)}, rounds)
+                took: dict[str | None, list[tuple[float, float]]] = {address: [], None: []}
+                found = {}
+                for _ in range(rounds):
+                    for engine in took:  # in turn, so that whatever disturbs the machine disturbs both
+                        took[engine].append(seconds(name, folder, PACKED[size], engine, nodes))
+                        found[engine] = outputs(folder)
                 assert found[address] == found[None], name
                 case = f"{name}, {images:,} JPEGs of {SIZES[size][1]}x{SIZES[size][0]} pixels"
-                rows.append(row(case, medians["ours"], medians["peer"], "this machine's processes", "seconds", None))
+                for unit, place in (("seconds", 0), ("seconds of CPU", 1)):
+                    ours, peer = (median(one[place] for one in took[engine]) for engine in took)
+                    rows.append(row(case, ours, peer, "this machine's processes", unit, None))
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--images", type=int, nargs=2, default=(10_000, 2_000), help="small and large ones")
+    parser.add_argument("--images", type=int, nargs=2, default=(4_000, 2_000), help="small and large ones")
     parser.add_argument("--scratch", type=Path, default=None, help="a folder with room for them")
     arguments = parser.parse_args()
     counts = zip(SIZES, arguments.images, strict=True)

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import psutil
 
 from vit.files import read_json
 
@@ -59,6 +61,13 @@ def cluster(
             )
         wait_until(lambda: all("Registered to" in log.read_text() for log in logs(folder)[1:]), started)
         yield address, started
+
+
+def cpu_seconds(programs: Iterable[subprocess.Popen]) -> float:
+    """What programs and those that they started have used so far."""
+    started = [psutil.Process(program.pid) for program in programs]
+    started += [child for one in started for child in one.children(recursive=True)]
+    return sum(sum(one.cpu_times()[:2]) for one in started)
 
 
 def logs(folder: Path) -> list[Path]:

@@ -10,11 +10,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
 import pytest
 
 from benchmarks.engine import STAGES, draw, outputs, run_stage, seconds
-from benchmarks.nodes import cluster, end, logs, wait_until
+from benchmarks.nodes import cluster, cpu_seconds, end, logs, wait_until
 from tests.conftest import REPO, documented, free_port
 from tests.drawn import draw as draw_image
 from vit.data import engine
@@ -162,13 +161,8 @@ def drawn(tmp_path_factory) -> Path:
 
 def middle(program: subprocess.Popen, node: subprocess.Popen) -> None:
     """Wait until the processes of a node have computed for 0.7 s more than now; the stage still runs then."""
-
-    def used() -> float:
-        whole = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
-        return sum(sum(one.cpu_times()[:2]) for one in whole)
-
-    begun = used()
-    wait_until(lambda: used() > begun + 0.7, [program])
+    begun = cpu_seconds([node])
+    wait_until(lambda: cpu_seconds([node]) > begun + 0.7, [program])
     assert program.poll() is None
 
 
