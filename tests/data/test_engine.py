@@ -15,19 +15,23 @@ import pytest
 from benchmarks.engine import STAGES, draw, outputs, run_stage, seconds
 from benchmarks.nodes import cluster, cpu_seconds, end, logs, wait_until
 from tests.conftest import REPO, documented, free_port
+from tests.data.shards.common import files_of, repack
+from tests.data.test_pack import drawn_rows
 from tests.drawn import draw as draw_image
+from tests.presets import preset
 from vit.data import engine
 from vit.data.audit.scan import scan
 from vit.data.engine import ENGINE, engine_address
 from vit.data.manifest import list_images
+from vit.data.pack import measure_files
 from vit.data.pool import map_unordered
 from vit.errors import UserError
+from vit.files import write_table
 
 pytestmark = pytest.mark.long
 needs_dask = pytest.mark.skipif(
     find_spec("distributed") is None, reason="no Dask: pip install -r requirements-engine.txt -c constraints.txt"
 )
-PACKED = [24, 24]
 
 
 def square(number: int) -> int:
@@ -108,16 +112,21 @@ def test_every_item_has_its_result_and_an_error_its_own_words(on_engine):
 
 
 @needs_dask
-def test_split_and_pack_write_the_same_bytes_as_without_it(address, tmp_path):
-    draw(tmp_path, 120, (40, 60))
-    (tmp_path / "data/raw/class0/torn.jpg").write_bytes((tmp_path / "data/raw/class0/000000.jpg").read_bytes()[:500])
+def test_audit_and_pack_give_the_same_bytes_as_without_it(on_engine, monkeypatch, tmp_path):
+    raw, table = Path("raw"), Path("splits/train.csv")
+    write_table(table, [row._asdict() for row in drawn_rows(raw, 71)])
+    whole = (raw / "cat/0.png").read_bytes()
+    (raw / "cat/torn.png").write_bytes(whole[: len(whole) // 2])
     found = []
-    for where in (None, address):
-        for name in ("split", "pack, shards"):
-            seconds(name, tmp_path, PACKED, where)
-        found.append(outputs(tmp_path))
-    assert found[0] == found[1] and any(name.endswith(".tar") for name in found[0])
-    assert "torn.jpg" in (tmp_path / "data/audit/quarantine.csv").read_text()
+    for address in (os.environ[ENGINE], ""):
+        monkeypatch.setenv(ENGINE, address)
+        seen = scan(raw, list_images(raw))
+        for mode in ("arrays", "shards"):
+            repack(Path(), mode)
+        statistics = measure_files(raw, table, preset(tmp_path, "shapes").pack)
+        looks = [vars(look) | {"thumbnail": look.thumbnail.tobytes()} for look in seen.looks]
+        found.append((seen.rows, seen.broken, looks, statistics, files_of(Path("arrays")) | files_of(Path("shards"))))
+    assert found[0] == found[1] and len(found[0][2]) == 71 and len(found[0][1]) == 1
 
 
 @needs_dask
