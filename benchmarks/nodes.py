@@ -16,6 +16,8 @@ from vit.files import read_json
 
 REPO = Path(__file__).parent.parent
 PATIENCE = 60  # seconds
+SCHEDULER = "dask scheduler --host 127.0.0.1 --dashboard-address 127.0.0.1:8787"
+WORKER = "dask worker tcp://127.0.0.1:8786 --host 127.0.0.1 --dashboard-address 127.0.0.1:0 --nthreads 1 --nworkers 1"
 
 
 @contextmanager
@@ -23,8 +25,8 @@ def cluster(
     folder: Path,
     nodes: int,
     repo: Path = REPO,
-    scheduler: str = "dask scheduler --host 127.0.0.1",
-    worker: str = "dask worker tcp://127.0.0.1:8786 --host 127.0.0.1 --nthreads 1 --nworkers 1",
+    scheduler: str = SCHEDULER,
+    worker: str = WORKER,
     **variables: str,
 ) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     """Yields the address of a scheduler on a free port, and the programs: it and its nodes at 127.0.0.2, 127.0.0.3, ...
@@ -39,7 +41,7 @@ def cluster(
 
         def start(command: str, *options: str) -> subprocess.Popen:
             program, *rest = shlex.split(command)
-            arguments = [sys.executable, "-m", program, *rest, *options, "--no-dashboard", "--dashboard-address", ":0"]
+            arguments = [sys.executable, "-m", program, *rest, *options]
             with (folder / f"{len(started)}.log").open("w") as log:
                 started.append(
                     subprocess.Popen(
@@ -50,7 +52,7 @@ def cluster(
             return started[-1]
 
         started: list[subprocess.Popen] = []
-        start(scheduler, "--port", "0", "--scheduler-file", str(known))
+        start(scheduler.replace(":8787", ":0"), "--port", "0", "--scheduler-file", str(known))
         wait_until(known.is_file, started)
         address = read_json(known)["address"]
         command = worker.replace("tcp://127.0.0.1:8786", address)

@@ -10,6 +10,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.engine import STAGES, draw, outputs, run_stage, seconds
@@ -26,6 +27,7 @@ from vit.data.manifest import list_images
 from vit.data.pack import measure_files
 from vit.data.pool import map_unordered
 from vit.errors import UserError
+from vit.exposure import is_loopback
 from vit.files import write_table
 
 pytestmark = pytest.mark.long
@@ -89,11 +91,16 @@ def test_an_address_where_nobody_listens_is_told_in_one_line(monkeypatch, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> str:
-    """The scheduler of two nodes, started by the commands of the guide."""
+def nodes(tmp_path_factory) -> tuple[str, list[subprocess.Popen]]:
+    """A scheduler and two nodes, started by the commands of the guide."""
     commands = {"scheduler": documented("dask scheduler --host"), "worker": documented("dask worker tcp://127.0.0.1")}
-    with cluster(tmp_path_factory.mktemp("engine") / "nodes", 2, **commands) as (found, _):
+    with cluster(tmp_path_factory.mktemp("engine") / "nodes", 2, **commands) as found:
         yield found
+
+
+@pytest.fixture
+def address(nodes) -> str:
+    return nodes[0]
 
 
 @pytest.fixture
@@ -101,6 +108,14 @@ def on_engine(address, monkeypatch, tmp_path):
     """This process, in a folder of its own, as a client of that scheduler."""
     monkeypatch.setenv(ENGINE, address)
     monkeypatch.chdir(tmp_path)
+
+
+@needs_dask
+def test_the_commands_of_the_guide_listen_on_this_machine_only(nodes):
+    started = [psutil.Process(program.pid) for program in nodes[1]]
+    started += [child for one in started for child in one.children(recursive=True)]
+    listening = [one.laddr.ip for process in started for one in process.net_connections() if one.status == "LISTEN"]
+    assert len(listening) >= 6 and all(map(is_loopback, listening))
 
 
 @needs_dask

@@ -197,9 +197,9 @@ def _problem(place: Place) -> str | None:
     from distributed import get_worker
 
     me = f"the worker {get_worker().address} on {platform.node()}"
-    for (name, here), (_, there) in zip(depends_on(), place.depends_on, strict=True):
-        if here != there:
-            return f"{me} has {name} {here}, and this machine {there}; make them equal and restart the worker"
+    for (name, mine), (_, wanted) in zip(depends_on(), place.depends_on, strict=True):
+        if mine != wanted:
+            return f"{me} has {name} {mine}, and this machine {wanted}; make them equal and restart the worker"
     if get_worker().state.nthreads > 1:
         return f"{me} has several threads, which would share a working directory; start it with --nthreads 1"
     if not place.file.is_file() or place.file.read_text() != place.token:
