@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -88,6 +88,9 @@ bench-shards: .venv/run.stamp  ## Measure training from shards, also from a slow
 bench-growth: .venv/run.stamp  ## Measure how download and split grow: make bench-growth SIZES="10000 1000000" SCRATCH=folder
 	python -m benchmarks.growth --out benchmarks/scale.json --picture docs/results/growth.png $(if $(SIZES),--images $(SIZES)) $(if $(SCRATCH),--scratch $(SCRATCH))
 
+bench-engine: .venv/run.stamp  ## Measure split and pack by Dask's workers, about 6 minutes (needs requirements-engine.txt)
+	python -m benchmarks.engine --out benchmarks/engine.json $(if $(SCRATCH),--scratch $(SCRATCH))
+
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json
 
@@ -123,7 +126,7 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
 	@touch $@
 
-TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-studio.txt
+TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-studio.txt requirements-engine.txt
 
 .venv/test.stamp: .venv/docs.stamp $(TESTED)
 	.venv/bin/pip install --quiet $(TESTED:%=--requirement %) --constraint constraints.txt

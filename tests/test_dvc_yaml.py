@@ -139,6 +139,7 @@ def test_a_command_is_a_file_and_the_only_main_is_that_of_the_program():
         ("kagglehub", ("vit/data/sources/kaggle.py",)),
         ("datasets", ("vit/data/sources/huggingface.py",)),
         ("huggingface_hub", ("vit/data/sources/huggingface.py", "vit/training/hub_weights.py")),
+        ("distributed", ("vit/data/engine.py",)),
         ("cleanlab", ("vit/evaluation/suspects.py",)),
         ("transformers", ("vit/training/text_tower.py",)),
     ],

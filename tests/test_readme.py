@@ -23,6 +23,9 @@ UNTESTED = {
     "vit export --format timm for_timm": "timm loads what it writes in tests/models/test_published.py",
     "pip install -r requirements-remote.txt -c constraints.txt": "test_bucket.py is skipped without it",
     "export AWS_ENDPOINT_URL=https://s3.example.org": "tests/data/shards/test_bucket.py sets it to a server of its own",
+    "pip install -r requirements-engine.txt -c constraints.txt": "`make test` installs it so",
+    "export VIT_ENGINE=tcp://127.0.0.1:8786": "tests/data/test_engine.py sets it to a scheduler of its own",
+    "export VIT_ENGINE=tls://head:8786": "tests/data/test_engine.py sets it to a scheduler of its own",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.
@@ -97,6 +100,7 @@ def test_make_alone_lists_every_target():
     written = {"deps", "docs"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
     benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
+    benchmarks |= {"bench-engine"}
     others = {
         "help",
         "repro",

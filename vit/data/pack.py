@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vit.config.schema import PackParams
+from vit.data.engine import engine_address
 from vit.data.images import SETTINGS, load_image, packed_size
 from vit.data.pool import map_unordered
 from vit.data.shards.layout import layout_of, storage_order
@@ -21,6 +22,7 @@ from vit.files import iterate_table, read_json, replacing, temporary_folder
 
 WORTH_A_POOL = 2000  # images
 CHUNK = 32  # images that a process decodes at a time
+SENT_BYTES = 2**20  # that a worker of another machine decodes at a time, and sends
 UNITS = ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB"))  # powers of ten
 MEASURED = 10_000  # train images at most, for the channel statistics
 
@@ -65,7 +67,8 @@ def in_units(size: int) -> str:
 def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Path) -> None:
     """Write the images that `table` lists, in its order, as a .npy file, uint8 (N, H, W, C).
 
-    The processes write to the file themselves, so that no process holds more than a few images.
+    The processes write to the file themselves, so that no process holds more than a few images. On an engine, workers
+    send at most two chunks each to this process, the only one that writes.
     Raises UserError naming the file if an image is not readable.
     """
     shape = part_shape(table, part, pack)
@@ -76,9 +79,13 @@ def pack_images(raw: Path, table: Path, pack: PackParams, part: str, target: Pat
             start = file.tell()
             file.truncate(start + packed_bytes(shape, pack) - 8 * shape[0])
         paths = (raw / row["path"] for row in iterate_table(table))
-        write = partial(_write_chunk, target=temporary, start=start, load=_loader(pack, part))
+        if engine_address():
+            counts = _decode_on_engine(paths, shape, temporary, start, _loader(pack, part))
+        else:
+            write = partial(_write_chunk, target=temporary, start=start, load=_loader(pack, part))
+            counts = map_unordered(write, _chunks(paths), _workers(pack.workers, shape[0]))
         with tqdm(total=shape[0], desc=part, unit="image", disable=None) as bar:
-            for count in map_unordered(write, _chunks(paths), _workers(pack.workers, shape[0])):
+            for count in counts:
                 bar.update(count)
 
 
@@ -108,20 +115,39 @@ def pack_labels(table: Path, classes: list[str], target: Path) -> None:
 
 def _write_chunk(chunk: tuple[int, list[Path]], target: Path, start: int, load: partial) -> int:
     first, paths = chunk
-    try:
-        with target.open("r+b") as file:
-            for index, path in enumerate(paths, first):
-                image = load(path)
-                file.seek(start + index * image.nbytes)
-                file.write(image)
-    except OSError as error:  # load raises none: this is the disk
-        raise UserError(f"{target}: cannot be written ({error.strerror}); free space on its disk") from error
+    _write(target, start, first, map(load, paths))
     return len(paths)
 
 
-def _chunks(paths: Iterable[Path]) -> Iterator[tuple[int, list[Path]]]:
+def _decode_on_engine(
+    paths: Iterable[Path], shape: tuple[int, ...], target: Path, start: int, load: partial
+) -> Iterator[int]:
+    """Only this process writes: in NFS, machines that write to neighbouring bytes of a file may undo each other's."""
+    at_once = max(1, min(CHUNK, SENT_BYTES // int(np.prod(shape[1:]))))
+    for first, images in map_unordered(partial(_decode_chunk, load=load), _chunks(paths, at_once), 1):
+        _write(target, start, first, images)
+        yield len(images)
+
+
+def _decode_chunk(chunk: tuple[int, list[Path]], load: partial) -> tuple[int, np.ndarray]:
+    first, paths = chunk
+    return first, np.stack([load(path) for path in paths])
+
+
+def _write(target: Path, start: int, first: int, images: Iterable[np.ndarray]) -> None:
+    """Write images to their places in a file whose image 0 is at `start`, from the `first` place on."""
+    try:
+        with target.open("r+b") as file:
+            for index, image in enumerate(images, first):
+                file.seek(start + index * image.nbytes)
+                file.write(image.data)
+    except OSError as error:  # load raises none: this is the disk
+        raise UserError(f"{target}: cannot be written ({error.strerror}); free space on its disk") from error
+
+
+def _chunks(paths: Iterable[Path], at_once: int = CHUNK) -> Iterator[tuple[int, list[Path]]]:
     paths, first = iter(paths), 0
-    while chunk := list(islice(paths, CHUNK)):
+    while chunk := list(islice(paths, at_once)):
         yield first, chunk
         first += len(chunk)
 

@@ -5,11 +5,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.connection import wait as wait_for_end
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from vit.data.engine import connected, engine_address
 from vit.errors import UserError
 
 Item = TypeVar("Item")
@@ -19,21 +21,22 @@ Result = TypeVar("Result")
 def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """The results of `job` on each item, in order of completion; only two items per worker are taken in advance.
 
-    One worker means this process. An error in `job` stops all workers and is raised here.
-    Raises UserError if a process is killed.
+    One worker means this process. If VIT_ENGINE is set, its workers do everything, however many they are.
+    An error in `job` stops all workers and is raised here. Raises UserError if a process is killed.
     """
-    if workers == 1:
+    if address := engine_address():
+        with connected(address) as engine:
+            yield from _in_flight(partial(engine.submit, job), items, engine.first_of, engine.workers)
+    elif workers == 1:
         yield from map(job, items)
-        return
+    else:
+        yield from _map_here(job, items, workers)
+
+
+def _map_here(job: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     pool = ProcessPoolExecutor(workers, initializer=_live_no_longer_than_parent)
-    under_way: set[Future] = set()
     try:
-        for item in items:
-            if len(under_way) == 2 * workers:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-            under_way.add(pool.submit(job, item))
-        yield from (future.result() for future in as_completed(under_way))
+        yield from _in_flight(partial(pool.submit, job), items, _first_of, lambda: workers)
     except BrokenProcessPool:
         raise UserError(
             f"one of {workers} worker processes was killed, "
@@ -41,6 +44,30 @@ def map_unordered(job: Callable[[Item], Result], items: Iterable[Item], workers:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _first_of(under_way: set[Future]) -> tuple[list, set[Future]]:
+    """Wait for results; returns them, and what is still under way."""
+    done, rest = wait(under_way, return_when=FIRST_COMPLETED)
+    return [future.result() for future in done], rest
+
+
+def _in_flight(
+    submit: Callable[[Item], Any],
+    items: Iterable[Item],
+    first_of: Callable[[set], tuple[list, set]],
+    workers: Callable[[], int],
+) -> Iterator[Any]:
+    """Two items per worker at a time, which may become more or fewer meanwhile."""
+    under_way: set = set()
+    for item in items:
+        while len(under_way) >= 2 * workers():
+            results, under_way = first_of(under_way)
+            yield from results
+        under_way.add(submit(item))
+    while under_way:
+        results, under_way = first_of(under_way)
+        yield from results
 
 
 def _live_no_longer_than_parent() -> None:

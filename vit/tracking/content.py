@@ -22,6 +22,7 @@ from vit.config.files import (
 )
 from vit.config.params_file import flatten
 from vit.config.schema import Params
+from vit.data.engine import engine_address
 from vit.files import read_json, sha256_of
 from vit.release import VERSION
 from vit.tracking.run import RunDescription
@@ -125,6 +126,7 @@ def _origin() -> dict[str, str]:
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc_exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "mlflow.parentRunId": os.environ.get("MLFLOW_RUN_ID", ""),  # set by `mlflow run`
+        "vit_engine": engine_address() or "",
         "mlflow.source.name": "dvc repro",
     }
     return {name: value for name, value in tags.items() if value}

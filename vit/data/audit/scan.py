@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from vit.data.audit.ranges import Sample, Scale, found_range, sample
 from vit.data.audit.table import THUMBNAIL, Look, Looks, Packed, packed
+from vit.data.engine import engine_address
 from vit.data.formats import SUFFIXES
 from vit.data.images import BACKGROUNDS, Picture, content_box, decode, opened, picture_of
 from vit.data.manifest import Row
@@ -116,7 +117,20 @@ def _fill(
             looks.fill(np.array(rows, dtype=int), seen)
             without |= {chosen[place]: answer for place, answer in others.items()}
             bar.update(len(chosen))
+    if engine_address():
+        _read_again({number: answer for number, answer in without.items() if isinstance(answer, str)}, paths, job)
     return without
+
+
+def _read_again(unreadable: dict[int, str], paths: _Paths, job: Callable[[Path], Look | Sample]) -> None:
+    """Raises UserError if this machine can read an image that a worker could not: nothing was wrong with the image."""
+    for number, reason in unreadable.items():
+        path = paths.raw / paths.rows[number].path
+        if _answer_or_reason(path, job) != reason:
+            raise UserError(
+                f"{path}: {reason}, says a worker, but this machine can read it; let all workers read the files of "
+                f"{paths.raw}, also those that links point to"
+            )
 
 
 def _chunk(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from tqdm import tqdm
@@ -43,13 +44,16 @@ def write_shards(
         for number, name, digest in map_unordered(write, jobs, workers):
             names[number], digests[number] = name, digest
             bar.update(layout.in_shard(number))
+    if lost := set(names) - store.sizes().keys():
+        raise UserError(f"{min(lost)} was written but is not in {store}; all workers must write to the same store")
     return Index(layout, names, digests)
 
 
 def _write_shard(
     job: Job, layout: Layout, part: str, load: partial, store: Store, there: dict[str, int], folder: Path
 ) -> tuple[int, str, str]:
-    file = folder / f"{part}-{job.number:06d}.tar"
+    # A worker that was given up may still write the same shard as the one that does its work again.
+    file = folder / f"{part}-{job.number:06d}.{uuid4().hex}.tar"
     try:
         with file.open("wb") as stream:
             layout.write(stream, ((row, load(path), label) for row, path, label in job.members))
