@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-floors bench-distributed bench-tracked-files clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -87,6 +87,15 @@ bench-shards: .venv/run.stamp  ## Measure training from shards, also from a slow
 
 bench-growth: .venv/run.stamp  ## Measure how download and split grow: make bench-growth SIZES="10000 1000000" SCRATCH=folder
 	python -m benchmarks.growth --out benchmarks/scale.json --picture docs/results/growth.png $(if $(SIZES),--images $(SIZES)) $(if $(SCRATCH),--scratch $(SCRATCH))
+
+bench-floors: .venv/bench.stamp  ## Measure inference and training steps beside the least time this CPU needs, about 3 minutes
+	python -m benchmarks.floors --out benchmarks/floors.json
+
+bench-distributed: .venv/bench.stamp  ## Measure what exchanging gradients costs 2 and 4 processes, about 4 minutes
+	python -m benchmarks.distributed --out benchmarks/distributed.json
+
+bench-tracked-files: .venv/run.stamp  ## Measure what 100,000 tracked files cost DVC, and one tar: make bench-tracked-files SCRATCH=folder
+	python -m benchmarks.tracked_files --out benchmarks/tracked_files.json $(if $(SCRATCH),--scratch $(SCRATCH))
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json

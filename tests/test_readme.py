@@ -97,6 +97,7 @@ def test_make_alone_lists_every_target():
     written = {"deps", "docs"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
     benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
+    benchmarks |= {"bench-floors", "bench-distributed", "bench-tracked-files"}
     others = {
         "help",
         "repro",
