@@ -2,10 +2,10 @@
 
     python -m benchmarks.floors --out benchmarks/floors.json
 
-The floor has two parts, each measured in turns with what it is the floor of. *Products*: every matrix product at its own
-shape and precision, alone, in the fastest of several layouts. *Bytes*: every other operator reads and writes its tensors
-once, at the speed of a copy of the same size. A program that fused all other operators into the products would reach
-the first; one that fuses nothing can at best reach their sum (Williams et al. 2009, "Roofline").
+The floor has two parts, measured in turns with what it is the floor of. *Products*: every matrix product at its own
+shape and precision, alone, in the fastest of several layouts. *Bytes*: every other operator reads and writes its
+tensors once, at the speed of a copy of the same size. A program that fused all other operators into the products would
+reach the first; one that fuses nothing can at best reach their sum (Williams et al. 2009, "Roofline").
 """
 
 import argparse

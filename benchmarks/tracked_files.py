@@ -2,9 +2,9 @@
 
     python -m benchmarks.tracked_files --out benchmarks/tracked_files.json
 
-Each side is a project of its own with the real DVC and two stages: `download` copies a folder of images, or packs it, as
-the pipeline's first stage does with `data.path`, and `split` reads the names. Everything but the two stages' commands is
-DVC's work; what the commands take alone stands in rows of their own.
+Each side is a project of its own with the real DVC and two stages: `download` copies a folder of images, or packs it,
+as the pipeline's first stage copies `data.path`, and `split` reads the names. All but the two stages' commands is DVC's
+work; what the commands take alone stands in a row of its own.
 """
 
 import argparse
