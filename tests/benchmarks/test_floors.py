@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from benchmarks.contenders import ours, preset_case
-from benchmarks.floors import REST, Recorder, floor_rows, gflop, in_precision, record
+from benchmarks.floors import floor_rows
+from benchmarks.operators import REST, Recorder, gflop, in_precision, record
 from benchmarks.rows import report
 from benchmarks.train import like_peers
 from benchmarks.work import step_gflop
