@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -90,6 +90,15 @@ bench-growth: .venv/run.stamp  ## Measure how download and split grow: make benc
 
 bench-engine: .venv/run.stamp  ## Measure split and pack by Dask's workers, about 6 minutes (needs requirements-engine.txt)
 	python -m benchmarks.engine --out benchmarks/engine.json $(if $(SCRATCH),--scratch $(SCRATCH))
+
+bench-floors: .venv/bench.stamp  ## Measure inference and training steps beside the least time this CPU needs, about 3 minutes
+	python -m benchmarks.floors --out benchmarks/floors.json
+
+bench-distributed: .venv/bench.stamp  ## Measure what exchanging gradients costs 2 and 4 processes, about 4 minutes
+	python -m benchmarks.distributed --out benchmarks/distributed.json
+
+bench-tracked-files: .venv/run.stamp  ## Measure what 100,000 tracked files cost DVC, and one tar: make bench-tracked-files SCRATCH=folder
+	python -m benchmarks.tracked_files --out benchmarks/tracked_files.json $(if $(SCRATCH),--scratch $(SCRATCH))
 
 bench-cost: .venv/run.stamp  ## Measure size, training and inference time of the presets' models beside a CNN's
 	python -m benchmarks.cost --out benchmarks/cost.json

@@ -21,6 +21,7 @@ from vit.training.step import TrainingStep
 
 REPO = Path(__file__).parents[1]
 REQUIREMENTS = "requirements-bench.txt"
+ALONE = World()
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,20 @@ def preset_case(name: str) -> Case:
     return Case(f"{name} preset", params.model, params.train, size, params.pack.channels, 10, params.train.batch_size)
 
 
-def ours(case: Case, **changes: str) -> Contender:
-    """As the train stage trains, with train params changed; `auto` resolved for this machine."""
+def ours(case: Case, world: World = ALONE, **changes: object) -> Contender:
+    """As the train stage trains, with train params changed; `auto` resolved for this machine.
+
+    In a `world` of several processes, every one has the case's batch of its own.
+    """
     train = case.train.model_copy(update=changes)
-    compute, _ = choose(train, case.model, case.image_size, World())
+    compute, _ = choose(train, case.model, case.image_size, world)
     classifier = new_classifier(case, compute)
     model = classifier.model.train()
-    step = TrainingStep(model, train, compute, World())
+    step = TrainingStep(model, train, compute, world)
     x, labels = case.random_batch(classifier.device)
-    count = train.grad_accum_steps
+    count, images = train.grad_accum_steps, len(x) * world.size
     pieces = list(zip(x.tensor_split(count), labels.tensor_split(count), strict=True))
-    return Contender(model, classifier.device, lambda: apply(compute), lambda: step(pieces, len(x), train.lr))
+    return Contender(model, classifier.device, lambda: apply(compute), lambda: step(pieces, images, train.lr))
 
 
 def new_classifier(case: Case, compute: Compute) -> Classifier:

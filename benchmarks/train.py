@@ -62,7 +62,7 @@ def cases(device: str) -> list[tuple[Case, dict[str, float]]]:
     is_cpu = find_device(device).type == "cpu"
     small = geometry("32x32/4, dim 192, depth 6", 32, 4, depth=6, classes=10, batch_size=128)
     tiny = geometry("ViT-Ti/16, 224x224", 224, 16, depth=12, classes=1000, batch_size=32 if is_cpu else 128)
-    goals = [(small, 2.2, 1.8), (tiny, 1.8, 1.5), (like_peers(preset_case("digits")), 1.2, 1.2)]
+    goals = [(small, 2.2, 1.5), (tiny, 1.8, 1.6), (like_peers(preset_case("digits")), 1.2, 1.2)]
     return [
         (on(case, device), {"float32": float32, "bfloat16": bfloat16} if is_cpu else {})
         for case, float32, bfloat16 in goals

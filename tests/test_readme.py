@@ -101,6 +101,7 @@ def test_make_alone_lists_every_target():
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
     benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
     benchmarks |= {"bench-engine"}
+    benchmarks |= {"bench-floors", "bench-distributed", "bench-tracked-files"}
     others = {
         "help",
         "repro",

@@ -169,6 +169,8 @@ def test_bf16_is_close_and_an_unknown_precision_is_refused(classifier, part):
         classifier.to("fp16")
     close = classifier.to("bfloat16").probabilities(part.images)
     assert 0 < np.abs(close - expected).max() < 0.02
+    has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    assert {block.attn.fused_attn for block in classifier.model.blocks} == {has_amx}
 
 
 def test_packed_layers_answer_as_plain_ones_and_have_gradients(classifier, part):

@@ -42,7 +42,7 @@ class RegisterParams(Section):
         "ms",
     )
     precision: Literal["float32", "bfloat16"] = parameter(
-        "float32", "serving: bfloat16 is faster on CPUs with AMX; probabilities change by up to 0.02"
+        "float32", "serving: bfloat16 is faster on CPUs with AMX or AVX512_BF16; probabilities change by up to 0.02"
     )
 
     @model_validator(mode="after")

@@ -100,9 +100,10 @@ class Classifier:
         return classifier
 
     def to(self, precision: str) -> "Classifier":
-        """This classifier with weights in `float32`, or in `bfloat16` with the fused attention kernel.
+        """This classifier with weights in `float32`, or in `bfloat16` with the fastest attention kernel for them.
 
-        bfloat16 is several times as fast on CPUs with AMX; probabilities differ from evaluate's by up to 0.02.
+        bfloat16 is several times as fast on CPUs with AMX or AVX512_BF16; probabilities differ from evaluate's by up to
+        0.02.
         """
         if precision not in ("float32", "bfloat16"):
             raise UserError(f"precision is '{precision}'; it must be float32 or bfloat16")

@@ -52,9 +52,10 @@ def _shrinks_to_one_position(model: ModelParams, image_size: ImageSize) -> bool:
     return max(image_size) <= family_named(model.name).bfloat16_above
 
 
-def _gains_by_amx(model: ModelParams, image_size: ImageSize) -> bool:
-    has_amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return has_amx and not family_named(model.name).is_narrow(model)
+def _gains_by_bfloat16(model: ModelParams, image_size: ImageSize) -> bool:
+    supported = torch.cpu.get_capabilities()
+    is_native = bool(supported.get("amx_bf16") or supported.get("avx512_bf16"))
+    return is_native and not family_named(model.name).is_narrow(model)
 
 
 def _has_bfloat16(model: ModelParams, image_size: ImageSize) -> bool:
@@ -74,7 +75,7 @@ RULES = (
         "math",
         "bfloat16 gradients are unreliable where convolutions end in a single position",
     ),
-    Rule("cpu", _gains_by_amx, "bfloat16", "math", "AMX multiplies bfloat16 natively"),
+    Rule("cpu", _gains_by_bfloat16, "bfloat16", "math", "AMX or AVX-512 multiplies bfloat16 natively"),
     Rule("cpu", _always, "float32", "math", "the fused kernel's backward is slow on a CPU"),
     Rule("cuda", _has_bfloat16, "bfloat16", "fused", "tensor cores support bfloat16"),
     Rule("cuda", _always, "float16", "fused", "tensor cores support float16 but not bfloat16"),
