@@ -1,0 +1,98 @@
+"""Running the pipeline in a worktree of its own, by `dvc exp run`; the user's working tree is never touched."""
+
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from vit import background, dvc
+from vit.config.params_file import read_yaml
+from vit.errors import UserError
+from vit.files import project_root
+from vit.worktrees import CommandFailed, add_worktree, cache_settings, remove_worktree, settings_of, write_settings
+
+TREE = Path(".dvc/tmp/keep/tree")  # below the user's repo, where DVC looks for no stages
+POLL = 0.5  # seconds
+PATIENCE = 120.0  # seconds in which an interrupted training writes its checkpoint
+
+
+def new_tree(commit: str) -> Path:
+    """A worktree at `commit` that uses DVC's cache, settings and remotes of the user's repo. Raises UserError."""
+    root = project_root()
+    tree = root / TREE
+    remove_worktree(root, tree)  # of a turn that was killed
+    try:
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        add_worktree(root, tree, commit)
+        write_settings(tree, settings_of(root) | {"cache": cache_settings(root)})
+    except (CommandFailed, OSError) as error:
+        raise UserError(f"{tree}: the worktree for the training cannot be made ({error})") from error
+    return tree
+
+
+def update_import(tree: Path, path: Path) -> object:
+    """Fetch what the import file `path` in `tree` names, if that has changed; what DVC says of it now."""
+    dvc.run("update", str(path), folder=tree)
+    return read_yaml(tree / path)["outs"]
+
+
+def at_work(tree: Path) -> list[int]:
+    """The processes that work in `tree`: asked of the system, as a clock that was set back spoils start times."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(tree):
+                found.append(process.pid)
+        except (psutil.Error, OSError):  # of another user, or just ended
+            continue
+    return found
+
+
+def train(tree: Path, name: str, pins: dict[str, object], job: Path) -> None:
+    """Run the whole pipeline in `tree` as the experiment `name`, with the parameters `pins`, and show its output.
+
+    It goes on if this process is killed. An interruption stops it, after it has written a checkpoint. Raises UserError
+    with the stage's error if it fails.
+    """
+    arguments = ["exp", "run", "--name", name, *dvc.sweep({key: [value] for key, value in pins.items()})]
+    _remove_experiment(tree, name)
+    # As in DVC's own temporary copies: store, checkpoints and locks are those of the user's repo.
+    dvc.begin(arguments, job, tree, {"DVC_ROOT": str(project_root())})
+    try:
+        with (job / background.OUTPUT).open("rb") as output:
+            while True:
+                state = background.look(job)
+                _relay(output)
+                if state is None or not state.is_running:
+                    break
+                time.sleep(POLL)
+    except BaseException:
+        background.stop(job)
+        _wait_until_nobody_works_in(tree)
+        raise
+    if state is None or not state.succeeded:
+        text = (job / background.OUTPUT).read_text(encoding="utf-8", errors="replace")
+        raise UserError(f"the training failed: {dvc.failure_in(text) or f'see {job / background.OUTPUT}'}")
+
+
+def _remove_experiment(tree: Path, name: str) -> None:
+    """One of this name, if a turn was killed after it; what it computed is in DVC's cache."""
+    if name in dvc.run("exp", "list", "--name-only", folder=tree).split():
+        dvc.run("exp", "remove", name, folder=tree)
+
+
+def _relay(output: IO[bytes]) -> None:
+    sys.stderr.write(output.read().decode(errors="replace"))
+    sys.stderr.flush()
+
+
+def _wait_until_nobody_works_in(tree: Path) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while at_work(tree) and time.monotonic() < give_up:
+        time.sleep(POLL)
+
+
+def drop_tree() -> None:
+    remove_worktree(project_root(), project_root() / TREE)
