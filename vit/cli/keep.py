@@ -19,8 +19,8 @@ from vit.errors import Interrupted
 )
 @click.option("--status", is_flag=True, help="Only say how the last turns went.")
 @json_option(
-    "one object: outcome (unchanged, busy, waiting or trained), said (text), report (paths); with --status: failure "
-    "(null, or count, at, work, error) and last (text or null)"
+    "one object: outcome (unchanged, busy, waiting or trained), said (text), experiment (of DVC, or null), report "
+    "(paths); with --status: failure (null, or count, at, work, error) and last (text or null)"
 )
 def keep(at_once: bool, hub_branch: str, status: bool, as_json: bool) -> None:
     """Train, judge and publish if the data has changed.
@@ -43,9 +43,9 @@ def keep(at_once: bool, hub_branch: str, status: bool, as_json: bool) -> None:
         raise Interrupted(told, exit_status=130) from error
     report = [path.relative_to(Path.cwd()).as_posix() for path in done.report]
     if as_json:
-        print_json({"outcome": done.outcome, "said": done.said, "report": report})
+        print_json({"outcome": done.outcome, "said": done.said, "experiment": done.experiment, "report": report})
         return
-    print(f"{done.said}; report: {report[0]}" if report else done.said)
+    print(f"{done.said}; experiment {done.experiment}, report {report[0]}" if report else done.said)
 
 
 def _print_status(as_json: bool) -> None:

@@ -28,10 +28,11 @@ UNREADABLE = ""  # stands for the work of a turn that could not read its recipe,
 
 @dataclass(frozen=True)
 class Turn:
-    """What a turn came to, in one line, and the files of its report if it trained."""
+    """What a turn came to, in one line; if it trained, DVC's experiment and the files of its report."""
 
     outcome: Literal["unchanged", "busy", "waiting", "trained"]
     said: str
+    experiment: str | None = None
     report: tuple[Path, ...] = ()
 
 
@@ -145,8 +146,8 @@ def _train(folder: Path, recipe: Recipe, inputs: Inputs, tree: Path, work: str) 
     mark_done(name, outcome, work, report)
     number, tags = outcome.version.version, outcome.version.tags
     verdict = "is now champion" if outcome.leads else f"leaves version {outcome.champion or 'none'} champion"
-    said = f"version {number} of '{name}' {verdict}: {tags.get('gate/outcome', 'not judged')}; experiment {experiment}"
-    return Turn("trained", said, tuple(report))
+    said = f"version {number} of '{name}' {verdict}: {tags.get('gate/outcome', 'not judged')}"
+    return Turn("trained", said, experiment, tuple(report))
 
 
 def _alarm(doing: Doing, failure: Failure | None) -> None:
