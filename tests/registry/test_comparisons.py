@@ -35,12 +35,12 @@ def key(number: int) -> str:
 
 
 def test_all_looks_together_cost_no_more_than_the_confidence_that_was_asked_for():
-    levels = [1 - at_look(rules(confidence=0.9), look).confidence for look in range(1, 100_000)]
+    levels = [1 - at_look(rules(confidence=0.9), look).confidence for look in range(1, 10_000)]
     assert (
         levels[0] == pytest.approx(0.1) and levels[1] == pytest.approx(0.1 / 3) and levels[2] == pytest.approx(0.1 / 6)
     )
     # One of the two sides of each test promotes.
-    assert 0.09999 < sum(levels) / 2 < 0.1
+    assert 0.0999 < sum(levels) / 2 < 0.1
 
 
 def promoted_of(candidates: int, generator: np.random.Generator, spending: bool) -> int:
@@ -101,6 +101,7 @@ def test_each_comparison_on_overlapping_images_counts_and_one_on_other_images_be
     assert "look 3 at these images" in client.get_model_version("vit", "5").tags["gate/reason"]
 
 
+@pytest.mark.slow
 def test_what_the_first_look_would_promote_the_fourth_does_not(publisher, client):
     publish(publisher.content(1, right=80), "vit")
     for number in (2, 3, 4):
@@ -113,6 +114,7 @@ def test_what_the_first_look_would_promote_the_fourth_does_not(publisher, client
     assert champion(client) == "6"
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_cut_off_keeps_its_number_and_is_counted_once(publisher, client):
     publish(publisher.content(1, right=80), "vit")
     publish(publisher.content(2, right=70), "vit")
@@ -122,6 +124,7 @@ def test_a_comparison_that_was_cut_off_keeps_its_number_and_is_counted_once(publ
     assert compared(client) == {f"{key(2)}/{key(1)}": 1} and numbers(client, "2")["look"] == 1
 
 
+@pytest.mark.slow
 def test_comparisons_by_a_release_that_did_not_count_are_counted_where_the_val_split_was_the_same(publisher, client):
     publish(publisher.content(1, right=80), "vit")
     for number, right in ((2, 70), (3, 71), (4, 72)):
@@ -143,9 +146,9 @@ def test_sets_that_share_a_tenth_share_a_digest_of_their_sketches_nearly_always(
         return [{"pixels_sha256": generator.bytes(32).hex()} for _ in range(count)]
 
     shared = 0
-    for _ in range(200):
+    for _ in range(50):
         both = images(100)
         one, other = sketch_of(both + images(450)), sketch_of(both + images(450))
         shared += not set(one).isdisjoint(other)
         assert len(one) == KEPT and set(one).isdisjoint(sketch_of(images(500)))
-    assert shared >= 185
+    assert shared >= 45
