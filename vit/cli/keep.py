@@ -1,5 +1,6 @@
 """`vit keep`: one turn of continuous training."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -30,10 +31,13 @@ def keep(at_once: bool, hub_branch: str, status: bool, as_json: bool) -> None:
     alone. The report is in .vit/keep/report.md and report.html, and with the MLflow run.
     """
     from vit.monitoring.renewal import turn
+    from vit.worktrees import OF_ANOTHER_REPO
 
     if status:
         _print_status(as_json)
         return
+    for name in OF_ANOTHER_REPO:  # of the git hook that starts it, if one does
+        os.environ.pop(name, None)
     for one in (signal.SIGINT, signal.SIGTERM):  # a shell that starts it in the background ignores SIGINT
         signal.signal(one, _interrupt)
     try:

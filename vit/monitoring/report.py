@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vit.config.files import AUDIT, AUDITED_IMAGES, EVALUATION, RAW, RAW_RECORD, TEST_METRICS
+from vit.config.files import AUDIT, AUDITED_IMAGES, EVALUATION, RAW, RAW_RECORD, SPLIT_METRICS, TEST_METRICS
 from vit.data.audit.pictures import sample_sheet
 from vit.data.audit.scan import AS_THEY_ARE
 from vit.data.manifest import PARTS, Row
@@ -32,7 +32,7 @@ def write_report(
     sections = [
         _verdict(outcome, recipe, inputs, experiment),
         _data(changes, before is not None, outcome, raw, audit),
-        _scores(read_json(tree / TEST_METRICS), outcome),
+        _scores(read_json(tree / SPLIT_METRICS) | read_json(tree / TEST_METRICS), outcome),
         _worst(tree),
         Section("Samples", pictures=_pictures(tree, changes if before is not None else None, out)),
     ]

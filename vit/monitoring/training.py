@@ -62,12 +62,12 @@ def train(tree: Path, name: str, pins: dict[str, object], job: Path) -> None:
     dvc.begin(arguments, job, tree, {"DVC_ROOT": str(project_root())})
     try:
         with (job / background.OUTPUT).open("rb") as output:
-            while True:
-                state = background.look(job)
+            while (state := background.look(job)) is not None and state.status is None:
+                if not state.is_running and not at_work(tree):
+                    break  # killed
                 _relay(output)
-                if state is None or not state.is_running:
-                    break
                 time.sleep(POLL)
+            _relay(output)
     except BaseException:
         background.stop(job)
         _wait_until_nobody_works_in(tree)
