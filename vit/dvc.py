@@ -179,7 +179,7 @@ def failure_of(rev: str, root: Path) -> str | None:
 
 
 def failure_in(output: str) -> str | None:
-    """The same in what `dvc exp run` or `dvc repro` printed; None if it names no error."""
+    """The same in what `dvc repro` printed; None if it names no error."""
     lines = output.splitlines()
     of_stage = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]

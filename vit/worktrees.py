@@ -38,10 +38,10 @@ def remove_worktree(root: Path, tree: Path) -> None:
         git(root, "worktree", "remove", "--force", "--force", str(tree))
 
 
-def cache_settings(root: Path) -> dict[str, str]:
+def cache_settings(root: Path, links: str = "reflink,symlink,copy") -> dict[str, str]:
     """DVC's settings for a tree that uses the cache of `root`: by links, as copying a large data set takes long."""
     folder = run([sys.executable, "-m", "dvc", "cache", "dir"], root, environment()).strip()
-    return {"dir": folder, "type": "reflink,symlink,copy"}
+    return {"dir": folder, "type": links}
 
 
 def settings_of(root: Path) -> dict[str, dict[str, str]]:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from vit.config.files import KEPT
 from vit.errors import UserError, one_line
 from vit.files import project_root
+from vit.monitoring.done import version_of_work
 from vit.monitoring.inputs import Inputs, carry, current_inputs, read_folders
 from vit.monitoring.recipe import Recipe, committed_recipe, file_at
 from vit.monitoring.state import Failure, State, failed_again, read_state, write_state
@@ -96,13 +97,10 @@ def _turn(folder: Path, failure: Failure | None, hub_branch: str, say: Callable[
     imported, tree = _import(root, recipe)
     inputs = current_inputs(recipe.params, root, imported, hub_branch, folder / SEEN)
     doing.work = hashlib.sha256(f"{recipe.digest}\n{inputs.digest}".encode()).hexdigest()[:16]
-    # Late, as they import MLflow, which takes two seconds.
-    from vit.monitoring.done import version_of_work
-
-    if (version := version_of_work(doing.model, doing.work)) is not None:
-        return Turn("unchanged", f"nothing changed since version {version} of '{doing.model}' ({inputs.said})")
     if early := _too_early(failure, doing.work):
         return Turn("waiting", early)
+    if (version := version_of_work(doing.model, doing.work)) is not None:
+        return Turn("unchanged", f"nothing changed since version {version} of '{doing.model}' ({inputs.said})")
     say(_announcement(recipe, inputs))
     return _train(folder, recipe, inputs, tree or new_tree(recipe.commit), doing.work)
 
@@ -134,13 +132,14 @@ def _announcement(recipe: Recipe, inputs: Inputs) -> str:
 
 
 def _train(folder: Path, recipe: Recipe, inputs: Inputs, tree: Path, work: str) -> Turn:
+    # Late, as they import MLflow, which takes two seconds.
     from vit.monitoring.published import mark_done, outcome_of
     from vit.monitoring.report import write_report
     from vit.registry.gathered import version_key_in
 
     name, experiment = recipe.params.register_.name, f"keep-{work[:7]}"
     carry(read_folders(recipe.params), project_root(), tree)
-    train(tree, experiment, inputs.pins, folder / JOB)
+    train(tree, experiment, recipe.commit, inputs.pins, folder / JOB)
     outcome = outcome_of(name, version_key_in(tree))
     report = write_report(tree, outcome, recipe, inputs, experiment, folder)
     mark_done(name, outcome, work, report)

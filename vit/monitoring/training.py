@@ -1,4 +1,8 @@
-"""Running the pipeline in a worktree of its own, by `dvc exp run`; the user's working tree is never touched."""
+"""Running the pipeline in a worktree of its own; what it gives is an experiment of DVC, as after `dvc exp run`.
+
+`dvc exp run` itself would tell the stages that the worktree is the user's repo, and store and checkpoints would be lost
+with it.
+"""
 
 import sys
 import time
@@ -6,14 +10,18 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+from ruamel.yaml import YAML
 
 from vit import background, dvc
+from vit.config.files import PARAMS
 from vit.config.params_file import read_yaml
 from vit.errors import UserError
-from vit.files import project_root
+from vit.files import project_root, replacing
+from vit.graph import stages
 from vit.worktrees import CommandFailed, add_worktree, cache_settings, remove_worktree, settings_of, write_settings
 
 TREE = Path(".dvc/tmp/keep/tree")  # below the user's repo, where DVC looks for no stages
+LINKS = "reflink,hardlink,copy"  # not symlink: MLflow takes no file that is one
 POLL = 0.5  # seconds
 PATIENCE = 120.0  # seconds in which an interrupted training writes its checkpoint
 
@@ -26,7 +34,7 @@ def new_tree(commit: str) -> Path:
     try:
         tree.parent.mkdir(parents=True, exist_ok=True)
         add_worktree(root, tree, commit)
-        write_settings(tree, settings_of(root) | {"cache": cache_settings(root)})
+        write_settings(tree, settings_of(root) | {"cache": cache_settings(root, LINKS)})
     except (CommandFailed, OSError) as error:
         raise UserError(f"{tree}: the worktree for the training cannot be made ({error})") from error
     return tree
@@ -50,16 +58,16 @@ def at_work(tree: Path) -> list[int]:
     return found
 
 
-def train(tree: Path, name: str, pins: dict[str, object], job: Path) -> None:
+def train(tree: Path, name: str, commit: str, pins: dict[str, object], job: Path) -> None:
     """Run the whole pipeline in `tree` as the experiment `name`, with the parameters `pins`, and show its output.
 
     It goes on if this process is killed. An interruption stops it, after it has written a checkpoint. Raises UserError
     with the stage's error if it fails.
     """
-    arguments = ["exp", "run", "--name", name, *dvc.sweep({key: [value] for key, value in pins.items()})]
-    _remove_experiment(tree, name)
+    _set_params(tree / PARAMS, pins)
     # As in DVC's own temporary copies: store, checkpoints and locks are those of the user's repo.
-    dvc.begin(arguments, job, tree, {"DVC_ROOT": str(project_root())})
+    env = {"DVC_ROOT": str(project_root()), "DVC_EXP_NAME": name, "DVC_EXP_BASELINE_REV": commit}
+    dvc.begin(["repro"], job, tree, env)
     try:
         with (job / background.OUTPUT).open("rb") as output:
             while (state := background.look(job)) is not None and state.status is None:
@@ -75,12 +83,19 @@ def train(tree: Path, name: str, pins: dict[str, object], job: Path) -> None:
     if state is None or not state.succeeded:
         text = (job / background.OUTPUT).read_text(encoding="utf-8", errors="replace")
         raise UserError(f"the training failed: {dvc.failure_in(text) or f'see {job / background.OUTPUT}'}")
+    # By force, as a turn may have been killed after it. The last stage stands for all, whose outputs are in the cache:
+    # DVC would look for each file that it tracks, images outside of the worktree included.
+    dvc.run("exp", "save", "--force", "--name", name, stages(tree)[-1].name, folder=tree)
 
 
-def _remove_experiment(tree: Path, name: str) -> None:
-    """One of this name, if a turn was killed after it; what it computed is in DVC's cache."""
-    if name in dvc.run("exp", "list", "--name-only", folder=tree).split():
-        dvc.run("exp", "remove", name, folder=tree)
+def _set_params(path: Path, pins: dict[str, object]) -> None:
+    yaml = YAML()  # keeps the comments
+    values = yaml.load(path)
+    for key, value in pins.items():
+        section, name = key.split(".")
+        values[section][name] = value
+    with replacing(path) as temporary:
+        yaml.dump(values, temporary)
 
 
 def _relay(output: IO[bytes]) -> None:
