@@ -76,6 +76,10 @@ def test_new_images_are_trained_in_a_worktree_judged_and_reported_once(project):
     assert run.info.run_name == done["experiment"] in project.run("dvc exp list --name-only").stdout
     assert "git_dirty" in run.data.tags and run.data.params["data.path"] == str(project.folder / "images")
 
+    changed = project.run(f"dvc exp branch {done['experiment']} b && git diff --stat HEAD b && git branch -qD b").stdout
+    assert {line.split()[0] for line in changed.splitlines() if "|" in line} == {
+        *("dvc.lock", "params.yaml", "metrics/split.json", "metrics/test.json", "metrics/train.json")
+    }
     (project.folder / "vit/cli/new.py").unlink()
     assert what_is_the_users(project) == users
     report = project.read(".vit/keep/report.md")

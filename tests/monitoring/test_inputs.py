@@ -13,8 +13,8 @@ from vit.files import write_text
 from vit.monitoring.inputs import Inputs, KnownFiles, carry, current_inputs, read_folders
 
 
-def look(root: Path, params: Params, imported: object = None) -> Inputs:
-    return current_inputs(params, root, imported, "main", root / "files.json")
+def look(root: Path, params: Params, tracked: object = None) -> Inputs:
+    return current_inputs(params, root, tracked, "main", root / "files.json")
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ def test_an_archive_changes_with_its_bytes_and_a_missing_folder_is_named(root, t
         look(root, gone)
 
 
-def test_what_dvc_imports_changes_with_what_dvc_says_of_it(root, params):
+def test_what_dvc_tracks_changes_with_what_dvc_says_of_it(root, params):
     one, other = (look(root, params, [{"md5": md5, "path": "images"}]) for md5 in ("1.dir", "2.dir"))
-    assert one.digest != other.digest and one.pins == {} and one.said == "images, imported by DVC"
+    assert one.digest != other.digest and one.pins == {} and one.said == "images, as DVC tracks it"
 
 
 def test_corrections_unlabelled_images_and_weights_count_only_where_the_training_reads_them(root, tmp_path):

@@ -26,25 +26,25 @@ class Inputs:
     said: str
 
 
-def current_inputs(params: Params, root: Path, imported: object, hub_branch: str, seen: Path) -> Inputs:
+def current_inputs(params: Params, root: Path, tracked: object, hub_branch: str, seen: Path) -> Inputs:
     """The data of `params.data` now, with the folders of the project that the training reads.
 
-    `imported` is what DVC says of data.path if it imports that from elsewhere, else None. The digests of files are kept
-    in the table `seen`, so that only new and changed ones are read. Raises UserError if the source is missing or cannot
-    be asked.
+    `tracked` is what DVC tracks as data.path; None: the folder is taken as it is. The digests of files are kept in the
+    table `seen`, so that only new and changed ones are read. Raises UserError if the source is missing or cannot be
+    asked.
     """
     data, known = params.data, KnownFiles(seen)
     pins = newest(data, hub_branch)
     said = [f"{data.source} {value}" for value in pins.values()] or [f"source {data.source}"]
-    parts: list[object] = [imported]
-    if data.source == "folder" and imported is None:
+    parts: list[object] = [tracked]
+    if data.source == "folder" and tracked is None:
         path = root / data.path
         digest, count = known.digest(path)
         parts.append(digest)
         pins = {"path": str(path)}
         said = [f"{count:,} files in {data.path}"]
-    elif imported is not None:
-        said = [f"{data.path}, imported by DVC"]
+    elif tracked is not None:
+        said = [f"{data.path}, as DVC tracks it"]
     folders = read_folders(params)
     for folder in folders:
         digest, count = known.digest(root / folder)

@@ -21,7 +21,16 @@ from vit.monitoring.done import version_of_work
 from vit.monitoring.inputs import Inputs, carry, current_inputs, read_folders
 from vit.monitoring.recipe import Recipe, committed_recipe, file_at
 from vit.monitoring.state import Failure, State, failed_again, read_state, write_state
-from vit.monitoring.training import TREE, at_work, drop_tree, new_tree, train, update_import
+from vit.monitoring.training import (
+    TREE,
+    at_work,
+    checkout,
+    drop_tree,
+    is_unchanged,
+    new_tree,
+    train,
+    update_import,
+)
 
 STATE, LOCK, SEEN, JOB = "state.json", "lock", "files.json", "training"
 UNREADABLE = ""  # stands for the work of a turn that could not read its recipe, which is tried again at once
@@ -94,26 +103,40 @@ def _turn(folder: Path, failure: Failure | None, hub_branch: str, say: Callable[
     doing.model, doing.work = recipe.params.register_.name, None
     if early := _too_early(failure, None):
         return Turn("waiting", early)
-    imported, tree = _import(root, recipe)
-    inputs = current_inputs(recipe.params, root, imported, hub_branch, folder / SEEN)
+    tracked, tree = _tracked(root, recipe)
+    inputs = current_inputs(recipe.params, root, tracked, hub_branch, folder / SEEN)
     doing.work = hashlib.sha256(f"{recipe.digest}\n{inputs.digest}".encode()).hexdigest()[:16]
     if early := _too_early(failure, doing.work):
         return Turn("waiting", early)
     if (version := version_of_work(doing.model, doing.work)) is not None:
         return Turn("unchanged", f"nothing changed since version {version} of '{doing.model}' ({inputs.said})")
     say(_announcement(recipe, inputs))
-    return _train(folder, recipe, inputs, tree or new_tree(recipe.commit), doing.work)
+    tree = tree or new_tree(recipe.commit)
+    if tracked is not None:
+        checkout(tree, _tracking_file(recipe))
+    return _train(folder, recipe, inputs, tree, doing.work)
 
 
-def _import(root: Path, recipe: Recipe) -> tuple[object, Path | None]:
-    """If DVC imports data.path from elsewhere: what it is now, and a worktree with it. Else None, None."""
-    data = recipe.params.data
-    file = Path(f"{data.path}.dvc")
-    described = None if file.is_absolute() else file_at(root, recipe.commit, file)
-    if data.source != "folder" or described is None or not described.get("deps"):
+def _tracking_file(recipe: Recipe) -> Path:
+    """Where DVC would describe data.path, if it tracks that."""
+    return Path(f"{recipe.params.data.path}.dvc")
+
+
+def _tracked(root: Path, recipe: Recipe) -> tuple[object, Path | None]:
+    """What DVC tracks as data.path, if that is what a training takes; else None, for the folder as it is.
+
+    An import is brought up to date first, in a worktree, which comes second.
+    """
+    file = _tracking_file(recipe)
+    if recipe.params.data.source != "folder" or file.is_absolute():
         return None, None
-    tree = new_tree(recipe.commit)
-    return update_import(tree, file), tree
+    described = file_at(root, recipe.commit, file)
+    if described is None:
+        return None, None
+    if described.get("deps"):
+        tree = new_tree(recipe.commit)
+        return update_import(tree, file), tree
+    return (described["outs"] if is_unchanged(root, file, described) else None), None
 
 
 def _too_early(failure: Failure | None, work: str | None) -> str | None:

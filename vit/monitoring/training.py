@@ -1,9 +1,10 @@
 """Running the pipeline in a worktree of its own; what it gives is an experiment of DVC, as after `dvc exp run`.
 
 `dvc exp run` itself would tell the stages that the worktree is the user's repo, and store and checkpoints would be lost
-with it.
+with it. `dvc exp save` would add the figures to git, which ignores them.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -17,8 +18,7 @@ from vit.config.files import PARAMS
 from vit.config.params_file import read_yaml
 from vit.errors import UserError
 from vit.files import project_root, replacing
-from vit.graph import stages
-from vit.worktrees import CommandFailed, add_worktree, cache_settings, remove_worktree, settings_of, write_settings
+from vit.worktrees import CommandFailed, add_worktree, cache_settings, git, remove_worktree, settings_of, write_settings
 
 TREE = Path(".dvc/tmp/keep/tree")  # below the user's repo, where DVC looks for no stages
 LINKS = "reflink,hardlink,copy"  # not symlink: MLflow takes no file that is one
@@ -44,6 +44,18 @@ def update_import(tree: Path, path: Path) -> object:
     """Fetch what the import file `path` in `tree` names, if that has changed; what DVC says of it now."""
     dvc.run("update", str(path), folder=tree)
     return read_yaml(tree / path)["outs"]
+
+
+def is_unchanged(root: Path, path: Path, described: dict) -> bool:
+    """Whether the data in the user's tree is what the file `path` of DVC says in the commit, as `described`."""
+    if not (root / path).is_file() or read_yaml(root / path) != described:
+        return False
+    return json.loads(dvc.run("status", "--json", str(path), folder=root)) == {}
+
+
+def checkout(tree: Path, path: Path) -> None:
+    """Bring the data that the file `path` of DVC describes from the cache into `tree`. Raises UserError."""
+    dvc.run("checkout", str(path), folder=tree)
 
 
 def at_work(tree: Path) -> list[int]:
@@ -83,9 +95,22 @@ def train(tree: Path, name: str, commit: str, pins: dict[str, object], job: Path
     if state is None or not state.succeeded:
         text = (job / background.OUTPUT).read_text(encoding="utf-8", errors="replace")
         raise UserError(f"the training failed: {dvc.failure_in(text) or f'see {job / background.OUTPUT}'}")
-    # By force, as a turn may have been killed after it. The last stage stands for all, whose outputs are in the cache:
-    # DVC would look for each file that it tracks, images outside of the worktree included.
-    dvc.run("exp", "save", "--force", "--name", name, stages(tree)[-1].name, folder=tree)
+    _save_experiment(tree, name, commit)
+
+
+def _save_experiment(tree: Path, name: str, commit: str) -> None:
+    """What differs from `commit` in git, as DVC keeps experiments: a commit that no branch holds.
+
+    Their place is described at dvc.org/doc/user-guide/experiment-management (refs/exps/BASELINE/NAME).
+    """
+    author = ("-c", "user.name=vit keep", "-c", "user.email=vit-keep@localhost")
+    try:
+        git(tree, "add", "--all")
+        made = git(tree, "write-tree").strip()
+        saved = git(tree, *author, "commit-tree", made, "-p", commit, "-m", f"dvc: commit experiment {name}").strip()
+        git(tree, "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", saved)
+    except CommandFailed as error:
+        raise UserError(f"the experiment {name} cannot be kept in git ({error})") from error
 
 
 def _set_params(path: Path, pins: dict[str, object]) -> None:
