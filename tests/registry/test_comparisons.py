@@ -64,15 +64,15 @@ def promoted_of(candidates: int, generator: np.random.Generator, spending: bool)
 
 
 @pytest.mark.parametrize(("candidates", "rounds"), [(1000, 8), pytest.param(1000, 400, marks=pytest.mark.slow)])
-def test_of_a_thousand_useless_candidates_hardly_ever_one_is_promoted_and_without_counting_some_always_are(
+def test_of_a_thousand_useless_candidates_hardly_ever_one_is_promoted_and_without_counting_mostly_one_is(
     candidates, rounds
 ):
     generator = np.random.default_rng(11)
     counted = [promoted_of(candidates, generator, spending=True) for _ in range(rounds)]
     # 5 % of the rounds may promote any; binomial, so up to 2 of 8 and 33 of 400 with probability .994.
     assert sum(count > 0 for count in counted) <= (2 if rounds == 8 else 33)
-    uncounted = [promoted_of(candidates, generator, spending=False) for _ in range(min(rounds, 8))]
-    assert min(uncounted) >= 1
+    uncounted = [promoted_of(candidates, generator, spending=False) for _ in range(8)]
+    assert sum(count > 0 for count in uncounted) >= 4
 
 
 def test_a_clear_gain_is_still_seen_at_the_hundredth_look():
