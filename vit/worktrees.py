@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,9 +34,13 @@ def add_worktree(root: Path, tree: Path, commit: str) -> None:
 
 
 def remove_worktree(root: Path, tree: Path) -> None:
-    """Remove `tree` and what git knows of it, if it is there."""
+    """Remove `tree` and what git knows of it, if it is there; also what an earlier removal left that was cut off."""
     with contextlib.suppress(CommandFailed):
         git(root, "worktree", "remove", "--force", "--force", str(tree))
+    if tree.exists():
+        shutil.rmtree(tree, ignore_errors=True)
+        with contextlib.suppress(CommandFailed):
+            git(root, "worktree", "prune")
 
 
 def cache_settings(root: Path, links: str = "reflink,symlink,copy") -> dict[str, str]:
