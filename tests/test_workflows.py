@@ -15,6 +15,20 @@ from vit.release import VERSION
 pytestmark = pytest.mark.long
 
 WORKFLOWS = sorted((REPO / ".github/workflows").glob("*.yml"))
+# What a job may beyond reading, and the secrets that it is given; GitHub hands none to the pull request of a fork.
+RIGHTS = {
+    "release": {"release": {"contents": "write"}},
+    "keep": {"keep": {"contents": "write", "pull-requests": "write"}},
+}
+SECRETS = {
+    "keep": {
+        f"secrets.{name}"
+        for name in (
+            *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+            *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        )
+    }
+}
 PINNED = re.compile(r"\./\.github/workflows/\w+\.yml|[\w.-]+/[\w./-]+@(v\d+|[0-9a-f]{40})")
 
 
@@ -32,7 +46,7 @@ def checked(*files: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_workflows_are_valid_by_the_schema_and_a_wrong_one_is_not(tmp_path):
-    assert {path.stem for path in WORKFLOWS} == {"tests", "docs", "release"}
+    assert {path.stem for path in WORKFLOWS} == {"tests", "docs", "release", "keep"}
     done = checked(*WORKFLOWS)
     assert done.returncode == 0, done.stdout
     wrong = tmp_path / "wrong.yml"
@@ -50,14 +64,15 @@ def test_the_tests_run_on_every_python_of_make_test_pythons():
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_pins_its_actions_holds_no_secret_and_may_only_read(path):
+def test_a_workflow_pins_its_actions_and_has_only_the_rights_and_secrets_that_are_listed(path):
     workflow = load(path)
     used = [one["uses"] for one in [*steps(workflow), *workflow["jobs"].values()] if "uses" in one]
     assert used and [action for action in used if not PINNED.fullmatch(action)] == []
-    assert "secrets." not in path.read_text()
+    assert set(re.findall(r"secrets\.\w+", path.read_text())) == SECRETS.get(path.stem, set())
+    assert path.stem not in SECRETS or not {"pull_request", "pull_request_target"} & workflow["on"].keys()
     assert workflow["permissions"] == {"contents": "read"}
     rights = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
-    assert rights == ({"release": {"contents": "write"}} if path.stem == "release" else {})
+    assert rights == RIGHTS.get(path.stem, {})
     checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout@")]
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 

@@ -59,12 +59,13 @@ def _text_of(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", errors="replace")
 
 
-def begin(arguments: Sequence[str], job: Path, root: Path) -> None:
+def begin(arguments: Sequence[str], job: Path, root: Path, env: Mapping[str, str] | None = None) -> None:
     """Start `dvc ARGUMENTS` in `root`, where it outlives this process; its output and status are in the folder `job`.
 
-    Raises UserError if the one that was begun there before still runs.
+    `env` adds environment variables. Raises UserError if the one that was begun there before still runs.
     """
-    background.begin([sys.executable, "-m", "dvc", *arguments], ["dvc", *arguments], job, root, _environment())
+    ours = {**_environment(), **(env or {})}
+    background.begin([sys.executable, "-m", "dvc", *arguments], ["dvc", *arguments], job, root, ours)
 
 
 def _environment() -> dict[str, str]:
@@ -202,7 +203,12 @@ def stage_of(rev: str, root: Path) -> str:
 def failure_of(rev: str, root: Path) -> str | None:
     """The line that says why an experiment of the queue failed: the stage's own if it has one, else DVC's."""
     file = output_of(rev, root)
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file else []
+    return failure_in(file.read_text(encoding="utf-8", errors="replace")) if file else None
+
+
+def failure_in(output: str) -> str | None:
+    """The same in what `dvc repro` printed; None if it names no error."""
+    lines = output.splitlines()
     of_stage = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     of_dvc = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return next(iter(of_stage[-1:] + of_dvc[-1:]), None)

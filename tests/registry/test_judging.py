@@ -32,8 +32,9 @@ def test_the_first_version_leads_and_says_that_there_was_none(publisher, client)
 def test_a_clearly_better_version_leads_and_a_hardly_better_an_equal_and_a_worse_one_do_not(three, publisher, client):
     for number, right in ((4, 92), (5, 90), (6, 60)):
         assert verdict(publisher.content(number, right)).startswith("does not replace champion 3: not")
-    assert verdict(publisher.content(7, right=99)).startswith(
-        "is now champion: better: 0.9900 against 0.9000 on 100 val"
+    # The sixth look at these images: p is 2 / 2^10, below .1 / 42.
+    assert verdict(publisher.content(7, right=100)).startswith(
+        "is now champion: better: 1.0000 against 0.9000 on 100 val"
     )
     assert champion(client) == "7"
 
@@ -129,7 +130,8 @@ def test_decision_numbers_and_reason_are_on_the_version_of_a_refusal_too(three, 
     expected = {"images": 100, "accuracy": 0.93, "champion_accuracy": 0.9, "difference": 0.03, "low": 0.0}
     expected |= {
         "p": 0.25,
-        "confidence": 0.95,
+        "look": 3,
+        "confidence": 1 - 0.1 / 12,
         "margin": 0.01,
         "val_accuracy": 0.93,
         "leakage": 0.0,

@@ -13,6 +13,7 @@ COMMANDS = (
     "estimate",
     "export",
     "folds",
+    "keep",
     "label",
     "predict",
     "preset",

@@ -17,7 +17,8 @@ class DataParams(Section):
     path: Annotated[str, Field(min_length=1)] = parameter(
         "images",
         "folder: directory with one directory per class, or with train, val and test that hold those, or an archive "
-        "of it; must exist for every source; ~ is not expanded; queued and --temp runs need an absolute path",
+        "of it; must exist for every source; ~ is not expanded; queued and --temp runs need an absolute path, or one "
+        "that DVC tracks",
     )
     class_level: CountOrAuto = parameter(
         "auto",

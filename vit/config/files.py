@@ -40,4 +40,5 @@ SHARDS = "shards"  # of the packed images, unless pack.store says otherwise
 
 CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it
 CHECKED = Path(".vit/check")  # what `vit check` draws
+KEPT = Path(".vit/keep")  # what `vit keep` remembers and reports; below the user's repo
 CACHE = Path(".vit/shards")  # shards that were fetched from a bucket; below the user's repo

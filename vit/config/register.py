@@ -18,7 +18,9 @@ class RegisterParams(Section):
         "accuracy", "gate: val metric by which candidate and champion are compared; usually that of train.select_by"
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] = parameter(
-        0.95, "gate: confidence level for calling a model better, by the paired interval and the paired test"
+        0.95,
+        "gate: confidence level for calling a model better, by the paired interval and the paired test; each further "
+        "look at the same val images asks for more",
     )
     margin: Rate = parameter(
         0.01, "gate: loss of the metric allowed for a cheaper model, measured at the low end of that interval"

@@ -65,6 +65,24 @@ def widened(share: float, low: float, high: float, groups: int, confidence: floa
     return (1 - doubt, 1.0) if share == 1.0 else (0.0, doubt)
 
 
+def interval_of_difference(
+    difference: float, replicates: np.ndarray, groups: int, confidence: float
+) -> tuple[float, float]:
+    """The expanded percentile interval of a difference from its `replicates` (resamples,) over `groups`.
+
+    Where less than one resample would lie beyond an end, it reaches at least as far as Student's t times the standard
+    error (Efron and Tibshirani 1993, section 12): the outermost resample knows nothing of rarer ones.
+    """
+    low, high = percentiles(replicates, groups, confidence)
+    tail = (1 - confidence) / 2
+    if tail * len(replicates) < 1:
+        from scipy.special import stdtrit
+
+        reach = -stdtrit(groups - 1, tail) * np.sqrt(groups / (groups - 1)) * replicates.std()
+        low, high = min(low, difference - reach), max(high, difference + reach)
+    return float(low), float(high)
+
+
 def percentiles(replicates: np.ndarray, groups: int, confidence: float) -> np.ndarray:
     """The expanded percentile interval, (2, ...): low and high of `replicates` (resamples, ...) over `groups`."""
     groups = max(groups, 2)  # a single group has no spread anyway

@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 
-from vit.evaluation.bootstrap import group_numbers, percentiles, resampled_weights
+from vit.evaluation.bootstrap import group_numbers, interval_of_difference, resampled_weights
 
 
 def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
@@ -39,5 +39,4 @@ def paired_bootstrap(
     if len(sizes) < 2:
         return difference, -1.0, 1.0
     replicates = np.concatenate([(drawn @ gains) / (drawn @ sizes) for drawn in resampled_weights(len(sizes), seed)])
-    low, high = percentiles(replicates, len(sizes), confidence)
-    return difference, float(low), float(high)
+    return difference, *interval_of_difference(difference, replicates, len(sizes), confidence)

@@ -8,11 +8,18 @@ from scipy.sparse import csr_array
 
 from vit.config.schema import EvaluateParams
 from vit.data.manifest import Row
-from vit.evaluation.bootstrap import ENTRIES_AT_ONCE, RESAMPLES, group_numbers, percentiles, resampled_totals
+from vit.evaluation.bootstrap import (
+    ENTRIES_AT_ONCE,
+    RESAMPLES,
+    group_numbers,
+    interval_of_difference,
+    resampled_totals,
+)
 from vit.evaluation.metrics import METRICS, SMALLEST_PROBABILITY, Kind, Metric
 from vit.evaluation.predictions import Predictions
 from vit.inference.scores import SIGNS
 
+MOST_EXCHANGES = 2_000_000  # of a permutation test: some 10 s with 500 groups
 ROUNDING = 1e-12  # sums in another order differ by less
 Sums = tuple[np.ndarray, ...]  # of each column of a metric, (groups, k), sparse
 
@@ -61,30 +68,35 @@ def compare_by(
     }
     drawn = resampled_totals(of_both, seed)
     of_a, of_b = (metric.value(*(drawn[model, place] for place in places)) for model in range(2))
-    low, high = percentiles(SIGNS[name] * (of_b - of_a), count, confidence)
-    p = permutation_test(metric, a, b, seed)
-    return PairedScores(score_a, score_b, difference, float(low), float(high), p)
+    low, high = interval_of_difference(difference, SIGNS[name] * (of_b - of_a), count, confidence)
+    p = permutation_test(metric, a, b, seed, exchanges_for(confidence))
+    return PairedScores(score_a, score_b, difference, low, high, p)
 
 
-def permutation_test(metric: Metric, a: Sums, b: Sums, seed: int) -> float:
+def exchanges_for(confidence: float) -> int:
+    """Enough that a p below 1 - `confidence` can be found, with ten times that precision."""
+    return min(MOST_EXCHANGES, max(RESAMPLES, round(10 / (1 - confidence))))
+
+
+def permutation_test(metric: Metric, a: Sums, b: Sums, seed: int, exchanges: int = RESAMPLES) -> float:
     """Two-sided p of the paired permutation test, whose null hypothesis is that the models are interchangeable.
 
     Exchanges the models in random groups (Good 2005, "Permutation, Parametric and Bootstrap Tests of Hypotheses").
-    With a group per image and accuracy this is McNemar's test, up to its draws; p is at least 1 / (RESAMPLES + 1).
+    With a group per image and accuracy this is McNemar's test, up to its draws; p is at least 1 / (`exchanges` + 1).
     """
     generator, groups = np.random.default_rng(seed), a[0].shape[0]
     totals = [tuple(one.sum(axis=0) for one in sums) for sums in (a, b)]
     found = abs(metric.value(*totals[1]) - metric.value(*totals[0]))
     as_extreme, at_once = 0, max(1, ENTRIES_AT_ONCE // groups)
-    for start in range(0, RESAMPLES, at_once):
-        exchanged = generator.integers(2, size=(min(at_once, RESAMPLES - start), groups)).astype(np.float64)
+    for start in range(0, exchanges, at_once):
+        exchanged = generator.integers(2, size=(min(at_once, exchanges - start), groups)).astype(np.float64)
         moved = [exchanged @ (of_b - of_a) for of_a, of_b in zip(a, b, strict=True)]
         new_a, new_b = (
             metric.value(*(total + sign * change for total, change in zip(sums, moved, strict=True)))
             for sums, sign in zip(totals, (1, -1), strict=True)
         )
         as_extreme += int((np.abs(new_b - new_a) >= found - ROUNDING).sum())
-    return (as_extreme + 1) / (RESAMPLES + 1)
+    return (as_extreme + 1) / (exchanges + 1)
 
 
 def _read(labels: list[str], table: list[dict], groups: np.ndarray) -> Predictions:

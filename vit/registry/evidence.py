@@ -1,6 +1,7 @@
 """The gate's evidence: val images that neither model was trained on, and both models' predictions for them."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vit.evaluation.calibration import expected_calibration_error
 from vit.evaluation.paired import mcnemar, paired_bootstrap
 from vit.files import read_json, read_table
 from vit.inference.complexity import cost_of
-from vit.registry.gate import Comparison, Figures, Verdict, too_few
+from vit.registry.gate import Comparison, Figures, Verdict, at_look, too_few
 from vit.registry.versions import downloaded, read_config, run_of
 
 SEED = 0  # of the bootstrap; fixed, so that the verdict depends only on the pair
@@ -62,11 +63,17 @@ def figures_of(candidacy: Candidacy) -> Figures:
 
 
 def compare(
-    client: MlflowClient, name: str, candidacy: Candidacy, candidate: ModelVersion, champion: ModelVersion
+    client: MlflowClient,
+    name: str,
+    candidacy: Candidacy,
+    candidate: ModelVersion,
+    champion: ModelVersion,
+    count_look: Callable[[Sequence[dict]], int],
 ) -> Comparison:
     """Both versions on those val images of the candidate that neither was trained on.
 
     The champion's published predictions are used where they cover the images; otherwise the champion is run.
+    `count_look` records the comparison on these images and returns which one it is.
     Raises Incomparable if the two cannot be compared.
     """
     config = read_config(client, name, champion)
@@ -94,9 +101,11 @@ def compare(
     left = [row for row in images if row["file_sha256"] not in theirs]
     theirs |= _predict(name, champion, left, candidacy.raw)
     predicted = [theirs[row["file_sha256"]] for row in images], [ours[row["path"]] for row in images]
+    look = count_look(images)
     return Comparison(
         images=len(images),
-        **_difference(images, predicted, candidacy.rules),
+        look=look,
+        **_difference(images, predicted, at_look(candidacy.rules, look)),
         cost=cost_of(own_config),
         champion_cost=champion_cost,
     )

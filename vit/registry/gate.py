@@ -3,7 +3,8 @@
 Better: the low end of the paired interval of the difference in `metric` lies above 0 *and* the paired test rejects
 equality at `confidence`: McNemar's exact test for accuracy, a permutation test for other metrics. The interval accounts
 for groups of similar images; the test covers few disagreements, where an interval is too narrow. Not worse and cheaper:
-the low end is at least -`margin`, and the model costs less.
+the low end is at least -`margin`, and the model costs less. Each further look at the same val images asks for more
+confidence, see `at_look`.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Comparison:
     """Candidate and champion on the same `images`, which neither was trained on; `difference` is how much better the
     candidate is by `metric`. `score` and `champion_score` are its values where it is not accuracy.
 
-    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of the paired test.
+    `low` and `high` are the ends of its interval at `confidence`; `p` is the p-value of the paired test. It is the
+    `look`-th comparison on these images.
     """
 
     images: int
@@ -48,6 +50,7 @@ class Comparison:
     metric: ChoosingMetric = "accuracy"
     score: float | None = None
     champion_score: float | None = None
+    look: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{'promoted' if self.promoted else 'refused'}, {self.reason}"
+
+
+def at_look(rules: RegisterParams, look: int) -> RegisterParams:
+    """The rules of the `look`-th comparison on the same val images, from 1.
+
+    A candidate no better than the champion is promoted with probability (1 - confidence) / 2 at most: only one of the
+    two sides promotes. With 1 - confidence as the limit for all looks together, of which look k has the share
+    1 / (k (k + 1)), the first look is at `confidence` itself.
+    """
+    return rules.model_copy(update={"confidence": 1 - 2 * (1 - rules.confidence) / (look * (look + 1))})
 
 
 def missed_floors(figures: Figures, rules: RegisterParams) -> list[str]:
@@ -115,10 +128,12 @@ def _scores(comparison: Comparison, rules: RegisterParams) -> str:
         f"(accuracy {accuracies})"
     )
     change = "lower by" if comparison.metric == "log_loss" else "difference"
+    p = f"{comparison.p:.4f}" if comparison.p >= 1e-4 else f"{comparison.p:.1e}"
+    look = f", look {comparison.look} at these images" if comparison.look > 1 else ""
     return (
         f"{scores} on {comparison.images} val images, "
         f"{change} {comparison.difference:+.4f} ({comparison.low:+.4f} to {comparison.high:+.4f} at "
-        f"{rules.confidence:.4g}, p {comparison.p:.4f}, margin {rules.margin})"
+        f"{rules.confidence:.7g}, p {p}, margin {rules.margin}{look})"
     )
 
 

@@ -115,7 +115,7 @@ def gather(params: Params, temporary: Path) -> Content:
     files = [MODEL / WEIGHTS, MODEL / CONFIG, *shown]
     raw = read_json(RAW_RECORD)
     description = describe_run(params, config["compute"])
-    version_key = sha256_of(MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)
+    version_key = version_key_in(Path())
     parts = {f"{part}_sha256": part_digest(raw, part) for part in ("train", "val", "test")}
     digests = {"weights_sha256": sha256_of(MODEL / WEIGHTS), **parts, **weights_digests()}
     weights = weights_known()
@@ -150,6 +150,11 @@ def gather(params: Params, temporary: Path) -> Content:
             ece_bins=params.evaluate.ece_bins,
         ),
     )
+
+
+def version_key_in(folder: Path) -> str:
+    """The key of the version that the outputs in `folder` are published as."""
+    return sha256_of(*(folder / file for file in (MODEL / WEIGHTS, MODEL / CONFIG, *SPLIT_FILES)))
 
 
 def details() -> dict[str, float]:

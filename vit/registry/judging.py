@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from vit.registry.champions import GATE, add_note, champion_of, key_of, make_champion
+from vit.registry.comparisons import count_look
 from vit.registry.evidence import Candidacy, Incomparable, compare, figures_of
-from vit.registry.gate import Verdict, decide, missed_floors
+from vit.registry.gate import Verdict, at_look, decide, missed_floors
 from vit.registry.lock import deciding
-from vit.registry.tags import ROLLED_BACK, WAS_CHAMPION
+from vit.registry.tags import AGAINST, ROLLED_BACK, WAS_CHAMPION
 
 NEVER_LEADS = Verdict(False, "trained on a subset or a fold", "such a model becomes champion only by hand")
 
@@ -78,12 +80,14 @@ def _weigh(
     numbers: dict[str, object] = {**asdict(figures)}
     if champion is None or missed_floors(figures, candidacy.rules):
         return decide(figures, None, candidacy.rules), numbers
+    counting = partial(count_look, client, name, candidate, champion)
     try:
-        comparison = compare(client, name, candidacy, candidate, champion)
+        comparison = compare(client, name, candidacy, candidate, champion, counting)
     except Incomparable as refusal:
         return refusal.verdict, numbers
-    rules = candidacy.rules.model_dump(include={"confidence", "margin"})
-    return decide(figures, comparison, candidacy.rules), numbers | asdict(comparison) | rules
+    rules = at_look(candidacy.rules, comparison.look)
+    kept = rules.model_dump(include={"confidence", "margin"})
+    return decide(figures, comparison, rules), numbers | asdict(comparison) | kept
 
 
 def _keep(
@@ -122,7 +126,7 @@ def _sentence(champion: ModelVersion | None, verdict: Verdict) -> str:
 
 def _against(champion: ModelVersion | None) -> str:
     """The tag that stores the verdict on a pair."""
-    return f"against/{'none' if champion is None else key_of(champion)}"
+    return f"{AGAINST}{'none' if champion is None else key_of(champion)}"
 
 
 def _over(champion: ModelVersion | None) -> str:

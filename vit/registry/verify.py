@@ -12,9 +12,10 @@ from vit.config.files import CONFIG, DVC_YAML, EVALUATION, MODEL, PARAMS, PREDIC
 from vit.errors import UserError
 from vit.files import read_json, read_table, sha256_of
 from vit.registry.provenance import Provenance
-from vit.registry.rebuilt import CommandFailed, Rebuilt, changed_code, rebuilt
+from vit.registry.rebuilt import Rebuilt, changed_code, rebuilt
 from vit.registry.versions import downloaded
 from vit.tracking.environment import differences, environment
+from vit.worktrees import CommandFailed
 
 TRAIN, EVALUATE, REGISTER = "train", "evaluate", "register"
 EXACT = ("path", "label", "group", "prediction")

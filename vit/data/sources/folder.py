@@ -32,12 +32,15 @@ def _absolute(path: str) -> Path:
     if path.split("/")[0] == "~":
         raise UserError(f"data.path '{path}': DVC does not expand '~'; set data.path={Path(path).expanduser()}")
     absolute = project_root() / path
-    if not Path(path).is_absolute() and Path.cwd() != project_root():
-        # Such a run works in a copy of what git tracks, where a folder of images is missing or incomplete.
+    if Path(path).is_absolute() or Path.cwd() == project_root():
+        return absolute
+    # Such a run works in a copy of what git and DVC track, where another folder of images is missing or incomplete.
+    if not Path(f"{path}.dvc").is_file():
         raise UserError(
-            f"data.path '{path}' is relative, which queued and --temp runs cannot use; set data.path={absolute}"
+            f"data.path '{path}' is relative, which queued and --temp runs cannot use; set data.path={absolute}, or "
+            f"track it with `dvc add {path}`"
         )
-    return absolute
+    return Path.cwd() / path
 
 
 def copy_source(

@@ -50,6 +50,18 @@ def fetch_huggingface(data: DataParams, raw: Path, tables: Path) -> dict:
     return {"version": data.hub_revision, **about, "config": data.hub_config, "hub_splits": use}
 
 
+def newest_commit(data: DataParams, branch: str) -> dict[str, object]:
+    """The parameter that pins the newest commit of a branch. Raises UserError when the hub cannot be asked."""
+    require_library("datasets", "data.source huggingface")
+    from huggingface_hub import HfApi
+
+    asked = data.model_copy(update={"hub_revision": branch})
+    try:
+        return {"hub_revision": HfApi().dataset_info(str(data.hub_name), revision=branch, timeout=30).sha}
+    except Exception as error:
+        raise _explained(error, asked) from error
+
+
 def _about(data: DataParams) -> dict:
     """Licence, owner and address, after checking that the revision is a commit of this data set.
 

@@ -26,11 +26,7 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
     """
     if data.kaggle_version is None:
         about = _about(data)
-        version = about.pop("version", None)
-        if version is None:
-            raise UserError(
-                f"Kaggle names no version of '{data.kaggle_handle}'; set data.kaggle_version to a number, {WAY_OUT}"
-            )
+        version = _known_version(about, data)
         folder = _download(data, version)
     else:
         # Without a server, a pinned version comes from kagglehub's cache; its licence is then unknown.
@@ -48,6 +44,19 @@ def fetch_kaggle(data: DataParams, raw: Path, tables: Path) -> dict:
         **_cited(about, version),
         **copy_folder(folder, raw, tables, called, data.class_level, label_table(data)),
     }
+
+
+def newest_version(data: DataParams) -> dict[str, object]:
+    """The parameter that pins the newest version; {} if `data.kaggle_version` pins one. Raises UserError as above."""
+    return {} if data.kaggle_version is not None else {"kaggle_version": _known_version(_about(data), data)}
+
+
+def _known_version(about: dict, data: DataParams) -> int:
+    if "version" not in about:
+        raise UserError(
+            f"Kaggle names no version of '{data.kaggle_handle}'; set data.kaggle_version to a number, {WAY_OUT}"
+        )
+    return about["version"]
 
 
 def _download(data: DataParams, version: int) -> Path:
