@@ -135,7 +135,7 @@ def test_a_command_is_a_file_and_the_only_main_is_that_of_the_program():
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("mlflow", ("vit/tracking/", "vit/registry/", "vit/serving/")),
+        ("mlflow", ("vit/tracking/", "vit/registry/", "vit/serving/", "vit/monitoring/")),
         ("kagglehub", ("vit/data/sources/kaggle.py",)),
         ("datasets", ("vit/data/sources/huggingface.py",)),
         ("huggingface_hub", ("vit/data/sources/huggingface.py", "vit/training/hub_weights.py")),
@@ -187,6 +187,7 @@ ROOMS = (
     ("tracking", "checks"),
     ("serving",),
     ("registry",),
+    ("monitoring",),
     ("pipeline", "cli"),
 )
 

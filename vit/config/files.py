@@ -31,6 +31,7 @@ PRETRAINING_RECORD, LEFT_OUT = "record.json", "left_out.csv"  # of the pretraine
 HISTORY, LEARNING_RATE = "history.csv", "learning_rate.csv"  # of the training
 FIRST_BATCH = "first_batch.safetensors"
 PREDICTIONS, VAL_PREDICTIONS = "predictions.csv", "val_predictions.csv"  # of the evaluation
+VAL_SAMPLE = "val_sample.safetensors"  # of the evaluation, and of a published model
 MODEL_SUMMARY = "model_summary.txt"
 ENVIRONMENT = "environment.json"  # beside the checkpoints of a training, and with a version
 TRAINING_RECORD, HOW_FAR = "training.json", "progress.json"  # beside them too: what is trained, and how far it is
@@ -40,4 +41,5 @@ SHARDS = "shards"  # of the packed images, unless pack.store says otherwise
 
 CHECKPOINTS = Path("checkpoints")  # below the user's repo, also in DVC's temporary copies of it
 CHECKED = Path(".vit/check")  # what `vit check` draws
+PREDICTIONS_LOGGED = Path(".vit/predictions")  # by servers, for `vit monitor`
 CACHE = Path(".vit/shards")  # shards that were fetched from a bucket; below the user's repo
