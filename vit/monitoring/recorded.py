@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric
 
 from vit.errors import UserError
 from vit.monitoring.accuracy import Accuracy
@@ -55,8 +55,9 @@ def _points(result: Result, rate: float) -> list[Metric]:
 
 def _send_accuracy(store: Store, run_id: str, accuracy: Accuracy) -> None:
     """A point per change: labels come later than the windows, and more of them with time."""
-    values = {"live_accuracy": accuracy.value, "live_labels": accuracy.images}
-    values |= {} if accuracy.low is None else {"live_accuracy_low": accuracy.low, "live_accuracy_high": accuracy.high}
+    values: dict[str, float] = {"live_accuracy": accuracy.value, "live_labels": accuracy.images}
+    if accuracy.low is not None and accuracy.high is not None:
+        values |= {"live_accuracy_low": accuracy.low, "live_accuracy_high": accuracy.high}
     known = store.client.get_run(run_id).data.metrics
     if any(known.get(name) != value for name, value in values.items()):
         now = int(1000 * time.time())

@@ -39,8 +39,8 @@ def _overview(question: Question, found: Sequence[Result]) -> list[str]:
 def _table(result: Result, question: Question, val: ValSample) -> list[str]:
     before, alarms = values_of(val, val.classes), result.alarms(question.rate)
     lines = [
-        f"window {result.number}: {result.predictions} predictions in {result.blocks} blocks, val {len(val.label)} images "
-        f"in {val.blocks}",
+        f"window {result.number}: {result.predictions} predictions in {result.blocks} blocks; val: {len(val.label)} "
+        f"images in {val.blocks}",
         f"{'figure':<12}{'val':>22}{'window':>22}{'distance':>10}{'p':>9}{'adjusted':>10}",
     ]
     for name, test in result.tests.items():
@@ -52,8 +52,8 @@ def _table(result: Result, question: Question, val: ValSample) -> list[str]:
     lines.append(f"{'latency':<12}{'':>22}{_latency(result.values):>22}")
     if result.tests and result.smallest_p * len(result.tests) > question.rate:
         lines.append(
-            f"note: {result.blocks} and {val.blocks} blocks cannot show a p below {result.smallest_p:.2g}, so no window "
-            "can alarm; use a larger --window, a smaller --block, or more images in val"
+            f"note: {result.blocks} and {val.blocks} blocks show no p below {result.smallest_p:.2g}, so no window can "
+            "alarm; use a larger --window, a smaller --block, or more images in val"
         )
     return lines
 

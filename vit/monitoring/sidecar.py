@@ -33,7 +33,8 @@ class Sidecar:
     def __init__(self, folder: Path, look: Look, rate: float):
         self._folder, self._look, self._rate = folder, look, rate
         self._totals = Totals()
-        self._version, self._last = "", None
+        self._version = ""
+        self._last: Result | None = None
         self._lock = threading.Lock()
         self._said: str | None = None
 
