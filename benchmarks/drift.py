@@ -62,6 +62,7 @@ class Workload:
             "split.val_fraction": 0.25,
             "split.test_fraction": 0.25,
             "train.epochs": 40,
+            "evaluate.slices": "[label]",
         }
     )
     until: int = 2200

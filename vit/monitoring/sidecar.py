@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hmac import compare_digest
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -113,7 +114,18 @@ def _of_window(result: Result, version: str, rate: float) -> Iterator["Metric"]:
 
 
 def serve(sidecar: Sidecar, host: str, port: int) -> None:
-    """Answer on http://HOST:PORT/metrics until interrupted. Raises UserError if that address cannot be used."""
+    """Answer on http://HOST:PORT/metrics until interrupted. Raises UserError as `listening`."""
+    with listening(sidecar, host, port):
+        print(f"metrics on http://{host}:{port}/metrics", flush=True)
+        while True:
+            sidecar.update()
+            time.sleep(EVERY)
+
+
+@contextmanager
+def listening(sidecar: Sidecar, host: str, port: int) -> Iterator[None]:
+    """Answer from a thread until the block ends. Raises UserError if the address cannot be used, or if others can reach
+    it and no password is set."""
     from prometheus_client import CollectorRegistry, make_wsgi_app
 
     password = os.environ.get(PASSWORD)
@@ -125,17 +137,16 @@ def serve(sidecar: Sidecar, host: str, port: int) -> None:
     registry = CollectorRegistry()
     registry.register(sidecar)  # pyrefly: ignore[bad-argument-type]  # it wants no base class, only collect
     application = make_wsgi_app(registry)
-    if password:
-        application = _asking(application, password)
     try:
-        server = make_server(host, port, application, _Server, _Quiet)
+        server = make_server(host, port, _asking(application, password) if password else application, _Server, _Quiet)
     except OSError as error:
         raise UserError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    print(f"metrics on http://{host}:{port}/metrics", flush=True)
-    while True:
-        sidecar.update()
-        time.sleep(EVERY)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class _Server(ThreadingMixIn, WSGIServer):
