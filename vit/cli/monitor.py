@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vit.cli.command import command, json_option, print_json
+from vit.config.files import PREDICTIONS_LOGGED
 from vit.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ ALARM = 3  # exit status
 
 
 @command("vit monitor --window 1d")
-@click.option("--log", type=click.Path(path_type=Path), default=Path(".vit/predictions"), help="Folder of the log.")
+@click.option("--log", type=click.Path(path_type=Path), default=PREDICTIONS_LOGGED, help="Folder of the log.")
 @click.option("--window", default="500", metavar="SIZE", help="Predictions, or a time: 30m, 6h, 1d (UTC).")
 @click.option(
     "--false-alarms",
@@ -96,7 +97,7 @@ def monitor(
         print_json(_as_object(found, accuracy))
     else:
         _print(found, accuracy)
-    if record and found.question.version:
+    if record and found.question.version and (found.found or accuracy):
         from vit.monitoring.recorded import record as send
 
         send(name, found.question, found.found, accuracy)
