@@ -10,7 +10,7 @@ from vit.monitoring.sample import Sample
 from vit.serving.log_files import schema, write_file
 
 CLASSES = ["cat", "dog"]
-START = 1_800_000_000.0  # seconds since 1970
+START = 1_790_000_000.0  # seconds since 1970
 
 
 def sample(random: np.random.Generator, blocks: int, size: int = 1, shift: float = 0.0, alike: float = 0.0) -> Sample:

@@ -33,12 +33,12 @@ def alarm_count(size: int, alike: float, as_blocks: bool, windows: int, shift: f
 
 @pytest.mark.parametrize(("size", "alike"), [(1, 0.0), (6, 0.7)])
 def test_windows_without_drift_alarm_no_more_often_than_stated(size, alike):
-    windows = 60
+    windows = 40
     assert alarm_count(size, alike, as_blocks=True, windows=windows) <= stats.binom.ppf(0.99, windows, RATE)
 
 
 def test_neighbours_that_are_alike_would_alarm_far_more_often_if_they_were_taken_one_by_one():
-    assert alarm_count(6, 0.7, as_blocks=False, windows=20) > stats.binom.ppf(0.9999, 20, RATE)
+    assert alarm_count(6, 0.7, as_blocks=False, windows=8) > stats.binom.ppf(0.9999, 8, RATE)
 
 
 def test_a_window_that_drifted_alarms_in_what_moved_only():

@@ -19,6 +19,7 @@ from vit.monitoring.sample import Sample
 FIGURES = ("labels", "confidence", "embedding", "brightness", "sharpness", "size")
 GRID = 256  # values at which two distribution functions are compared
 BATCH = 100  # permutations at once
+DIGITS = 12  # of a distance: below, permutations that are equal differ by rounding
 SEED = 0
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # of the weights (..., blocks), which are positive in the window
@@ -89,10 +90,12 @@ class _Blocks:
 
     def test(self, statistic: Statistic, scale: float, permutations: int) -> tuple[float, float]:
         """The statistic over `scale`, and its p."""
+        if not scale:  # all points are equal
+            return 0.0, 1.0
         numbers = np.arange(self.count)
 
         def exchanged(live: np.ndarray, val: np.ndarray, axis: int) -> np.ndarray:
-            return statistic(self.weights(live.astype(int)))
+            return np.round(statistic(self.weights(live.astype(int))) / scale, DIGITS)
 
         found = permutation_test(
             (numbers[: self.live], numbers[self.live :]),
@@ -104,7 +107,7 @@ class _Blocks:
             alternative="greater",
             rng=np.random.default_rng(SEED),
         )
-        return float(found.statistic / scale) if scale else 0.0, float(found.pvalue)
+        return float(found.statistic), float(found.pvalue)
 
 
 def _both(live: np.ndarray, val: np.ndarray) -> np.ndarray:

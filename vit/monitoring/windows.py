@@ -25,7 +25,7 @@ class Window:
         match = re.fullmatch(r"([1-9]\d{0,8})([mhd]?)", text)
         if match is None or (not match[2] and int(match[1]) < FEWEST):
             raise UserError(
-                f"--window {text}: not a number of predictions >= {FEWEST}, or a time such as 30m, 6h or 1d"
+                f"--window {text}: must be a number of predictions >= {FEWEST}, or a time like 30m, 6h or 1d"
             )
         count = int(match[1])
         return cls(seconds=count * UNITS[match[2]]) if match[2] else cls(predictions=count)
