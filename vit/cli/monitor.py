@@ -113,7 +113,8 @@ def _accuracy(found: "Answer", table: Path | None) -> "Accuracy | None":
     labels = labels_from_corrections(project_root()) if table is None else labels_from_table(table)
     if table is None and not labels.by_digest:
         return None
-    accuracy = live_accuracy(read_log(found.question.log, found.question.version), labels, found.question.block)
+    rows = read_log(found.question.log, found.question.version, without=["embedding"])
+    accuracy = live_accuracy(rows, labels, found.question.block)
     if accuracy is None and table is not None:
         raise UserError(f"--labels {table}: none of its labels is of a prediction of version {found.question.version}")
     return accuracy

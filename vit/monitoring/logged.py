@@ -1,6 +1,7 @@
 """The prediction log of one or several servers, as a table in the order of time."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,12 @@ from vit.serving.log_files import DROPPED, schema
 log = logging.getLogger("vit")
 
 
-def read_log(folder: Path, version: str | None = None, since: float = 0.0) -> pa.Table:
-    """The rows of `version`, by default of all, after the time `since` in seconds; columns as in `schema`.
-
-    A file that is damaged is left out with a warning.
-    """
-    tables = [rows for file in log_files(folder) if (rows := _rows(file, version, since)) is not None]
-    return pa.concat_tables([schema().empty_table(), *tables]).sort_by(
+def read_log(folder: Path, version: str | None = None, since: float = 0.0, without: Sequence[str] = ()) -> pa.Table:
+    """The rows of `version`, by default of all, after the time `since` in seconds; columns as in `schema`, except those
+    in `without`. A file that is damaged is left out with a warning."""
+    columns = [name for name in schema().names if name not in without]
+    tables = [rows for file in log_files(folder) if (rows := _rows(file, columns, version, since)) is not None]
+    return pa.concat_tables([schema().empty_table().select(columns), *tables]).sort_by(
         [("at", "ascending"), ("request_id", "ascending"), ("row", "ascending")]
     )
 
@@ -38,11 +38,11 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*.parquet"))
 
 
-def _rows(file: Path, version: str | None, since: float) -> pa.Table | None:
+def _rows(file: Path, columns: list[str], version: str | None = None, since: float = 0.0) -> pa.Table | None:
     try:
         if file.stat().st_mtime < since:  # a file is written after its rows were answered
             return None
-        table = pq.read_table(file, partitioning=None).replace_schema_metadata(None)
+        table = pq.read_table(file, columns=columns, partitioning=None).replace_schema_metadata(None)
     except FileNotFoundError:  # a server deletes old files
         return None
     except (pa.ArrowException, OSError) as error:
@@ -72,7 +72,7 @@ def told_drops(schema: pa.Schema) -> int:
 def newest_version(folder: Path) -> str:
     """The version that answered last; empty for a model from no registry. Raises UserError if the log is empty."""
     for file in sorted(log_files(folder), key=lambda file: -file.stat().st_mtime):
-        rows = _rows(file, None, 0.0)
+        rows = _rows(file, ["at", "version"])
         if rows is not None and rows.num_rows:
             return rows["version"][pc.index(rows["at"], pc.max(rows["at"])).as_py()].as_py()
     raise UserError(f"no predictions are logged in {folder} yet; ask the server something")

@@ -115,11 +115,12 @@ def _of_window(result: Result, version: str, rate: float) -> Iterator["Metric"]:
 
 def serve(sidecar: Sidecar, host: str, port: int) -> None:
     """Answer on http://HOST:PORT/metrics until interrupted. Raises UserError as `listening`."""
+    sidecar.update()
     with listening(sidecar, host, port):
         print(f"metrics on http://{host}:{port}/metrics", flush=True)
         while True:
-            sidecar.update()
             time.sleep(EVERY)
+            sidecar.update()
 
 
 @contextmanager
