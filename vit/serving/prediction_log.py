@@ -32,6 +32,7 @@ MOST_BYTES = 64 * 2**20  # of requests that wait for the thread
 MOST_ROWS = 8192  # of a file, and of what waits for a disk that is full
 LONGEST = 3600  # seconds until the next file is begun, and old ones are deleted
 PREDICTIONS = "predictions"
+PATIENCE = 10  # seconds
 EVERY = 0.2  # seconds between looks: waking up for every request would cost more
 log = logging.getLogger("vit.serving")
 
@@ -71,10 +72,10 @@ class PredictionLog:
         return entry.request_id
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write what waits, and end the thread; a disk that does not respond delays the end by PATIENCE only."""
         self._closed.set()
         if self._thread is not None and self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(PATIENCE)
 
     def _work(self) -> None:
         writer = Writer(self._settings)

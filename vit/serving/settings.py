@@ -17,6 +17,7 @@ SETTINGS = ("max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision")
 # settings that are published.
 FOLLOWING = {"follow": None, "follow_seconds": 30.0}
 LOGGING = {"log_predictions": None, "log_seconds": 10.0, "log_days": 30, "log_images_days": 0}
+MOST_LOG_SECONDS = 30  # `vit monitor` takes a window for complete a minute after its end
 OF_THE_SERVER = FOLLOWING | LOGGING
 
 
@@ -54,7 +55,7 @@ def split_settings(values: dict) -> Settings:
     alias = _name(values, "follow", "an alias, such as champion")
     following = Following(alias, _number(values, "follow_seconds", 0.1, 86400))
     folder = _name(values, "log_predictions", "a folder, such as .vit/predictions")
-    seconds, days = _number(values, "log_seconds", 0.1, 3600), _number(values, "log_days", 0.01, 36500)
+    seconds, days = _number(values, "log_seconds", 0.1, MOST_LOG_SECONDS), _number(values, "log_days", 0.01, 36500)
     image_days = _number(values, "log_images_days", 0, 36500)
     logging = None if folder is None else Logging(Path(folder), seconds, days, image_days)
     model = {name: value for name, value in values.items() if name not in OF_THE_SERVER}
