@@ -61,7 +61,7 @@ class Workload:
             "split.block_size": 50,
             "split.val_fraction": 0.25,
             "split.test_fraction": 0.25,
-            "train.epochs": 40,
+            "train.epochs": 20,
             "evaluate.slices": "[label]",
         }
     )
@@ -227,10 +227,11 @@ def later(model: Trained, frames: Path, load: Workload, folder: Path) -> list[di
     return found
 
 
-def all_rows(frames: Path, load: Workload) -> list[dict]:
+def all_rows(frames: Path, load: Workload, scratch: Path | None = None) -> list[dict]:
+    """With a folder `scratch` the training is kept there, and not repeated with the same code."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        model = trained(frames, load, folder)
+        model = trained(frames, load, scratch or folder)
         test = Scratch(model.folder).reached()
         first = {"case": f"the model on its own test blocks, frames below {load.until}"}
         first |= {name: round(float(test[f"accuracy{end}"]), 3) for name, end in ENDS.items()}
@@ -244,11 +245,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure when drift is noticed, and false alarms.")
     parser.add_argument("--frames", type=Path, required=True, help="folder with a folder per class")
     parser.add_argument("--out", type=Path, required=True, help="where to write the rows as JSON")
-    parser.add_argument("--epochs", type=int, default=Workload().settings["train.epochs"], help="of the training")
+    parser.add_argument("--scratch", type=Path, help="folder in which the training is kept for the next time")
     arguments = parser.parse_args()
-    load = Workload()
-    load = replace(load, settings=load.settings | {"train.epochs": arguments.epochs})
-    report(all_rows(arguments.frames.resolve(), load), arguments.out)
+    scratch = None if arguments.scratch is None else arguments.scratch.resolve()
+    report(all_rows(arguments.frames.resolve(), Workload(), scratch), arguments.out)
 
 
 if __name__ == "__main__":
