@@ -2,6 +2,7 @@
 
 import base64
 import json
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.cli.conftest import vit  # noqa: F401
+from tests.conftest import Project, documented, free_port
 from tests.monitoring.made import START, log
+from tests.serving.conftest import clean_environment
 from vit.config.files import VAL_SAMPLE
 from vit.files import read_table
 from vit.monitoring.logged import read_log
@@ -89,3 +92,20 @@ def test_a_version_of_an_earlier_release_has_nothing_to_compare_with_and_says_so
     serve(registry, folder, sorted((registry.folder / "raw0").rglob("*.png"))[:1])
     status, _, err = vit("monitor", "--log", str(folder), "--version", number)
     assert status == 1 and f"version {number} has no {VAL_SAMPLE} to compare with" in err and "dvc repro" in err
+
+
+@pytest.mark.slow
+def test_two_workers_that_are_stopped_in_order_have_written_all_that_they_answered(registry):
+    registry.point_to("1")
+    port, project = free_port(), Project(registry.folder, clean_environment())
+    server = documented("MLFLOW_PYFUNC_INFERENCE_CONFIG='{\"log_predictions").replace('s"}', 's", "log_seconds": 30}')
+    body = json.dumps({"inputs": [base64.b64encode(registry.image.read_bytes()).decode()] * 3}).encode()
+    answered = []
+    with project.running(f"env {server} --workers 2 --port {port}", f"http://127.0.0.1:{port}/ping"):
+        for _ in range(20):
+            url = f"http://127.0.0.1:{port}/invocations"
+            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                answered.append(json.load(answer)["request_id"])
+    rows = read_log(registry.folder / ".vit/predictions")
+    assert rows.num_rows == 60 and set(rows["request_id"].to_pylist()) == set(answered)

@@ -8,6 +8,7 @@ of `mlflow models serve`, and only if its signature is the known one. The replac
 without a data frame in between.
 """
 
+import atexit
 import inspect
 import json
 import logging
@@ -35,6 +36,18 @@ Serving = Callable[[], ServedVersion]  # the version that is served now
 def inside_scoring_server() -> bool:
     """Whether MLflow's server is loading the model, rather than a program via `mlflow.pyfunc.load_model`."""
     return SERVER_APP in sys.modules
+
+
+def at_shutdown(function: Callable[[], None]) -> None:
+    """Call `function` when the server ends in order, once it answers requests: its app is made after the model.
+
+    Python's own `atexit` is not enough, as uvicorn ends itself by the signal that it got.
+    """
+    router = getattr(getattr(sys.modules.get(SERVER_APP), "app", None), "router", None)
+    if hasattr(router, "add_event_handler"):
+        router.add_event_handler("shutdown", function)
+    else:
+        atexit.register(function)
 
 
 def install(serving: Serving, predictions: PredictionLog | None = None) -> None:

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,10 +41,13 @@ log = logging.getLogger("vit.serving")
 class PredictionLog:
     """Takes the answers of a server's threads, and writes them from one of its own."""
 
-    def __init__(self, settings: Logging):
-        """Raises MlflowException if the folder cannot be made or written to; a full disk is no error."""
+    def __init__(self, settings: Logging, at_end: Callable[[Callable[[], None]], object] = atexit.register):
+        """`at_end` gets `close` with the first answer, to be called when the server ends.
+
+        Raises MlflowException if the folder cannot be made or written to; a full disk is no error.
+        """
         _require_writable(settings.folder)
-        self._settings = settings
+        self._settings, self._at_end = settings, at_end
         self._waiting: list[Entry] = []
         self._held = 0  # bytes of what waits
         self._dropped = 0  # predictions, since they were last asked for
@@ -51,7 +55,6 @@ class PredictionLog:
         self._changed = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        atexit.register(self.close)
 
     def add(self, answer: Answer, version: ServedVersion, seconds: float) -> str:
         """Log an answer that took `seconds`, or drop it; returns the id by which its rows are found. Never waits."""
@@ -67,6 +70,7 @@ class PredictionLog:
                 self._held += entry.bytes
                 self._waiting.append(entry)
             if self._thread is None or not self._thread.is_alive():  # a fork does not copy it
+                self._at_end(self.close)
                 self._thread = threading.Thread(target=self._work, name="prediction log", daemon=True)
                 self._thread.start()
         return entry.request_id

@@ -55,7 +55,7 @@ class ServedClassifier(PythonModel):
         folder = Path(context.artifacts["model"])
         settings, following, logging = split_settings(context.model_config)
         serves = guard.inside_scoring_server()
-        predictions = PredictionLog(logging) if serves and logging is not None else None
+        predictions = PredictionLog(logging, guard.at_shutdown) if serves and logging is not None else None
         name, number = _registered(folder.parents[1])
         cores = Cores()
         with_features = predictions is not None
