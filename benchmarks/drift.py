@@ -58,6 +58,7 @@ class Workload:
     preset: str = "tom_and_jerry"
     settings: dict[str, object] = field(
         default_factory=lambda: {
+            "pack.image_size": "[32,48]",
             "split.block_size": 50,
             "split.val_fraction": 0.25,
             "split.test_fraction": 0.25,
