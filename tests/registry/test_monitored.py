@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 import urllib.request
 from pathlib import Path
 
@@ -107,5 +108,7 @@ def test_two_workers_that_are_stopped_in_order_have_written_all_that_they_answer
             request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
             with urllib.request.urlopen(request, timeout=20) as answer:
                 answered.append(json.load(answer)["request_id"])
-    rows = read_log(registry.folder / ".vit/predictions")
+    until = time.monotonic() + 10  # the workers end after the command that started them
+    while (rows := read_log(registry.folder / ".vit/predictions")).num_rows < 60 and time.monotonic() < until:
+        time.sleep(0.1)
     assert rows.num_rows == 60 and set(rows["request_id"].to_pylist()) == set(answered)
