@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,10 @@ class PredictionLog:
     def __init__(self, settings: Logging, at_end: Callable[[Callable[[], None]], object] = atexit.register):
         """`at_end` gets `close` with the first answer, to be called when the server ends.
 
-        Raises MlflowException if the folder cannot be made or written to; a full disk is no error.
+        Raises MlflowException if the folder cannot be made or written to, or pyarrow is missing; a full disk is no error.
         """
+        if find_spec("pyarrow") is None:  # MLflow's full package has it, mlflow-skinny has not
+            raise MlflowException("log_predictions needs pyarrow, which is not installed; `pip install pyarrow`")
         _require_writable(settings.folder)
         self._settings, self._at_end = settings, at_end
         self._waiting: list[Entry] = []
