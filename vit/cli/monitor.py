@@ -129,8 +129,8 @@ def _is_alarm(found: "Answer", accuracy: "Accuracy | None") -> bool:
 
 def _print(found: "Answer", accuracy: "Accuracy | None") -> None:
     from vit.monitoring.accuracy import is_worse, said_of
-    from vit.monitoring.logged import dropped
     from vit.monitoring.drift_report import as_text
+    from vit.monitoring.logged import dropped
 
     print("\n".join(as_text(found.question, found.found, found.rest, found.known.val, dropped(found.question.log))))
     if accuracy is not None:

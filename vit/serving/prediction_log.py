@@ -45,7 +45,7 @@ class PredictionLog:
     def __init__(self, settings: Logging, at_end: Callable[[Callable[[], None]], object] = atexit.register):
         """`at_end` gets `close` with the first answer, to be called when the server ends.
 
-        Raises MlflowException if the folder cannot be made or written to, or pyarrow is missing; a full disk is no error.
+        Raises MlflowException if pyarrow is missing, or the folder cannot be written to; a full disk is no error.
         """
         if find_spec("pyarrow") is None:  # MLflow's full package has it, mlflow-skinny has not
             raise MlflowException("log_predictions needs pyarrow, which is not installed; `pip install pyarrow`")
