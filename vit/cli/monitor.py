@@ -78,7 +78,7 @@ def monitor(
     host: str,
     as_json: bool,
 ) -> None:
-    """Compare the predictions that servers logged with val, window by window.
+    """Compare what servers answered with val, window by window.
 
     The exit status is 3 if the last complete window alarms, or live accuracy is below the test score.
     """
