@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -109,6 +109,12 @@ bench-watching: .venv/studio.stamp .venv/bench.stamp  ## Measure what watching a
 bench-waiting: .venv/run.stamp  ## Measure how long commands and the start of a server take, about 3 minutes
 	python -m benchmarks.waiting --out benchmarks/waiting.json
 
+bench-logging: .venv/bench.stamp  ## Measure what logging predictions costs a server, about 2 minutes
+	python -m benchmarks.prediction_log --out benchmarks/prediction_log.json
+
+bench-drift: .venv/run.stamp  ## Measure when drift is noticed, and false alarms: make bench-drift FRAMES=folder
+	python -m benchmarks.drift --frames $(FRAMES) --out benchmarks/drift.json
+
 clean: .venv/run.stamp  ## Delete what no commit or experiment refers to, runs deleted in MLflow, checkpoints and logs
 	dvc gc --all-commits --all-experiments --force
 	test ! -f mlflow.db || mlflow gc --backend-store-uri sqlite:///mlflow.db --tracking-uri sqlite:///mlflow.db
@@ -136,6 +142,8 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	@touch $@
 
 TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-studio.txt requirements-engine.txt
+
+TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-monitor.txt requirements-studio.txt
 
 .venv/test.stamp: .venv/docs.stamp $(TESTED)
 	.venv/bin/pip install --quiet $(TESTED:%=--requirement %) --constraint constraints.txt

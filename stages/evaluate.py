@@ -21,6 +21,7 @@ from vit.config.files import (
     TRAIN_METRICS,
     TRAINING,
     VAL_PREDICTIONS,
+    VAL_SAMPLE,
 )
 from vit.config.params_file import load_params
 from vit.data.decoded import Part, load_part
@@ -38,6 +39,7 @@ from vit.evaluation.predictions import Predictions, predict
 from vit.evaluation.references import svc_accuracy
 from vit.evaluation.slices import QUESTION_COLUMNS, SLICE_COLUMNS, question_rows, slice_rows, slice_values
 from vit.evaluation.tables import confusion, confusion_rows, per_class, prediction_rows, rates
+from vit.evaluation.val_sample import write_val_sample
 from vit.files import read_json, read_table, write_json, write_table, write_text
 from vit.inference.classifier import Classifier
 from vit.inference.features import features_of, has_features, stored_versions
@@ -70,6 +72,7 @@ def main() -> None:
 
     write_table(EVALUATION / PREDICTIONS, prediction_rows(predictions))
     write_table(EVALUATION / VAL_PREDICTIONS, prediction_rows(val_predictions))
+    write_val_sample(EVALUATION / VAL_SAMPLE, classifier, val, rows["val"], RAW)
     write_table(EVALUATION / "per_class.csv", per_class(predictions))
     write_confusion(predictions)
     write_reliability(predictions, settings.ece_bins)

@@ -19,6 +19,7 @@ UNTESTED = {
     "dvc exp run -S train.class_weights=balanced": "tests/training/test_balance.py trains with these weights",
     "dvc exp run -S train.sampler=balanced": "tests/training/test_balance.py trains with this order",
     "pip install --requirement requirements-labels.txt --constraint constraints.txt": "`make test` installs it so",
+    "pip install --requirement requirements-monitor.txt --constraint constraints.txt": "`make test` installs it so",
     "vit suspects": "tests/cli/test_suspects.py runs it on a store of its own",
     "vit export --format timm for_timm": "timm loads what it writes in tests/models/test_published.py",
     "pip install -r requirements-remote.txt -c constraints.txt": "test_bucket.py is skipped without it",
@@ -102,6 +103,7 @@ def test_make_alone_lists_every_target():
     benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
     benchmarks |= {"bench-engine"}
     benchmarks |= {"bench-floors", "bench-distributed", "bench-tracked-files"}
+    benchmarks |= {"bench-logging", "bench-drift"}
     others = {
         "help",
         "repro",

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -15,7 +16,8 @@ from tests.conftest import Project, documented, free_port
 @pytest.fixture(scope="module")
 def address(first_repro):
     project, port = first_repro[0], free_port()
-    with project.running(f"{documented('mlflow models serve')} --port {port}", f"http://127.0.0.1:{port}/ping"):
+    logging = documented("MLFLOW_PYFUNC_INFERENCE_CONFIG='{\"log_predictions").replace('s"}', 's", "log_seconds": 1}')
+    with project.running(f"env {logging} --port {port}", f"http://127.0.0.1:{port}/ping"):
         yield f"http://127.0.0.1:{port}/invocations"
 
 
@@ -116,6 +118,18 @@ def test_the_curl_command_of_the_readme_is_answered(project, address):
     assert "http://127.0.0.1:5000/invocations" in command
     answer = project.run(command.replace("http://127.0.0.1:5000/invocations", address)).stdout
     assert json.loads(answer)["predictions"][0]["label"] == "3"
+
+
+def test_what_was_answered_stands_beside_val_and_in_the_metrics_for_prometheus(project, address, predictions):
+    bodies = [json.dumps({"inputs": [encoded(project, row)]}) for row in predictions[:9]]
+    assert [post(address, body)[1].keys() for body in bodies] == [{"predictions", "request_id"}] * 9
+    time.sleep(2)  # until the server has written them
+    printed = project.run(documented("vit monitor")).stdout
+    assert printed.startswith("version 1, windows of 500") and "labels" in printed and "confidence" in printed
+    command, port = documented("vit monitor --serve"), free_port()
+    url = f"http://127.0.0.1:{port}/metrics"
+    with project.running(command.replace("9105", str(port)), url), urllib.request.urlopen(url) as page:
+        assert 'vit_requests_total{version="1"}' in page.read().decode()
 
 
 def test_a_port_in_use_is_named_and_the_exit_status_is_not_zero(project):

@@ -12,6 +12,11 @@ from mlflow import MlflowClient
 
 from tests.contents import Publisher
 from tests.presets import write_preset
+from vit.config.files import VAL_SAMPLE
+from vit.data.batches import Packed
+from vit.data.images import load_image, settings_of
+from vit.data.manifest import Row
+from vit.evaluation.val_sample import write_val_sample
 from vit.files import read_table, sha256_of, write_table
 from vit.inference.classifier import Classifier
 from vit.registry.gate import CHAMPION
@@ -107,7 +112,20 @@ def evaluated_content(publisher: Publisher, number: int) -> Content:
     for row, one in zip(rows, found, strict=True):
         row |= {"prediction": one["label"]} | {f"p_{name}": share for name, share in one["probabilities"].items()}
     write_table(made.candidacy.predictions, rows)
+    write_sample(made, publisher.folder / "raw0")
     return replace(made, files_key=sha256_of(weights, made.candidacy.predictions))
+
+
+def write_sample(made: Content, raw: Path) -> None:
+    """The sample of val that `evaluate` would write beside the predictions."""
+    import numpy as np
+    import torch
+
+    classifier = Classifier.load(made.model_folder)
+    rows = [Row(*(row[name] for name in Row._fields)) for row in read_table(made.candidacy.predictions)]
+    images = np.stack([load_image(raw / row.path, **settings_of(classifier.config)) for row in rows])
+    val = Packed(torch.from_numpy(images), torch.zeros(len(rows)))
+    write_val_sample(made.candidacy.predictions.with_name(VAL_SAMPLE), classifier, val, rows, raw)
 
 
 def tensors_of(weights: Path) -> dict:

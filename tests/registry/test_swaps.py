@@ -88,7 +88,9 @@ def test_no_request_fails_or_is_answered_by_a_mixture_while_the_champion_moves(r
         for number in ("1", "2")
     }
     port, database = free_port(), registry.folder / "mlflow.db"
-    following = documented("MLFLOW_PYFUNC_INFERENCE_CONFIG").replace('n"}', f'n", "follow_seconds": {POLL}}}')
+    following = documented("MLFLOW_PYFUNC_INFERENCE_CONFIG='{\"follow").replace(
+        'n"}', f'n", "follow_seconds": {POLL}}}'
+    )
     project = Project(registry.folder, clean_environment())
     events: list[tuple[float, str]] = []
     asked: list[Asked] = []

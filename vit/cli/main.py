@@ -15,6 +15,7 @@ COMMANDS = (
     "folds",
     "keep",
     "label",
+    "monitor",
     "predict",
     "preset",
     "registry",
@@ -30,6 +31,7 @@ Exit status:
   0    done
   1    refused, failed or not found: one line `error: ...` on stderr, the traceback in logs/vit.log
   2    wrong usage
+  3    `vit monitor`: an alarm
   130  interrupted
 
 \b

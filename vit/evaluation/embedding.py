@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from vit.data.decoded import Part, pick
 from vit.data.images import centre_crop
 from vit.inference.classifier import Classifier
+from vit.inference.head_input import HeadInput
 
 BATCH_SIZE = 64  # images
 
@@ -27,37 +27,12 @@ def embed(classifier: Classifier, part: Part, indices: Sequence[int]) -> Embedde
     features, logits = [], []
     for start in range(0, len(indices), BATCH_SIZE):
         images = pick(part, list(indices[start : start + BATCH_SIZE]))
-        with Reading(classifier.model) as reading:
+        with HeadInput(classifier.model) as head:
             logits.append(classifier.logits(centre_crop(images, classifier.config["image_size"])))
-        features.append(reading.features if reading.features is not None else logits[-1])
+        read = head.last()
+        features.append(logits[-1] if read is None else read)
     labels = part.labels.numpy()[list(indices)]
     return Embedded(torch.cat(features).numpy(), classifier.calibrated(torch.cat(logits)), labels)
-
-
-class Reading:
-    """While it is open it keeps what the head read last in this thread, (B, D); None if the model has no such layer."""
-
-    def __init__(self, model: nn.Module):
-        self.head = _head_of(model)
-        self.features: Tensor | None = None
-
-    def __enter__(self) -> "Reading":
-        if self.head is not None:
-            self.handle = self.head.register_forward_pre_hook(self._keep)
-        return self
-
-    def __exit__(self, *error) -> None:
-        if self.head is not None:
-            self.handle.remove()
-
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.features = inputs[0].detach().float().cpu()
-
-
-def _head_of(model: nn.Module) -> nn.Module | None:
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    own = getattr(model, "head", None)
-    return own if isinstance(own, nn.Linear) else (linear[-1] if linear else None)
 
 
 def in_two_dimensions(features: np.ndarray, method: str, seed: int = 0) -> np.ndarray:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import mlflow
 
-from vit.config.files import CONFIG
+from vit.config.files import CONFIG, VAL_SAMPLE
 from vit.config.model import family_named
 from vit.files import read_json
 from vit.registry.golden import Evaluated, write_golden
 from vit.release import VERSION
-from vit.serving.settings import FOLLOWING
+from vit.serving.settings import OF_THE_SERVER
 from vit.source_code import import_closure
 
 ROOT = Path(__file__).parents[2]  # folder of the package: the repo, or site-packages
@@ -28,6 +28,7 @@ SERVED_WITH = (
     "pandas",
     "pillow",
     "psutil",
+    "pyarrow",
     "pydantic",
     "ruamel.yaml",
     "safetensors",
@@ -37,10 +38,10 @@ SERVED_WITH = (
 def save_served(
     path: Path, model_folder: Path, settings: dict[str, float | str], evaluated: Evaluated | None = None
 ) -> None:
-    """Write an MLflow model to the new folder `path`, with golden images from `evaluated`.
+    """Write an MLflow model to the new folder `path`, with golden images and the sample of val from `evaluated`.
 
     `settings` (max_rows, max_bytes, max_pixels, batch_wait_ms, precision) are stored in its MLmodel as `config`, with
-    those about following switched off, and can be overridden at serving time:
+    following and logging switched off, and can be overridden at serving time:
     MLFLOW_PYFUNC_INFERENCE_CONFIG='{"max_rows": 8}' mlflow models serve ...
     """
     from vit.serving.pyfunc import SIGNATURE  # late: the import also registers the model with MLflow
@@ -56,12 +57,15 @@ def save_served(
             artifacts={"model": str(model_folder)},
             code_paths=[f"{folder}/vit"],
             signature=SIGNATURE,
-            model_config=FOLLOWING | settings,
+            model_config=OF_THE_SERVER | settings,
             pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in _packages(model_folder)],
             metadata={"vit_version": VERSION},
         )
     if evaluated is not None:
         write_golden(path, model_folder, evaluated)
+        sample = evaluated.predictions.with_name(VAL_SAMPLE)
+        if sample.is_file():  # an earlier release evaluated without it
+            shutil.copy(sample, path / VAL_SAMPLE)
 
 
 def served_code(root: Path = ROOT) -> list[str]:

@@ -26,7 +26,7 @@ from vit.errors import UserError, one_line
 from vit.files import read_json
 from vit.serving.cores import Cores
 from vit.serving.golden import GOLDEN
-from vit.serving.settings import FOLLOWING, SETTINGS, Following, split_settings
+from vit.serving.settings import OF_THE_SERVER, SETTINGS, Following, split_settings
 from vit.serving.version import ServedVersion
 
 INFERENCE_CONFIG = "MLFLOW_PYFUNC_INFERENCE_CONFIG"
@@ -132,7 +132,9 @@ def _require_database(uri: str) -> None:
         raise UserError(f"{uri} does not exist; put it back, or set MLFLOW_TRACKING_URI and restart the server")
 
 
-def load_version(folder: Path, number: str, cores: Cores, overrides: dict) -> ServedVersion:
+def load_version(
+    folder: Path, number: str, cores: Cores, overrides: dict, with_features: bool = False
+) -> ServedVersion:
     """The version in the folder of an MLflow model, by the code that runs, after its proof.
 
     Raises UserError for settings that this code does not know.
@@ -142,14 +144,14 @@ def load_version(folder: Path, number: str, cores: Cores, overrides: dict) -> Se
     from vit.inference.classifier import NEEDED  # late, as for publishing
 
     config = read_json(model / CONFIG) if (model / CONFIG).is_file() else {}
-    unknown = flavor["config"].keys() - {*SETTINGS, *FOLLOWING} | config.keys() - {*NEEDED, "temperature"}
+    unknown = flavor["config"].keys() - {*SETTINGS, *OF_THE_SERVER} | config.keys() - {*NEEDED, "temperature"}
     if unknown:
         raise UserError(
             f"it has settings that this server does not know ({', '.join(sorted(unknown))}); restart the server, which "
             "then runs the version's own code"
         )
-    settings, _ = split_settings(flavor["config"] | overrides)
-    return ServedVersion.load(model, settings, cores, number, golden=folder / GOLDEN)
+    settings = split_settings(flavor["config"] | overrides).model
+    return ServedVersion.load(model, settings, cores, number, folder / GOLDEN, with_features)
 
 
 def overrides(settings: dict, folder: Path) -> dict:

@@ -13,7 +13,7 @@ import numpy as np
 from vit.errors import UserError
 from vit.files import read_json
 from vit.serving.settings import Limits
-from vit.serving.uploads import read_images
+from vit.serving.uploads import decode_uploads, read_uploads
 
 if TYPE_CHECKING:
     from vit.inference.classifier import Classifier
@@ -47,6 +47,7 @@ def _largest_gap(classifier: "Classifier", file: Path, expected: dict[str, float
 
     if expected.keys() != set(classifier.classes):
         return float("inf")
-    images = read_images([base64.b64encode(file.read_bytes()).decode()], classifier.config, ANY_SIZE)
+    uploads = read_uploads([base64.b64encode(file.read_bytes()).decode()], ANY_SIZE)
+    images = decode_uploads(uploads, classifier.config)
     (probabilities,) = classifier.probabilities(torch.from_numpy(images))
     return float(np.abs(probabilities - [expected[name] for name in classifier.classes]).max())

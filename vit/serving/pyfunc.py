@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from vit.serving import guard
 from vit.serving.cores import Cores
 from vit.serving.following import Follower, load_version, overrides
+from vit.serving.prediction_log import PredictionLog
 from vit.serving.settings import split_settings
 from vit.serving.version import ServedVersion
 
@@ -46,26 +47,31 @@ SIGNATURE = ModelSignature(
 class ServedClassifier(PythonModel):
     """A Classifier behind MLflow's scoring server; client errors get a 4xx with one sentence.
 
-    With the setting `follow` it serves whatever version that alias points to; see `vit.serving.following`.
+    With the setting `follow` it serves whatever version that alias points to; see `vit.serving.following`. With
+    `log_predictions` the server logs its predictions; see `vit.serving.prediction_log`.
     """
 
     def load_context(self, context) -> None:
         folder = Path(context.artifacts["model"])
-        settings, following = split_settings(context.model_config)
+        settings, following, logging = split_settings(context.model_config)
+        serves = guard.inside_scoring_server()
+        predictions = PredictionLog(logging, guard.at_shutdown) if serves and logging is not None else None
         name, number = _registered(folder.parents[1])
         cores = Cores()
-        self.serving = ServedVersion.load(folder, settings, cores, number)
+        with_features = predictions is not None
+        self.serving = ServedVersion.load(folder, settings, cores, number, with_features=with_features)
         if following.alias is not None:
-            load = partial(load_version, cores=cores, overrides=overrides(context.model_config, folder.parents[1]))
+            given = overrides(context.model_config, folder.parents[1])
+            load = partial(load_version, cores=cores, overrides=given, with_features=with_features)
             self.follower = Follower(name, following, self.serving, load, self.swap)
             self.follower.start()
-        if guard.inside_scoring_server():
-            guard.install(lambda: self.serving)
+        if serves:
+            guard.install(lambda: self.serving, predictions)
 
     # pyrefly: ignore[bad-override]  # MLflow's method has no body, so it seems to return None
     def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
         """The answers of the version that is served now, for the column `image` of a data frame."""
-        return self.serving.answer(model_input["image"].tolist(), params or {})
+        return self.serving.answer(model_input["image"].tolist(), params or {}).predictions
 
     def swap(self, version: ServedVersion) -> None:
         before, self.serving = self.serving, version

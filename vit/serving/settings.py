@@ -1,6 +1,8 @@
 """The settings of the served model, set when it was published, and the params of a request."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from mlflow.exceptions import MlflowException
 
@@ -14,6 +16,9 @@ SETTINGS = ("max_rows", "max_bytes", "max_pixels", "batch_wait_ms", "precision")
 # Settings about the server, not the model. They are published switched off, as MLflow lets a server override only
 # settings that are published.
 FOLLOWING = {"follow": None, "follow_seconds": 30.0}
+LOGGING = {"log_predictions": None, "log_seconds": 10.0, "log_days": 30, "log_images_days": 0}
+MOST_LOG_SECONDS = 30  # `vit monitor` takes a window for complete a minute after its end
+OF_THE_SERVER = FOLLOWING | LOGGING
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,50 @@ class Following:
     seconds: float
 
 
-def split_settings(values: dict) -> tuple[dict, Following]:
-    """The settings of the model, and those about following; raises MlflowException for bad values of the latter."""
-    values = FOLLOWING | values
-    alias, seconds = values.pop("follow"), values.pop("follow_seconds")
-    if alias is not None and (not isinstance(alias, str) or not alias):
-        raise MlflowException(f"follow is {alias!r}; it must be the name of an alias, such as champion")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.1 <= seconds <= 86400:
-        raise MlflowException(f"follow_seconds is {seconds!r}; it must be a number from 0.1 to 86400")
-    return values, Following(alias, seconds)
+@dataclass(frozen=True)
+class Logging:
+    """The folder of the prediction log; how often it is written, in seconds; after how many days its files and the
+    images are deleted. No images are kept if `image_days` is 0."""
+
+    folder: Path
+    seconds: float
+    days: float
+    image_days: float
+
+
+class Settings(NamedTuple):
+    """Settings of the served model, and those of the server; `logging` is None if predictions are not logged."""
+
+    model: dict
+    following: Following
+    logging: Logging | None
+
+
+def split_settings(values: dict) -> Settings:
+    """Raises MlflowException for bad values of the server's settings; those of the model are checked later."""
+    values = OF_THE_SERVER | values
+    alias = _name(values, "follow", "an alias, such as champion")
+    following = Following(alias, _number(values, "follow_seconds", 0.1, 86400))
+    folder = _name(values, "log_predictions", "a folder, such as .vit/predictions")
+    seconds, days = _number(values, "log_seconds", 0.1, MOST_LOG_SECONDS), _number(values, "log_days", 0.01, 36500)
+    image_days = _number(values, "log_images_days", 0, 36500)
+    logging = None if folder is None else Logging(Path(folder), seconds, days, image_days)
+    model = {name: value for name, value in values.items() if name not in OF_THE_SERVER}
+    return Settings(model, following, logging)
+
+
+def _name(values: dict, key: str, meaning: str) -> str | None:
+    value = values[key]
+    if value is not None and (not isinstance(value, str) or not value):
+        raise MlflowException(f"{key} is {value!r}; it must be the name of {meaning}")
+    return value
+
+
+def _number(values: dict, key: str, low: float, high: float) -> float:
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise MlflowException(f"{key} is {value!r}; it must be a number from {low:g} to {high:g}")
+    return value
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """One version of the model, as it answers requests."""
 
 import base64
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,22 @@ from vit.serving.cores import Cores
 from vit.serving.golden import prove
 from vit.serving.refusal import Refusal
 from vit.serving.settings import NO_INDEX, UNKNOWN, Limits, Options, batch_wait
-from vit.serving.uploads import read_images
+from vit.serving.uploads import Upload, decode_uploads, read_uploads
 
 if TYPE_CHECKING:
     from vit.inference.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The predictions for a request, and what they were made of: the files, their pixels uint8 (N, H, W, C), the
+    probabilities (N, classes), and the features (N, D) that the head read, with D = 0 unless they were asked for."""
+
+    predictions: list[dict]
+    uploads: list[Upload]
+    images: np.ndarray
+    probabilities: np.ndarray
+    features: np.ndarray
 
 
 class ServedVersion:
@@ -23,17 +37,16 @@ class ServedVersion:
     A request that began with a version ends with it, also if another one is served by then.
     """
 
-    def __init__(self, classifier: "Classifier", settings: dict, cores: Cores, version: str):
-        """`settings` are those of the served model without the ones about following; raises MlflowException."""
-        import torch  # late: publishing needs only the signature
-
+    def __init__(
+        self, classifier: "Classifier", settings: dict, cores: Cores, version: str, with_features: bool = False
+    ):
+        """`settings` are those of the served model without the server's; raises MlflowException."""
         settings = dict(settings)
         self.classifier = classifier.to(settings.pop("precision"))
         self.cores, self.version = cores, version
 
         # Both without `self`: a circle would keep the weights in memory after their version is replaced.
-        def compute(part: np.ndarray) -> np.ndarray:
-            return classifier.probabilities(torch.from_numpy(part))
+        compute = _rows_of(classifier, with_features)
 
         def rows(images: np.ndarray) -> np.ndarray:
             return cores.rows(compute, images, most_threads)
@@ -44,7 +57,13 @@ class ServedVersion:
 
     @classmethod
     def load(
-        cls, folder: Path, settings: dict, cores: Cores, version: str, golden: Path | None = None
+        cls,
+        folder: Path,
+        settings: dict,
+        cores: Cores,
+        version: str,
+        golden: Path | None = None,
+        with_features: bool = False,
     ) -> "ServedVersion":
         """The version whose weights and config.json lie in `folder`, after its proof by the images in `golden`.
 
@@ -56,9 +75,9 @@ class ServedVersion:
         classifier = folded(Classifier.load(folder))
         if golden is not None:
             prove(classifier, golden)  # in float32; bfloat16 changes probabilities by more than is allowed
-        return cls(classifier, settings, cores, version)
+        return cls(classifier, settings, cores, version, with_features)
 
-    def answer(self, texts: list[str], params: dict) -> list[dict]:
+    def answer(self, texts: list[str], params: dict) -> Answer:
         """One prediction per image in base64: label, its index in the model's class order, confidence in [0, 1],
         probabilities by class name, version of the model.
 
@@ -70,9 +89,12 @@ class ServedVersion:
             raise Refusal("this model has no attention maps to explain a prediction; send the request without explain")
         with self.batches.request() as rows_of:
             with self.cores.decoding() as over:
-                images = read_images(texts, self.classifier.config, self.limits, over)
+                uploads = read_uploads(texts, self.limits)
+                images = decode_uploads(uploads, self.classifier.config, over)
             rows = rows_of(images)
-        return [self._prediction(image, row, options) for image, row in zip(images, rows, strict=True)]
+        probabilities, features = np.split(rows, [len(self.classifier.classes)], axis=1)
+        predictions = [self._prediction(*one, options) for one in zip(images, probabilities, strict=True)]
+        return Answer(predictions, uploads, images, probabilities, features)
 
     def _prediction(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
@@ -89,3 +111,22 @@ class ServedVersion:
             picture = self.cores.explained(explanation_png, self.classifier, image, int(likeliest[0]))
             prediction["explanation"] = base64.b64encode(picture).decode()
         return prediction
+
+
+def _rows_of(classifier: "Classifier", with_features: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from uint8 (B, H, W, C) to probabilities (B, classes), or (B, classes + D) with what the head read
+    of the same forward pass: the logits, if it is not linear."""
+    import torch  # late: publishing needs only the signature
+
+    if not with_features:
+        return lambda images: classifier.probabilities(torch.from_numpy(images))
+    from vit.inference.head_input import HeadInput
+
+    head = HeadInput(classifier.model)
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        logits = classifier.logits(torch.from_numpy(images))
+        read = head.last()
+        return np.concatenate([classifier.calibrated(logits), (logits if read is None else read).numpy()], axis=1)
+
+    return compute

@@ -90,8 +90,9 @@ def locked() -> Iterator[None]:
         yield
 
 
-def open_store() -> Store:
-    """Connect, creating database and experiment at first use. Raises UserError if the store is unreachable."""
+def open_store(beside: str = "") -> Store:
+    """Connect, creating database and experiment at first use; `beside` is added to the experiment's name, for what
+    is no training. Raises UserError if the store is unreachable."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's 7 retries take minutes if nothing responds
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's URL of a run contains the password
@@ -107,7 +108,8 @@ def open_store() -> Store:
                 _create_database(file)
             _connect_once(uri)
             client = MlflowClient(uri)
-            experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit", location)
+            name = (os.environ.get("MLFLOW_EXPERIMENT_NAME") or "vit") + beside
+            experiment = _experiment(client, name, location)
             if is_ours:
                 _relocate(database, experiment.artifact_location, artifacts)
     except (*STORE_ERRORS, ImportError) as error:
