@@ -1,0 +1,55 @@
+"""Wait until the registry has the champion, then become MLflow's scoring server of it.
+
+Beside MLFLOW_TRACKING_URI it reads VIT_MODEL, models:/NAME@ALIAS, by default models:/vit@champion; PORT, 8080.
+"""
+
+import os
+import re
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+from requests.exceptions import RequestException
+
+FOLDER = Path("/tmp/model")  # ready.py reads the golden images there
+PAUSE = 2.0  # seconds
+REFUSED = (401, 403)
+
+
+def wait_for_version(name: str, alias: str) -> str:
+    """The version that the alias points to, as soon as there is one."""
+    said = None
+    while True:
+        try:
+            return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
+        except MlflowException as error:
+            if error.get_http_status_code() in REFUSED:
+                sys.exit("error: the registry refuses to answer; check MLFLOW_TRACKING_USERNAME and _PASSWORD")
+            reason = "there is none yet" if error.error_code == "RESOURCE_DOES_NOT_EXIST" else "no answer"
+        except RequestException:
+            reason = "no answer"
+        if reason != said:
+            print(f"waiting for {name}@{alias}: {reason}", flush=True)
+            said = reason
+        time.sleep(PAUSE)
+
+
+def main() -> None:
+    model = os.environ.get("VIT_MODEL", "models:/vit@champion")
+    found = re.fullmatch(r"models:/([^/@]+)@([^/@]+)", model)
+    if found is None:
+        sys.exit(f"error: VIT_MODEL is '{model}'; it must be models:/NAME@ALIAS")
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"  # MLflow's own take minutes; here we ask again ourselves
+    version = wait_for_version(*found.groups())
+    mlflow.artifacts.download_artifacts(f"models:/{found[1]}/{version}", dst_path=str(FOLDER))
+    command, env = scoring_server.get_cmd(str(FOLDER), int(os.environ.get("PORT", "8080")), "0.0.0.0")
+    arguments = shlex.split(command)
+    os.execvpe(arguments[0], arguments, env)  # in place of this process, so that SIGTERM reaches the server
+
+
+if __name__ == "__main__":
+    main()
