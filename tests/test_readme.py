@@ -17,7 +17,8 @@ UNTESTED = {
     "make up": "needs a Docker daemon; tests/deploy/test_images.py runs what it starts, without one",
     "make up PROFILE=full VIT_HOST=vit.example.org": "the same",
     "docker compose --file deploy/compose.yaml logs --follow trainer": "the same",
-    "docker compose --file deploy/compose.yaml run --rm trainer dvc exp run -S data.source=folder -S data.path=images": "the same",
+    "docker compose --file deploy/compose.yaml run --rm --no-deps trainer "
+    "dvc exp run -S data.source=folder -S data.path=images": "the same",
     "deploy/make-secrets && cp -r deploy/secrets deploy/kubernetes/": "tests/deploy/test_files.py runs both",
     "kubectl apply --kustomize deploy/kubernetes": "needs a cluster; tests/deploy/test_files.py builds what it applies",
     "kubectl create --namespace vit --filename deploy/kubernetes/train.yaml": "needs a cluster",

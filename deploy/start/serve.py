@@ -6,6 +6,7 @@ Beside MLFLOW_TRACKING_URI it reads VIT_MODEL, models:/NAME@ALIAS, by default mo
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -44,8 +45,12 @@ def main() -> None:
     if found is None:
         sys.exit(f"error: VIT_MODEL is '{model}'; it must be models:/NAME@ALIAS")
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"  # MLflow's own take minutes; here we ask again ourselves
-    version = wait_for_version(*found.groups())
-    mlflow.artifacts.download_artifacts(f"models:/{found[1]}/{version}", dst_path=str(FOLDER))
+    source = f"models:/{found[1]}/{wait_for_version(*found.groups())}"
+    shutil.rmtree(FOLDER, ignore_errors=True)  # of a server that ran here before
+    try:
+        mlflow.artifacts.download_artifacts(source, dst_path=str(FOLDER))
+    except (MlflowException, RequestException, OSError) as error:
+        sys.exit(f"error: {source} cannot be downloaded: {str(error).splitlines()[0]}")
     command, env = scoring_server.get_cmd(str(FOLDER), int(os.environ.get("PORT", "8080")), "0.0.0.0")
     arguments = shlex.split(command)
     os.execvpe(arguments[0], arguments, env)  # in place of this process, so that SIGTERM reaches the server

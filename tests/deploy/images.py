@@ -83,7 +83,8 @@ class Images:
         if self.buildah("images", "--quiet", "--filter", "reference=localhost/base"):
             return
         archive = self.folder / "base.tar"
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, archive], check=True)
+        make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, archive]
+        subprocess.run(make, check=True)
         container = self.buildah("from", "scratch")
         self.buildah("add", container, archive, "/")
         self.buildah("commit", "--rm", container, "localhost/base")
@@ -122,13 +123,19 @@ class Images:
         command: tuple[str, ...] = (),
         url: str | None = None,
     ) -> Iterator[Process]:
-        """Start an image's process as compose.yaml does: not root, the file system read-only, /tmp in memory, as process
-        1; on this machine's network. The block begins when `url` answers."""
+        """Start an image's process as compose.yaml does: not root, as process 1, /tmp in memory, all else read-only.
+
+        It uses this machine's network. The block begins when `url` answers.
+        """
         config = self.config(target)
         assert config["User"] == "10001:10001"
         inside = dict(one.split("=", 1) for one in config["Env"]) | env
         mounts = [f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}"]
-        mounts += [f"mount -t tmpfs tmpfs {root}/tmp", f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
+        mounts += [
+            f"mount -t tmpfs tmpfs {root}/tmp",
+            f"mount -t proc proc {root}/proc",
+            f"mount --rbind /dev {root}/dev",
+        ]
         mounts += [f"mount --bind {folder} {root}{place}" for folder, place in (volumes or {}).items()]
         arguments = [*config["Entrypoint"], *(command or config["Cmd"])]
         script = " && ".join([*mounts, 'exec chroot --userspec=10001:10001 "$@"'])
@@ -136,7 +143,9 @@ class Images:
         workdir = ["sh", "-c", 'cd "$0" && exec "$@"', config["WorkingDir"]]
         isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", str(root)]
         with log.open("w") as output:
-            popen = subprocess.Popen([*isolated, *change, *workdir, *arguments], stdout=output, stderr=subprocess.STDOUT)
+            popen = subprocess.Popen(
+                [*isolated, *change, *workdir, *arguments], stdout=output, stderr=subprocess.STDOUT
+            )
             try:
                 if url is not None:
                     _wait_for(url, popen, log)

@@ -91,7 +91,7 @@ def test_kustomize_builds_the_whole_with_generated_secrets_and_each_name_that_is
     shutil.copytree(folder / "secrets", folder / "kubernetes/secrets")
     built = run("kubectl", "kustomize", folder / "kubernetes")
     assert built.returncode == 0, built.stderr
-    made = [one for one in YAML(typ="safe", pure=True).load_all(built.stdout)]
+    made = list(YAML(typ="safe", pure=True).load_all(built.stdout))
     secrets = {one["metadata"]["name"] for one in made if one["kind"] == "Secret"}
     claims = {one["metadata"]["name"] for one in made if one["kind"] == "PersistentVolumeClaim"}
     assert all(one["metadata"].get("namespace", "vit") == "vit" for one in made)
@@ -168,4 +168,5 @@ def test_secrets_of_files_reach_the_command_and_one_that_is_missing_ends_it_in_o
     assert seen["A_PASSWORD"] == "s$ec'r et" and seen["B"] == "b" and "SSL_CERT" not in seen
     refused = start("with-secrets", "true", env={"A_KEY_FILE": str(tmp_path / "none")})
     assert refused.returncode == 1
-    assert refused.stderr.strip() == f"error: A_KEY_FILE is {tmp_path}/none, which is empty or cannot be read; put the secret there"
+    reason = "which is empty or cannot be read; put the secret there"
+    assert refused.stderr.strip() == f"error: A_KEY_FILE is {tmp_path}/none, {reason}"

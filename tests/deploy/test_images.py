@@ -3,23 +3,22 @@
 import base64
 import json
 import os
-import re
 import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO, _wait_for, free_port
+from tests.conftest import REPO, free_port
+from tests.deploy import servers
 from tests.deploy.images import Images, Process, missing
 from tests.deploy.test_files import compose
 
@@ -27,8 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason
 
 TARGETS = ("serve", "tracking", "train", "studio")
 MARKER = "no-layer-may-hold-this-4711"
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-PROGRAMS = Path(sys.executable).parent
 NAMES = ("admin_password", "serve_password", "client_password", "database_password", "store_key", "mlflow_key")
 
 
@@ -67,7 +64,9 @@ def built(images, pip_secrets) -> dict[str, float]:
 
 def size(root: Path) -> float:
     """In GB."""
-    return int(subprocess.run(["du", "-sxB1", root], capture_output=True, text=True, check=True).stdout.split()[0]) / 1e9
+    return (
+        int(subprocess.run(["du", "-sxB1", root], capture_output=True, text=True, check=True).stdout.split()[0]) / 1e9
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -133,79 +132,14 @@ def secrets(tmp_path_factory) -> Path:
     return folder / "secrets"
 
 
-@contextmanager
-def postgres(folder: Path, password: Path) -> Iterator[int]:
-    """A server of PostgreSQL whose superuser is mlflow; yields its port."""
-    programs, port = POSTGRES[-1], free_port()
-    folder.mkdir()
-    shutil.chown(folder, "postgres")
-    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    options = ["--username=mlflow", "--auth=scram-sha-256", f"--pwfile={password}", f"--pgdata={folder}/data"]
-    subprocess.run([*as_user, programs / "initdb", *options], check=True, capture_output=True, cwd="/")
-    subprocess.run([*as_user, programs / "pg_ctl", "start", "-w", "-D", folder / "data", "-l", folder / "log",
-                    "-o", f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"],
-                   check=True, capture_output=True, cwd="/")  # fmt: skip
-    create = ["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "-d", "postgres", "-c", "create database mlflow"]
-    try:
-        subprocess.run(create, check=True, capture_output=True, env=os.environ | {"PGPASSWORD": password.read_text()})
-        yield port
-    finally:
-        subprocess.run([*as_user, programs / "pg_ctl", "stop", "-m", "fast", "-D", folder / "data"], cwd="/")
-
-
-@contextmanager
-def bucket(folder: Path, key: Path) -> Iterator[int]:
-    """SeaweedFS by the options of compose.yaml; yields the port of its S3."""
-    (line,) = compose()["services"]["store"]["command"]
-    found = re.search(r"/entrypoint.sh (mini .*)", line)
-    assert found is not None
-    ports = {name: free_port() for name in ("master", "filer", "volume", "s3")}
-    options = found[1].replace("/data", str(folder)).replace("0.0.0.0", "127.0.0.1").split()
-    options += ["-ip=127.0.0.1", "-s3.port.iceberg=0", *(f"-{name}.port={port}" for name, port in ports.items())]
-    options += [f"-{name}.port.grpc={free_port()}" for name in ports]
-    folder.mkdir()
-    env = os.environ | compose()["services"]["store"]["environment"] | {"AWS_SECRET_ACCESS_KEY": key.read_text()}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([PROGRAMS / "weed", *options], env=env, stdout=log, stderr=log)
-        try:
-            _wait_for(f"http://127.0.0.1:{ports['s3']}/healthz", server, folder / "log")
-            yield ports["s3"]
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-
-
-@contextmanager
-def proxy(folder: Path, password: Path, **places: str) -> Iterator[None]:
-    """Caddy with deploy/Caddyfile."""
-    hashed = subprocess.run(["caddy", "hash-password"], input=password.read_text() + "\n", text=True,
-                            capture_output=True, check=True, env={"PATH": str(PROGRAMS)}).stdout.strip()  # fmt: skip
-    env = {"PATH": str(PROGRAMS), "HOME": str(folder), "CLIENT_HASH": hashed, "VIT_HOST": "localhost"} | places
-    folder.mkdir()
-    settings = folder / "Caddyfile"  # as it is, but for the port that redirects to TLS
-    text = (REPO / "deploy/Caddyfile").read_text().replace("admin off", f"admin off\n\thttp_port {free_port()}\n\tskip_install_trust")
-    settings.write_text(text)
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([PROGRAMS / "caddy", "run", "--config", settings], env=env, stdout=log, stderr=log)
-        try:
-            for _ in range(200):
-                with socket.socket() as asked:
-                    if asked.connect_ex(("127.0.0.1", int(places["SERVE_PORT"]))) == 0:
-                        break
-                assert server.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
-            yield
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-
-
 @pytest.fixture(scope="module")
 def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
-    """The whole: database, bucket, MLflow, trainer, server, proxy, from nothing; until the first prediction."""
+    """Database, bucket, MLflow, trainer, server and proxy, from nothing until the first prediction."""
+    if (reason := servers.missing()) is not None:
+        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("up")
     values = {name: (secrets / name).read_text() for name in NAMES}
-    ports = {name: free_port() for name in ("mlflow", "serve", "https", "https_mlflow", "https_studio")}
+    ports, https = ({name: free_port() for name in ("mlflow", "serve", "studio")} for _ in range(2))
     project = folder / "project"
     project.mkdir()
     os.chown(project, 10001, 10001)
@@ -217,13 +151,13 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
         for root in roots.values():
             (root / "run/secrets").mkdir(exist_ok=True)
         began = time.monotonic()
-        database = enter(postgres(folder / "postgres", secrets / "database_password"))
-        store = enter(bucket(folder / "bucket", secrets / "store_key"))
+        database = enter(servers.postgres(folder / "postgres", secrets / "database_password"))
+        store = enter(servers.bucket(folder / "bucket", secrets / "store_key"))
         env = environment(
             "mlflow",
             VIT_DATABASE=f"postgresql+psycopg2://mlflow@127.0.0.1:{database}/mlflow",
             MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{store}",
-            ALLOWED_HOSTS=f"127.0.0.1:{ports['mlflow']},localhost:{ports['https_mlflow']}",
+            ALLOWED_HOSTS=f"127.0.0.1:{ports['mlflow']},localhost:{https['mlflow']}",
             PORT=str(ports["mlflow"]),
         )
         enter(images.running("tracking", roots["tracking"], folder / "mlflow.txt", env, volumes, url=f"{here}/health"))
@@ -232,15 +166,25 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
         env = environment("trainer", MLFLOW_TRACKING_URI=here)
         at_project = volumes | {project: "/project"}
         trainer = enter(images.running("train", roots["train"], folder / "train.txt", env, at_project))
-        places = {"SERVE": f"127.0.0.1:{ports['serve']}", "MLFLOW": f"127.0.0.1:{ports['mlflow']}", "STUDIO": "127.0.0.1:9"}
+        places = {
+            "SERVE": f"127.0.0.1:{ports['serve']}",
+            "MLFLOW": f"127.0.0.1:{ports['mlflow']}",
+            "STUDIO": "127.0.0.1:9",
+        }
         places |= {"SERVE_PORT": str(ports["https"]), "MLFLOW_PORT": str(ports["https_mlflow"])}
-        enter(proxy(folder / "caddy", secrets / "client_password", STUDIO_PORT=str(ports["https_studio"]), **places))
+        enter(
+            servers.proxy(
+                folder / "caddy", secrets / "client_password", STUDIO_PORT=str(ports["https_studio"]), **places
+            )
+        )
         assert trainer.popen.wait(timeout=900) == 0, trainer.log.read_text()
         while (ready := server.run("python", "/opt/vit/ready.py")).returncode != 0:
-            assert server.popen.poll() is None and time.monotonic() < began + 1200, ready.stderr + server.log.read_text()
+            assert server.popen.poll() is None and time.monotonic() < began + 1200, (
+                ready.stderr + server.log.read_text()
+            )
             time.sleep(0.5)
         address = f"https://localhost:{ports['https']}/invocations"
-        mlflow = f"https://localhost:{ports['https_mlflow']}"
+        mlflow = f"https://localhost:{https['mlflow']}"
         yield Started(address, mlflow, values, server, time.monotonic() - began, project)
 
 
@@ -264,14 +208,7 @@ def an_image(project: Path) -> bytes:
     return json.dumps({"inputs": [base64.b64encode(file.read_bytes()).decode()]}).encode()
 
 
-@pytest.fixture
-def needed(request):
-    if not POSTGRES or not (PROGRAMS / "weed").exists() or not (PROGRAMS / "caddy").exists():
-        pytest.skip("PostgreSQL or requirements-deploy-test.txt is not installed")
-
-
-def test_one_start_trains_publishes_and_serves_the_first_champion(needed, request, capsys):
-    started = request.getfixturevalue("started")
+def test_one_start_trains_publishes_and_serves_the_first_champion(started, capsys):
     status, body = ask(started.serve, an_image(started.project), f"client:{started.secrets['client_password']}")
     (prediction,) = json.loads(body)["predictions"]
     assert status == 200 and prediction["label"] == "3" and prediction["model_version"] == "1"
@@ -279,8 +216,7 @@ def test_one_start_trains_publishes_and_serves_the_first_champion(needed, reques
         print(f"\nfrom the start to the first prediction: {started.seconds:.0f} s")
 
 
-def test_a_request_to_the_server_without_password_gets_401_before_its_body_is_read(needed, request):
-    started = request.getfixturevalue("started")
+def test_a_request_to_the_server_without_password_gets_401_before_its_body_is_read(started):
     body = an_image(started.project)
     for login in (None, "client:wrong", f"admin:{started.secrets['client_password']}", "client:"):
         assert ask(started.serve, body, login) == (401, b"")
@@ -290,8 +226,7 @@ def test_a_request_to_the_server_without_password_gets_401_before_its_body_is_re
         assert sent.recv(100).startswith(b"HTTP/1.1 401")  # not a byte of the body was sent
 
 
-def test_a_body_above_the_limit_is_refused_by_the_proxy(needed, request):
-    started = request.getfixturevalue("started")
+def test_a_body_above_the_limit_is_refused_by_the_proxy(started):
     login = f"client:{started.secrets['client_password']}"
     status, body = ask(started.serve, b" " * (33554432 + 1), login)
     assert status == 413 and b"predictions" not in body
@@ -300,8 +235,7 @@ def test_a_body_above_the_limit_is_refused_by_the_proxy(needed, request):
 READS = ("experiments/search", "registered-models/search", "runs/search")
 
 
-def test_a_request_to_mlflow_without_account_gets_401_and_reads_nothing(needed, request):
-    started = request.getfixturevalue("started")
+def test_a_request_to_mlflow_without_account_gets_401_and_reads_nothing(started):
     places = [f"api/2.0/mlflow/{name}" for name in READS]
     places += ["", "api/2.0/mlflow-artifacts/artifacts", "ajax-api/2.0/mlflow/experiments/search", "graphql"]
     for place in places:
@@ -311,8 +245,7 @@ def test_a_request_to_mlflow_without_account_gets_401_and_reads_nothing(needed, 
                 assert status == 401 and b"vit" not in answer.lower(), (place, login, answer)
 
 
-def test_the_account_of_the_server_reads_the_registry_but_changes_nothing(needed, request):
-    started = request.getfixturevalue("started")
+def test_the_account_of_the_server_reads_the_registry_but_changes_nothing(started):
     login = f"serve:{started.secrets['serve_password']}"
     api = f"{started.mlflow}/api/2.0/mlflow"
     status, body = ask(f"{api}/registered-models/alias?name=vit&alias=champion", None, login)
@@ -323,8 +256,7 @@ def test_the_account_of_the_server_reads_the_registry_but_changes_nothing(needed
     assert ask(f"{api}/registered-models/create", b'{"name": "mine"}', login)[0] == 403
 
 
-def test_no_log_holds_a_secret(needed, request):
-    started = request.getfixturevalue("started")
+def test_no_log_holds_a_secret(started):
     folder = started.project.parent
     logs = [*folder.glob("*.txt"), *folder.glob("*/log")]
     assert len(logs) == 6
@@ -332,8 +264,7 @@ def test_no_log_holds_a_secret(needed, request):
     assert told == []
 
 
-def test_the_server_writes_nothing_outside_tmp_and_ends_at_sigterm(needed, request):
-    started = request.getfixturevalue("started")
+def test_the_server_writes_nothing_outside_tmp_and_ends_at_sigterm(started):
     for place in ("/opt/vit/x", "/x", "/opt/venv/x"):
         assert "Read-only file system" in started.server.run("touch", place).stderr or "denied" in place
     began = time.monotonic()
