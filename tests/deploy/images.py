@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import REPO, _wait_for
+from tests.conftest import REPO
+from tests.deploy.servers import wait_for
 
 NEEDED = ("buildah", "mmdebstrap", "unshare", "nsenter")
 DEBIAN = "bookworm"
@@ -103,20 +104,17 @@ class Images:
     def config(self, target: str) -> dict:
         return json.loads(self.buildah("inspect", "--type", "image", f"localhost/vit-{target}"))["Docker"]["config"]
 
-    @contextmanager
-    def root(self, target: str) -> Iterator[Path]:
-        """The folder with the files of an image."""
-        container = self.buildah("from", f"localhost/vit-{target}")
-        try:
-            yield Path(self.buildah("mount", container))
-        finally:
-            self.buildah("rm", container)
+    def root(self, target: str) -> Path:
+        """The folder with the files of an image; vfs keeps every layer whole, so that nothing is copied."""
+        wanted = f"localhost/vit-{target}:latest"
+        known = json.loads((self.folder / "graph/vfs-images/images.json").read_text())
+        (layer,) = [one["layer"] for one in known if wanted in one.get("names", [])]
+        return self.folder / "graph/vfs/dir" / layer
 
     @contextmanager
     def running(
         self,
         target: str,
-        root: Path,
         log: Path,
         env: Mapping[str, str],
         volumes: Mapping[Path, str] | None = None,
@@ -130,13 +128,12 @@ class Images:
         config = self.config(target)
         assert config["User"] == "10001:10001"
         inside = dict(one.split("=", 1) for one in config["Env"]) | env
-        mounts = [f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}"]
-        mounts += [
-            f"mount -t tmpfs tmpfs {root}/tmp",
-            f"mount -t proc proc {root}/proc",
-            f"mount --rbind /dev {root}/dev",
-        ]
-        mounts += [f"mount --bind {folder} {root}{place}" for folder, place in (volumes or {}).items()]
+        root = self.root(target)
+        mounts = [f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}", f"mount --rbind /dev {root}/dev"]
+        mounts += [f"mount -t tmpfs tmpfs {root}/{place}" for place in ("tmp", "run")]
+        mounts += [f"mount -t proc proc {root}/proc"]
+        for folder, place in (volumes or {}).items():
+            mounts += [f"mkdir -p {root}{place}", f"mount --bind {folder} {root}{place}"]
         arguments = [*config["Entrypoint"], *(command or config["Cmd"])]
         script = " && ".join([*mounts, 'exec chroot --userspec=10001:10001 "$@"'])
         change = ["env", "-i", *(f"{key}={value}" for key, value in inside.items())]
@@ -148,7 +145,7 @@ class Images:
             )
             try:
                 if url is not None:
-                    _wait_for(url, popen, log)
+                    wait_for(url, popen, log)
                 yield Process(popen, inside, log)
             finally:
                 popen.kill()  # and the container with it

@@ -8,11 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CalledProcessError
+from urllib.error import URLError
+from urllib.parse import urlsplit
 
-from tests.conftest import REPO, _wait_for, free_port
+from tests.conftest import REPO, free_port
 from tests.deploy.test_files import compose
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -52,14 +56,10 @@ def postgres(folder: Path, password: Path) -> Iterator[int]:
     with running(
         [*as_user, programs / "postgres", "-D", folder / "data", *listen], folder / "log", os.environ
     ) as server:
-        wait_for_port(port, server, folder / "log")
+        wait_for(f"http://127.0.0.1:{port}", server, folder / "log")
         as_mlflow = os.environ | {"PGPASSWORD": password.read_text()}
         create = [programs / "createdb", "--host=127.0.0.1", f"--port={port}", "--username=mlflow", "mlflow"]
-        for _ in range(100):  # it listens before it lets anybody in
-            if (done := subprocess.run(create, env=as_mlflow, capture_output=True, text=True)).returncode == 0:
-                break
-            time.sleep(0.1)
-        assert done.returncode == 0, done.stderr
+        wait_until(lambda: subprocess.run(create, env=as_mlflow, capture_output=True, check=True), CalledProcessError)
         yield port
 
 
@@ -69,14 +69,16 @@ def bucket(folder: Path, key: Path) -> Iterator[int]:
     service = compose()["services"]["store"]
     found = re.search(r"/entrypoint.sh (mini .*)", service["command"][0])
     assert found is not None
-    ports = {name: free_port() for name in ("master", "filer", "volume", "s3")}
+    ports = {name: free_port() for name in ("master", "filer", "volume", "s3", "admin")}
     options = found[1].replace("/data", str(folder)).replace("0.0.0.0", "127.0.0.1").split()
-    options += ["-ip=127.0.0.1", "-s3.port.iceberg=0", *(f"-{name}.port={port}" for name, port in ports.items())]
+    options += ["-ip=127.0.0.1", *(f"-{name}.port={port}" for name, port in ports.items())]
     options += [f"-{name}.port.grpc={free_port()}" for name in ports]
     folder.mkdir()
     env = os.environ | service["environment"] | {"AWS_SECRET_ACCESS_KEY": key.read_text()}
     with running([PROGRAMS / "weed", *options], folder / "log", env) as server:
-        _wait_for(f"http://127.0.0.1:{ports['s3']}/healthz", server, folder / "log")
+        address = f"http://127.0.0.1:{ports['s3']}"
+        wait_for(address, server, folder / "log")
+        wait_until(lambda: urllib.request.urlopen(f"{address}/healthz", timeout=5).close(), URLError)
         yield ports["s3"]
 
 
@@ -92,15 +94,28 @@ def proxy(folder: Path, password: Path, env: Mapping[str, str]) -> Iterator[None
     ).stdout.strip()
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CLIENT_HASH": hashed, "VIT_HOST": "localhost"} | env
     with running([PROGRAMS / "caddy", "run", "--config", settings], folder / "log", env) as server:
-        wait_for_port(int(env["SERVE_PORT"]), server, folder / "log")
+        wait_for(f"https://127.0.0.1:{env['SERVE_PORT']}", server, folder / "log")
         yield
 
 
-def wait_for_port(port: int, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(300):
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    """Return when something listens at the host and port of `url`; it has five minutes, for a busy machine."""
+    address = urlsplit(url)
+    for _ in range(3000):
         with socket.socket() as asked:
-            if asked.connect_ex(("127.0.0.1", port)) == 0:
+            if asked.connect_ex((address.hostname, address.port)) == 0:
                 return
         assert server.poll() is None, log.read_text()
         time.sleep(0.1)
-    raise AssertionError(f"nothing listens on port {port}\n{log.read_text()}")
+    raise AssertionError(f"nothing listens at {url}\n{log.read_text()}")
+
+
+def wait_until(succeeds: Callable[[], object], error: type[Exception]) -> None:
+    """Call it until it no longer raises this error, as a server listens before it answers; for five minutes."""
+    for _ in range(600):
+        try:
+            succeeds()
+            return
+        except error:
+            time.sleep(0.5)
+    succeeds()

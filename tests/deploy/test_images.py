@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -75,26 +76,26 @@ def test_an_image_is_not_root_writes_nowhere_and_names_the_code_and_packages_it_
     for name in ("code", "lock", "packages"):
         ours = subprocess.run([REPO / "deploy/digest", name], capture_output=True, text=True, check=True).stdout.strip()
         assert config["Labels"][f"vit.{name}"] == ours, name
-    with images.root(target) as root:
-        with capsys.disabled():
-            print(f"\n{target}: {size(root):.2f} GB, built in {built[target]:.0f} s")
-        writable = ["find", "/", "-xdev", "-not", "-type", "l", "-writable", "-not", "-path", "/proc/*"]
-        command = ["chroot", "--userspec=10001:10001", root, *writable]
-        places = set(subprocess.run(command, capture_output=True, text=True).stdout.split())
-        own = {"tracking": {"/data"}, "train": {"/project"}, "studio": {"/project"}}.get(target, set())
-        assert {place for place in places if not place.startswith("/dev/")} == own | {"/tmp", "/var/tmp", "/run/lock"}
-        if target in ("train", "studio"):
-            inside = subprocess.run([root / "opt/project/deploy/digest", "code"], capture_output=True, text=True)
-            assert inside.stdout.strip() == config["Labels"]["vit.code"]
-        packages = root / "opt/venv/lib"
-        assert bool(list(packages.glob("python3*/site-packages/dvc"))) is (target in ("train", "studio"))
-        assert bool(list(packages.glob("python3*/site-packages/torch"))) is (target != "tracking")
-        assert bool(list(packages.glob("python3*/site-packages/streamlit"))) is (target == "studio")
-        if target == "serve":
-            assert sorted(path.name for path in (root / "opt/vit").iterdir() if path.suffix == ".py") == [
-                "ready.py",
-                "serve.py",
-            ]
+    root = images.root(target)
+    with capsys.disabled():
+        print(f"\n{target}: {size(root):.2f} GB, built in {built[target]:.0f} s")
+    writable = ["find", "/", "-xdev", "-not", "-type", "l", "-writable", "-not", "-path", "/proc/*"]
+    command = ["chroot", "--userspec=10001:10001", root, *writable]
+    places = set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+    own = {"tracking": {"/data"}, "train": {"/project"}, "studio": {"/project"}}.get(target, set())
+    assert {place for place in places if not place.startswith("/dev/")} == own | {"/tmp", "/var/tmp", "/run/lock"}
+    if target in ("train", "studio"):
+        inside = subprocess.run([root / "opt/project/deploy/digest", "code"], capture_output=True, text=True)
+        assert inside.stdout.strip() == config["Labels"]["vit.code"]
+    packages = root / "opt/venv/lib"
+    assert bool(list(packages.glob("python3*/site-packages/dvc"))) is (target in ("train", "studio"))
+    assert bool(list(packages.glob("python3*/site-packages/torch"))) is (target != "tracking")
+    assert bool(list(packages.glob("python3*/site-packages/streamlit"))) is (target == "studio")
+    if target == "serve":
+        assert sorted(path.name for path in (root / "opt/vit").iterdir() if path.suffix == ".py") == [
+            "ready.py",
+            "serve.py",
+        ]
 
 
 def test_no_layer_nor_its_history_holds_a_secret_of_the_build(images, built):
@@ -105,6 +106,7 @@ def test_no_layer_nor_its_history_holds_a_secret_of_the_build(images, built):
 def environment(service: str, **changes: str) -> dict[str, str]:
     """What compose.yaml sets for a service, with these values in place of names that only its network knows."""
     values = compose()["services"][service]["environment"]
+    values = {key: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for key, value in values.items()}  # the default
     assert changes.keys() <= values.keys() | {"PORT"}, "the test sets what compose.yaml does not"
     return values | changes
 
@@ -126,9 +128,7 @@ def secrets(tmp_path_factory) -> Path:
     folder = shutil.copytree(REPO / "deploy", tmp_path_factory.mktemp("copy") / "deploy")
     shutil.rmtree(folder / "secrets", ignore_errors=True)
     subprocess.run([folder / "make-secrets"], check=True)
-    folder.joinpath("secrets").chmod(0o755)  # a container sees the files, not the folder
-    for parent in folder.parents[:4]:
-        parent.chmod(0o755)
+    folder.joinpath("secrets").chmod(0o755)  # compose mounts the files, here it is the folder
     return folder / "secrets"
 
 
@@ -138,6 +138,8 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
     if (reason := servers.missing()) is not None:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("up")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # for the user of PostgreSQL
     values = {name: (secrets / name).read_text() for name in NAMES}
     ports, https = ({name: free_port() for name in ("mlflow", "serve", "studio")} for _ in range(2))
     project = folder / "project"
@@ -147,9 +149,6 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
     here = f"http://127.0.0.1:{ports['mlflow']}"
     with ExitStack() as stack:
         enter = stack.enter_context
-        roots = {target: enter(images.root(target)) for target in ("tracking", "train", "serve")}
-        for root in roots.values():
-            (root / "run/secrets").mkdir(exist_ok=True)
         began = time.monotonic()
         database = enter(servers.postgres(folder / "postgres", secrets / "database_password"))
         store = enter(servers.bucket(folder / "bucket", secrets / "store_key"))
@@ -160,31 +159,21 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
             ALLOWED_HOSTS=f"127.0.0.1:{ports['mlflow']},localhost:{https['mlflow']}",
             PORT=str(ports["mlflow"]),
         )
-        enter(images.running("tracking", roots["tracking"], folder / "mlflow.txt", env, volumes, url=f"{here}/health"))
+        enter(images.running("tracking", folder / "mlflow.txt", env, volumes, url=f"{here}/health"))
         env = environment("serve", MLFLOW_TRACKING_URI=here, PORT=str(ports["serve"]))
-        server = enter(images.running("serve", roots["serve"], folder / "serve.txt", env, volumes))
+        server = enter(images.running("serve", folder / "serve.txt", env, volumes))
         env = environment("trainer", MLFLOW_TRACKING_URI=here)
         at_project = volumes | {project: "/project"}
-        trainer = enter(images.running("train", roots["train"], folder / "train.txt", env, at_project))
-        places = {
-            "SERVE": f"127.0.0.1:{ports['serve']}",
-            "MLFLOW": f"127.0.0.1:{ports['mlflow']}",
-            "STUDIO": "127.0.0.1:9",
-        }
-        places |= {"SERVE_PORT": str(ports["https"]), "MLFLOW_PORT": str(ports["https_mlflow"])}
-        enter(
-            servers.proxy(
-                folder / "caddy", secrets / "client_password", STUDIO_PORT=str(ports["https_studio"]), **places
-            )
-        )
+        trainer = enter(images.running("train", folder / "train.txt", env, at_project))
+        env = {name.upper(): f"127.0.0.1:{ports[name]}" for name in ports}
+        env |= {f"{name.upper()}_PORT": str(https[name]) for name in https}
+        enter(servers.proxy(folder / "caddy", secrets / "client_password", env))
         assert trainer.popen.wait(timeout=900) == 0, trainer.log.read_text()
         while (ready := server.run("python", "/opt/vit/ready.py")).returncode != 0:
-            assert server.popen.poll() is None and time.monotonic() < began + 1200, (
-                ready.stderr + server.log.read_text()
-            )
+            assert server.popen.poll() is None, server.log.read_text()
+            assert time.monotonic() < began + 1200, ready.stderr
             time.sleep(0.5)
-        address = f"https://localhost:{ports['https']}/invocations"
-        mlflow = f"https://localhost:{https['mlflow']}"
+        address, mlflow = f"https://localhost:{https['serve']}/invocations", f"https://localhost:{https['mlflow']}"
         yield Started(address, mlflow, values, server, time.monotonic() - began, project)
 
 
