@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -94,7 +95,9 @@ def proxy(folder: Path, password: Path, env: Mapping[str, str]) -> Iterator[None
     ).stdout.strip()
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CLIENT_HASH": hashed, "VIT_HOST": "localhost"} | env
     with running([PROGRAMS / "caddy", "run", "--config", settings], folder / "log", env) as server:
-        wait_for(f"https://127.0.0.1:{env['SERVE_PORT']}", server, folder / "log")
+        port = int(env["SERVE_PORT"])
+        wait_for(f"https://127.0.0.1:{port}", server, folder / "log")
+        wait_until(lambda: ssl.get_server_certificate(("localhost", port)), ssl.SSLError)  # it makes one first
         yield
 
 

@@ -170,3 +170,24 @@ def test_secrets_of_files_reach_the_command_and_one_that_is_missing_ends_it_in_o
     assert refused.returncode == 1
     reason = "which is empty or cannot be read; put the secret there"
     assert refused.stderr.strip() == f"error: A_KEY_FILE is {tmp_path}/none, {reason}"
+
+
+SKY = shutil.which("sky")
+READ_TASK = """\
+import sys, yaml, sky
+given = {"BUCKET": "b-ucket", "MLFLOW_TRACKING_URI": "https://example.org"}
+task = sky.Task.from_yaml_config(yaml.safe_load(open(sys.argv[1])), env_overrides=list(given.items()),
+                                 secrets_overrides=[("MLFLOW_TRACKING_PASSWORD", "secret")])
+print(sorted(one.infra.cloud for one in task.resources), *task.storage_mounts)
+"""
+
+
+@pytest.mark.skipif(SKY is None, reason="SkyPilot is not installed; its packages differ from this project's")
+def test_skypilot_reads_its_task_for_three_clouds_and_refuses_a_wrong_one(tmp_path):
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+    command = (Path(str(SKY)).with_name("python"), "-c", READ_TASK)
+    read = run(*command, DEPLOY / "skypilot.yaml", env=env)
+    assert read.stdout.strip() == "['AWS', 'Azure', 'GCP'] /checkpoints", read.stderr
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((DEPLOY / "skypilot.yaml").read_text().replace("use_spot: true", "use_spots: true"))
+    assert "use_spots" in run(*command, wrong, env=env).stderr

@@ -103,6 +103,45 @@ def test_no_layer_nor_its_history_holds_a_secret_of_the_build(images, built):
     assert (found.returncode, found.stdout) == (1, "")  # 2 would be an error
 
 
+def test_a_project_of_an_older_image_gets_the_newer_code_and_keeps_its_own_files(images, built, tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    os.chown(project, 10001, 10001)
+
+    def start(command: str, **env: str) -> str:
+        log = tmp_path / "log"
+        with images.running("train", log, env, {project: "/project"}, ("sh", "-ec", command)) as process:
+            assert process.popen.wait(timeout=120) == 0, log.read_text()
+        return log.read_text()
+
+    assert "dvc.yaml" in start("git status --short; git ls-files")
+    start("echo '# mine' >> params.yaml; echo '# mine' >> vit/errors.py; touch images/mine")
+    assert start("git status --short") == " M params.yaml\n M vit/errors.py\n"  # the same image changes nothing
+    assert "gets this image's" in start("true", VIT_CODE="of a newer image")
+    assert start("git status --short; git log --format=%s", VIT_CODE="of a newer image").splitlines() == [
+        "The code of the image",
+        "Before newer code",
+        "The project of the image",
+    ]
+    assert (project / "params.yaml").read_text().endswith("# mine\n") and (project / "images/mine").exists()
+    assert "# mine" not in (project / "vit/errors.py").read_text()
+    assert "# mine" in start("git show HEAD~:vit/errors.py", VIT_CODE="of a newer image")
+
+
+def test_the_studio_shows_nothing_to_others_without_a_password_or_a_proxy(images, built, tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    os.chown(project, 10001, 10001)
+    log, volumes = tmp_path / "log", {project: "/project"}
+    with images.running("studio", log, {}, volumes) as refused:
+        assert refused.popen.wait(timeout=120) == 1
+    assert "VIT_STUDIO_PASSWORD" in log.read_text().splitlines()[-1]
+    health = images.config("studio")["Healthcheck"]["Test"][1:]
+    env = {"VIT_STUDIO_PASSWORD": "a long password"}
+    with images.running("studio", log, env, volumes, url="http://127.0.0.1:8501") as studio:
+        servers.wait_until(lambda: studio.run(*health).check_returncode(), subprocess.CalledProcessError)
+
+
 def environment(service: str, **changes: str) -> dict[str, str]:
     """What compose.yaml sets for a service, with these values in place of names that only its network knows."""
     values = compose()["services"][service]["environment"]
