@@ -156,6 +156,7 @@ class Started:
 
     serve: str
     mlflow: str
+    bucket: str
     secrets: Mapping[str, str]
     server: Process
     seconds: float
@@ -213,7 +214,7 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
             assert time.monotonic() < began + 1200, ready.stderr
             time.sleep(0.5)
         address, mlflow = f"https://localhost:{https['serve']}/invocations", f"https://localhost:{https['mlflow']}"
-        yield Started(address, mlflow, values, server, time.monotonic() - began, project)
+        yield Started(address, mlflow, f"http://127.0.0.1:{store}", values, server, time.monotonic() - began, project)
 
 
 TRUSTING = ssl._create_unverified_context()  # the proxy's own authority signed its certificate
@@ -258,6 +259,14 @@ def test_a_body_above_the_limit_is_refused_by_the_proxy(started):
     login = f"client:{started.secrets['client_password']}"
     status, body = ask(started.serve, b" " * (33554432 + 1), login)
     assert status == 413 and b"predictions" not in body
+
+
+def test_the_bucket_has_the_model_and_shows_it_to_nobody_without_the_key(started):
+    folder = started.project.parent
+    assert size(folder / "bucket") > 1e-4  # GB
+    for place in ("", "mlflow", "mlflow?list-type=2&prefix=artifacts"):
+        status, body = ask(f"{started.bucket}/{place}", None)
+        assert status == 403 and b"artifacts/" not in body, place
 
 
 READS = ("experiments/search", "registered-models/search", "runs/search")
