@@ -103,7 +103,7 @@ def test_no_layer_nor_its_history_holds_a_secret_of_the_build(images, built):
     assert (found.returncode, found.stdout) == (1, "")  # 2 would be an error
 
 
-def test_a_project_of_an_older_image_gets_the_newer_code_and_keeps_its_own_files(images, built, tmp_path):
+def test_a_project_of_another_image_gets_the_code_of_this_one_and_keeps_its_own_files(images, built, tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     os.chown(project, 10001, 10001)
@@ -120,8 +120,8 @@ def test_a_project_of_an_older_image_gets_the_newer_code_and_keeps_its_own_files
     assert "gets this image's" in start("true", VIT_CODE="of a newer image")
     assert start("git status --short; git log --format=%s", VIT_CODE="of a newer image").splitlines() == [
         "The code of the image",
-        "Before newer code",
-        "The project of the image",
+        "Before the code of another image",
+        "The code of the image",
     ]
     assert (project / "params.yaml").read_text().endswith("# mine\n") and (project / "images/mine").exists()
     assert "# mine" not in (project / "vit/errors.py").read_text()
