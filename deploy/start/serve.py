@@ -19,6 +19,7 @@ from requests.exceptions import RequestException
 FOLDER = Path("/tmp/model")  # ready.py reads the golden images there
 PAUSE = 2.0  # seconds
 REFUSED = (401, 403)
+ABSENT = (400, 404)  # MLflow's status for an alias, and for a model, that is not there
 
 
 def wait_for_version(name: str, alias: str) -> str:
@@ -30,7 +31,7 @@ def wait_for_version(name: str, alias: str) -> str:
         except MlflowException as error:
             if error.get_http_status_code() in REFUSED:
                 sys.exit("error: the registry refuses to answer; check MLFLOW_TRACKING_USERNAME and _PASSWORD")
-            reason = "there is none yet" if error.error_code == "RESOURCE_DOES_NOT_EXIST" else "no answer"
+            reason = "there is none yet" if error.get_http_status_code() in ABSENT else "no answer"
         except RequestException:
             reason = "no answer"
         if reason != said:

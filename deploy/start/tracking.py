@@ -44,6 +44,7 @@ def main() -> None:
         "default_permission": "READ",
         "database_uri": database.replace("%", "%%"),  # MLflow interpolates
         "admin_username": "admin",
+        "authorization_function": "accounts:authenticate",
     }
     SETTINGS.touch(mode=0o600)
     with SETTINGS.open("w", encoding="utf-8") as file:

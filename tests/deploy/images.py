@@ -148,5 +148,6 @@ class Images:
                     wait_for(url, popen, log)
                 yield Process(popen, inside, log)
             finally:
-                popen.kill()  # and the container with it
+                for process in psutil.Process(popen.pid).children() if popen.poll() is None else ():
+                    process.kill()  # and with it all of the container, whose first process it is
                 popen.wait()

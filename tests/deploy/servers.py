@@ -4,6 +4,7 @@ file."""
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -33,14 +34,16 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running(command: list, log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen]:
-    """A server until the block ends; `log` gets what it prints."""
+def running(
+    command: list, log: Path, env: Mapping[str, str], ending: int = signal.SIGTERM
+) -> Iterator[subprocess.Popen]:
+    """A server until the block ends, and gets this signal; `log` gets what it prints."""
     with log.open("w") as output:
         server = subprocess.Popen(command, env=env, stdout=output, stderr=output, cwd=log.parent)
         try:
             yield server
         finally:
-            server.terminate()
+            server.send_signal(ending)
             server.wait(timeout=30)
 
 
@@ -54,9 +57,9 @@ def postgres(folder: Path, password: Path) -> Iterator[int]:
     options = ["--username=mlflow", "--auth=scram-sha-256", f"--pwfile={password}", f"--pgdata={folder}/data"]
     subprocess.run([*as_user, programs / "initdb", *options], check=True, capture_output=True, cwd="/")
     listen = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
-    with running(
-        [*as_user, programs / "postgres", "-D", folder / "data", *listen], folder / "log", os.environ
-    ) as server:
+    command = [*as_user, programs / "postgres", "-D", folder / "data", *listen]
+    # SIGTERM would wait until its clients have gone.
+    with running(command, folder / "log", os.environ, signal.SIGINT) as server:
         wait_for(f"http://127.0.0.1:{port}", server, folder / "log")
         as_mlflow = os.environ | {"PGPASSWORD": password.read_text()}
         create = [programs / "createdb", "--host=127.0.0.1", f"--port={port}", "--username=mlflow", "mlflow"]
