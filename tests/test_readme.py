@@ -14,7 +14,7 @@ DOCS = REPO / "docs"
 # Why no test runs these.
 UNTESTED = {
     "make test": "runs this test",
-    "make up": "needs a Docker daemon; tests/deploy/test_images.py runs what it starts, without one",
+    "make up": "needs a Docker daemon; tests/deploy/test_together.py runs what it starts, without one",
     "make up PROFILE=full VIT_HOST=vit.example.org": "the same",
     "docker compose --file deploy/compose.yaml logs --follow trainer": "the same",
     "docker compose --file deploy/compose.yaml run --rm --no-deps trainer "

@@ -17,6 +17,8 @@ from tests.conftest import REPO
 from tests.deploy.servers import wait_for
 
 NEEDED = ("buildah", "mmdebstrap", "unshare", "nsenter")
+TARGETS = ("serve", "tracking", "train", "studio")
+MARKER = "no-layer-may-hold-this-4711"  # in a secret of every build
 DEBIAN = "bookworm"
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 
@@ -151,3 +153,9 @@ class Images:
                 for process in psutil.Process(popen.pid).children() if popen.poll() is None else ():
                     process.kill()  # and with it all of the container, whose first process it is
                 popen.wait()
+
+
+def size(folder: Path) -> float:
+    """In GB."""
+    measured = subprocess.run(["du", "-sxB1", folder], capture_output=True, text=True, check=True).stdout
+    return int(measured.split()[0]) / 1e9
