@@ -18,8 +18,8 @@ from requests.exceptions import RequestException
 
 FOLDER = Path("/tmp/model")  # ready.py reads the golden images there
 PAUSE = 2.0  # seconds
-REFUSED = (401, 403)
-ABSENT = (400, 404)  # MLflow's status for an alias, and for a model, that is not there
+UNKNOWN_ACCOUNT = 401
+ABSENT = (400, 403, 404)  # MLflow's status for an alias and for a model that is not there; 403 to an account that reads
 
 
 def wait_for_version(name: str, alias: str) -> str:
@@ -29,9 +29,9 @@ def wait_for_version(name: str, alias: str) -> str:
         try:
             return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
         except MlflowException as error:
-            if error.get_http_status_code() in REFUSED:
-                sys.exit("error: the registry refuses to answer; check MLFLOW_TRACKING_USERNAME and _PASSWORD")
-            reason = "there is none yet" if error.get_http_status_code() in ABSENT else "no answer"
+            if error.get_http_status_code() == UNKNOWN_ACCOUNT:
+                sys.exit("error: the registry refuses this account; check MLFLOW_TRACKING_USERNAME and its password")
+            reason = "there is none yet that this account may read" if error.get_http_status_code() in ABSENT else "no answer"
         except RequestException:
             reason = "no answer"
         if reason != said:
