@@ -31,7 +31,7 @@ def wait_for_version(name: str, alias: str) -> str:
         except MlflowException as error:
             if error.get_http_status_code() == UNKNOWN_ACCOUNT:
                 sys.exit("error: the registry refuses this account; check MLFLOW_TRACKING_USERNAME and its password")
-            reason = "there is none yet that this account may read" if error.get_http_status_code() in ABSENT else "no answer"
+            reason = "there is none yet" if error.get_http_status_code() in ABSENT else "no answer"
         except RequestException:
             reason = "no answer"
         if reason != said:
