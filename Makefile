@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift clean distclean
+.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift up images clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
+TARGETS ?= serve train studio tracking
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # Neither can be escaped: one ends the path in pip's scripts, the other separates the folders of PATH.
@@ -28,6 +29,12 @@ repro: .git .venv/run.stamp  ## Set up .venv, rerun the stages that changed, pub
 
 studio: .venv/studio.stamp  ## Train, compare, ask and look inside in the browser
 	python -m vit studio
+
+up:  ## Train, publish and serve in containers; with PROFILE=full also the Studio and a proxy with TLS
+	deploy/up
+
+images:  ## Build the images, by docker or buildah: make images TARGETS="serve tracking"
+	deploy/build $(TARGETS)
 
 push: .venv/run.stamp  ## Copy data, models and the run cache to the default DVC remote
 	dvc push --run-cache

@@ -14,6 +14,16 @@ DOCS = REPO / "docs"
 # Why no test runs these.
 UNTESTED = {
     "make test": "runs this test",
+    "make up": "needs a Docker daemon; tests/deploy/test_together.py runs what it starts, without one",
+    "make up PROFILE=full VIT_HOST=vit.example.org": "the same",
+    "docker compose --file deploy/compose.yaml logs --follow trainer": "the same",
+    "docker compose --file deploy/compose.yaml run --rm --no-deps trainer "
+    "dvc exp run -S data.source=folder -S data.path=images": "the same",
+    "deploy/make-secrets && cp -r deploy/secrets deploy/kubernetes/": "tests/deploy/test_files.py runs both",
+    "kubectl apply --kustomize deploy/kubernetes": "needs a cluster; tests/deploy/test_files.py builds what it applies",
+    "kubectl create --namespace vit --filename deploy/kubernetes/train.yaml": "needs a cluster",
+    "sky jobs launch deploy/skypilot.yaml --env BUCKET=my-vit-checkpoints --env MLFLOW_TRACKING_URI=https://vit.example.org:5000"
+    " --secret MLFLOW_TRACKING_PASSWORD": "needs an account in a cloud",
     "make studio": "tests/studio and tests/pipeline start its last line, `vit studio`",
     "source .venv/bin/activate": "the environment of the tests is active",
     "dvc exp run -S train.class_weights=balanced": "tests/training/test_balance.py trains with these weights",
@@ -108,6 +118,8 @@ def test_make_alone_lists_every_target():
         "help",
         "repro",
         "studio",
+        "up",
+        "images",
         "push",
         "pull",
         "deps",

@@ -47,6 +47,7 @@ def checked(*files: Path) -> subprocess.CompletedProcess:
 
 def test_the_workflows_are_valid_by_the_schema_and_a_wrong_one_is_not(tmp_path):
     assert {path.stem for path in WORKFLOWS} == {"tests", "docs", "release", "keep"}
+    assert {path.stem for path in WORKFLOWS} == {"tests", "docs", "release", "images"}
     done = checked(*WORKFLOWS)
     assert done.returncode == 0, done.stdout
     wrong = tmp_path / "wrong.yml"
@@ -80,7 +81,7 @@ def test_a_workflow_pins_its_actions_and_has_only_the_rights_and_secrets_that_ar
 def test_what_the_workflows_make_is_a_target_of_the_makefile():
     targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M))
     made = {word for path in WORKFLOWS for word in re.findall(r"run: make ([a-z-]+)", path.read_text())}
-    assert made == {"test", "docs"} and made <= targets
+    assert made == {"test", "docs", "images"} and made <= targets
 
 
 def test_a_release_is_described_by_its_part_of_the_changelog_and_refused_if_its_tag_is_wrong(tmp_path):
