@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift up images clean distclean
+.PHONY: help repro studio up images push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -148,9 +148,7 @@ distclean:  ## Delete everything that git ignores: .venv, data, cache, mlflow.db
 	.venv/bin/pip install --quiet --requirement requirements-docs.txt --constraint constraints.txt
 	@touch $@
 
-TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-studio.txt requirements-engine.txt
-
-TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-monitor.txt requirements-studio.txt
+TESTED = requirements-test.txt requirements-hub.txt requirements-heic.txt requirements-labels.txt requirements-studio.txt requirements-engine.txt requirements-monitor.txt
 
 .venv/test.stamp: .venv/docs.stamp $(TESTED)
 	.venv/bin/pip install --quiet $(TESTED:%=--requirement %) --constraint constraints.txt
