@@ -12,7 +12,7 @@ from tests.deploy.images import MARKER, TARGETS, Images
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Iterator[Images]:
-    """A store for images, which goes with the tests unless VIT_IMAGES names a folder for it: they take 20 GB."""
+    """A store for images, which goes with the tests unless VIT_IMAGES names a folder for it: they are large."""
     kept = os.environ.get("VIT_IMAGES")
     made = Images(Path(kept) if kept else tmp_path_factory.mktemp("images"))
     made.make_base()
