@@ -48,7 +48,7 @@ def test_no_page_breaks_whatever_the_model_is(project, kind):
     with studio_of(project) as address, chromium() as browser:
         visit_all(browser, address, DESKTOP)
         server = next(
-            one for one in psutil.process_iter(["cmdline"]) if address.rpartition(":")[2] in str(one.cmdline())
+            one for one in psutil.process_iter(["cmdline"]) if address.rpartition(":")[2] in str(one.info["cmdline"])
         )
         assert server.memory_info().rss / 1e6 < MOST_MEMORY
 
