@@ -23,6 +23,8 @@ UNTESTED = {
     "vit export --format timm for_timm": "timm loads what it writes in tests/models/test_published.py",
     "pip install -r requirements-remote.txt -c constraints.txt": "test_bucket.py is skipped without it",
     "export AWS_ENDPOINT_URL=https://s3.example.org": "tests/data/shards/test_bucket.py sets it to a server of its own",
+    "make book": "tests/learn runs the chapters, and sees whether one changed since",
+    "make test-book": "tests/learn runs the same tests in seconds",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.
@@ -94,7 +96,7 @@ def test_the_accuracies_are_those_of_the_committed_metrics():
 def test_make_alone_lists_every_target():
     listed = subprocess.run(["make"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
-    written = {"deps", "docs"}
+    written = {"deps", "docs", "book"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
     benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
     others = {
@@ -108,6 +110,7 @@ def test_make_alone_lists_every_target():
         "test",
         "test-fast",
         "test-slow",
+        "test-book",
         "test-pythons",
         "clean",
         "distclean",
