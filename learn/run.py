@@ -39,7 +39,10 @@ class Shown:
 
 @dataclass
 class Finished:
-    """A chapter that ran to its end in `seconds`, and its variables."""
+    """A chapter that ran to its end, its variables, and the seconds of processor time that it took.
+
+    Processor time is that of an idle core, however busy the machine is.
+    """
 
     cells: list[Shown]
     claims: list[page.Claim]
@@ -57,11 +60,11 @@ def run(name: str, short: bool = False) -> Finished:
     path = CHAPTERS / f"{name}.py"
     source = path.read_text(encoding="utf-8")
     chapter = ModuleType(name)  # chapters define classes, which look up their module
-    began = time.perf_counter()
+    began = time.process_time()
     page.current = page.Page(is_short=short)
     torch.manual_seed(0)
     shown = [_run_cell(cell, path, chapter.__dict__) for cell in cells(source)]
-    return Finished(shown, page.current.claims, time.perf_counter() - began, chapter.__dict__)
+    return Finished(shown, page.current.claims, time.process_time() - began, chapter.__dict__)
 
 
 def _run_cell(cell: Cell, path: Path, variables: dict) -> Shown:
@@ -129,7 +132,7 @@ def main() -> None:
         if not asked.short:
             save(name, finished)
         verdicts = ", ".join(claim.verdict for claim in finished.claims)
-        print(f"{name}: {finished.seconds:.0f} s; claims: {verdicts}", flush=True)
+        print(f"{name}: {finished.seconds:.0f} s of processor time; claims: {verdicts}", flush=True)
 
 
 if __name__ == "__main__":

@@ -62,9 +62,9 @@ def _module_of(name: str) -> tuple:
 
 
 def chapters(docs: Path) -> str:
-    """A table of the chapters, with how long each ran."""
+    """A table of the chapters, with the processor time that each took."""
     rows = [f"| [{title(docs, name)}]({name}.md) | {_outputs(docs, name)['seconds']} s |" for name in names(docs)]
-    return "\n".join(["| chapter | took |", "|---|---|", *rows])
+    return "\n".join(["| chapter | processor time |", "|---|---|", *rows])
 
 
 def claims(docs: Path) -> str:

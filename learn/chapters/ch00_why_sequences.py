@@ -94,31 +94,34 @@ claim(
 )
 
 # %% [markdown]
-# That a pixel *can* matter does not say how much it does. Most of the CNN's gradient comes from the
-# middle of its field, because many paths lead there and few to the rim. And an untrained ViT sees everything, but
-# mostly itself: the residual connection (chapter 6) carries a token's own patch along.
+# That a pixel *can* matter does not say how much it does. In a CNN more paths lead to the middle of the field than to
+# its rim, so the middle should weigh more. And an untrained ViT sees everything, but itself most: the
+# residual connection (chapter 6) carries a token's own patch along. How much more?
 
 # %%
-inner = {}
+inner, kept = {}, {}
 for name, sizes in maps.items():
     size = sizes[-1]
     far, side = (size > 0).nonzero(), widths[name][-1]
     top, left = far.min(dim=0).values.tolist()
     quarter = side // 4
     inner[name] = size[top + quarter : top + side - quarter, left + quarter : left + side - quarter].sum().item()
-    kept = (side - 2 * quarter) ** 2 / side**2
-    print(f"{name}: the middle {kept:.0%} of its field has {inner[name]:.0%} of the gradient")
+    kept[name] = (side - 2 * quarter) ** 2 / side**2
+    print(f"{name}: the middle {kept[name]:.0%} of its field has {inner[name]:.0%} of the gradient")
 own = maps["ViT"][-1][SIDE // 2 : SIDE // 2 + P, SIDE // 2 : SIDE // 2 + P].sum().item()
 print(f"ViT: its own patch, {P * P / SIDE**2:.1%} of the pixels, has {own:.0%}")
 claim(
     "Luo et al. 2016",
     "the effective receptive field of a CNN is much smaller than the theoretical one",
-    f"the middle half of its field in each direction, about a quarter of its area, has {inner['CNN']:.0%} of the "
-    "gradient",
+    f"the middle {kept['CNN']:.0%} of the field after four layers has {inner['CNN']:.0%} of the gradient",
     holds=inner["CNN"] > 0.5,
+    at_any_size=False,
 )
 
 # %% [markdown]
+# The middle of the CNN's field weighs more than its area, {{ inner["CNN"]:.0% }} instead of {{ kept["CNN"]:.0% }}, but
+# "much smaller" is a sentence about deep networks: four layers with strides use most of their field.
+#
 # ## What one gives up
 #
 # The convolution's narrow view is a belief: what belongs together lies together, and means the same

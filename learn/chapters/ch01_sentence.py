@@ -43,7 +43,7 @@ print("array", pixels.shape, pixels.dtype)
 # splits both sides in two, and one `permute`, which brings the two indices of the patch to the front.
 
 # %%
-x = to_unit(torch.from_numpy(pixels)[None])
+x = to_unit(torch.tensor(pixels)[None])
 print("image  ", tuple(x.shape), f"values from {x.min():.2f} to {x.max():.2f}")
 
 P = 16

@@ -135,7 +135,7 @@ claim(
 losses, scores = {}, {}
 for variant in VARIANTS:
     classifier = build(variant)
-    losses[variant] = fit(classifier, data.train, recipe(), steps=shortened(250, to=2))
+    losses[variant] = fit(classifier, data.train, recipe(), steps=shortened(150, to=2))
     scores[variant] = accuracy(classifier, data.val)
     print(f"{variant:12} loss {losses[variant][0]:5.2f} -> {losses[variant][-1]:.2f}; val {scores[variant]:.1%}")
 

@@ -22,7 +22,7 @@ from vit.evaluation.explain import model_input
 from vit.training.optim import learning_rate, new_optimizers
 
 data = digits()
-STEPS = shortened(250, to=3)
+STEPS = shortened(200, to=3)
 
 
 def new(seed=0):

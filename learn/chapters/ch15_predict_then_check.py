@@ -91,10 +91,10 @@ preprocessing = data.preprocessing | {
     **channel_statistics(train.images[:1000].numpy()),
 }
 classifier = new_classifier(
-    0, preprocessing, patch_size=P, embed_dim=64, depth=4, num_heads=4, mlp_ratio=2.0, pool="cls"
+    0, preprocessing, patch_size=P, embed_dim=64, depth=3, num_heads=4, mlp_ratio=2.0, pool="cls"
 )
 plain = dict.fromkeys(recipe().augment.model_dump(), 0.0)
-_ = fit(classifier, train, recipe(augment=plain), steps=shortened(1000, to=3))
+_ = fit(classifier, train, recipe(augment=plain), steps=shortened(700, to=3))
 
 sevens = test.labels == MARKED
 with_mark, without = (Packed(one.images[sevens], one.labels[sevens]) for one in (test, honest))
