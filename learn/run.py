@@ -39,7 +39,7 @@ class Shown:
 
 @dataclass
 class Finished:
-    """A chapter that ran to its end, its variables, and the seconds of processor time that it took.
+    """A chapter that ran to its end: its cells, its `digest`, its variables, and the seconds of processor time.
 
     Processor time is that of an idle core, however busy the machine is.
     """
@@ -47,6 +47,7 @@ class Finished:
     cells: list[Shown]
     claims: list[page.Claim]
     seconds: float
+    digest: str
     variables: dict
 
 
@@ -60,11 +61,11 @@ def run(name: str, short: bool = False) -> Finished:
     path = CHAPTERS / f"{name}.py"
     source = path.read_text(encoding="utf-8")
     chapter = ModuleType(name)  # chapters define classes, which look up their module
-    began = time.process_time()
+    of_what_runs, began = digest(name), time.process_time()  # the files may change until it ends
     page.current = page.Page(is_short=short)
     torch.manual_seed(0)
     shown = [_run_cell(cell, path, chapter.__dict__) for cell in cells(source)]
-    return Finished(shown, page.current.claims, time.process_time() - began, chapter.__dict__)
+    return Finished(shown, page.current.claims, time.process_time() - began, of_what_runs, chapter.__dict__)
 
 
 def _run_cell(cell: Cell, path: Path, variables: dict) -> Shown:
@@ -92,7 +93,7 @@ def save(name: str, finished: Finished) -> None:
         old.unlink()
     written = [{**_plain(shown), "pictures": list(_save_pictures(name, shown))} for shown in _numbered(finished.cells)]
     record = {
-        "digest": digest(name),
+        "digest": finished.digest,
         "seconds": round(finished.seconds),
         "cells": written,
         "claims": [asdict(claim) for claim in finished.claims],

@@ -9,7 +9,7 @@ from learn.digits import params
 from vit.config.schema import ModelParams, TrainParams
 from vit.data.batches import Packed
 from vit.inference.classifier import Classifier
-from vit.training.device import choose
+from vit.training.device import apply, choose
 from vit.training.distributed import World
 from vit.training.feed import Feed
 from vit.training.loop import evaluate, steps_per_epoch
@@ -18,8 +18,11 @@ from vit.training.step import TrainingStep
 
 
 def recipe(**changes) -> TrainParams:
-    """Section `train` of the preset `digits` on the CPU, with some of its values changed."""
-    return TrainParams.model_validate(params().train.model_dump() | {"device": "cpu"} | changes)
+    """Section `train` of the preset `digits` with some of its values changed, on one core of the CPU.
+
+    On tensors this small, a second thread that has to wait for a busy core costs many times what it gains.
+    """
+    return TrainParams.model_validate(params().train.model_dump() | {"device": "cpu", "threads": 1} | changes)
 
 
 def fit(
@@ -38,6 +41,7 @@ def fit(
     train = train.model_copy(update={"epochs": epochs})
     model = ModelParams.model_validate(classifier.config["model"])
     compute, _ = choose(train, model, classifier.config["image_size"], World())
+    apply(compute)
     step, feed = TrainingStep(classifier.model, train, compute, World()), Feed(classifier, part, train, World())
     losses: list[float] = []
     for epoch in range(epochs):

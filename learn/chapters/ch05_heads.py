@@ -25,7 +25,8 @@ SHAPE = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "mlp_ratio": 2.
 classifier = new_classifier(patch_size=1, **SHAPE)
 untrained = new_classifier(patch_size=1, **SHAPE)
 _ = fit(classifier, data.train, recipe(), steps=shortened(350, to=3))
-val = Packed(data.val.images[: shortened(360, to=20)], data.val.labels[: shortened(360, to=20)])
+count = shortened(len(data.val), to=20)
+val = Packed(data.val.images[:count], data.val.labels[:count])
 whole = accuracy(classifier, val)
 print(f"val accuracy {whole:.1%}")
 
@@ -41,7 +42,7 @@ print(f"val accuracy {whole:.1%}")
 # the mean distance between any two patches. That is the line to compare with.
 
 # %%
-images = model_input(classifier, val.images[:200])
+images = model_input(classifier, val.images)
 between = patch_distances((8, 8), patch_size=1)  # (64, 64), pixels
 even = between.mean().item()
 maps = attention_maps(classifier.model, images)  # (blocks, images, heads, 64, 64)
@@ -85,8 +86,8 @@ claim(
 )
 
 # %% [markdown]
-# The paper's model had 24 blocks and 14 million images or more. Ours has five and {{ len(data.train) }}. That a sentence
-# is true of ViT-L/16 does not make it true of the model on your desk, and the measurement is one line.
+# The paper's model had 24 blocks and 14 million images or more. Ours has {{ DEPTH }} and {{ len(data.train) }}. That a
+# sentence is true of ViT-L/16 does not make it true of the model on your desk, and the measurement is one line.
 #
 # ## Switch a head off
 #

@@ -37,7 +37,7 @@ for name, model in MODELS.items():
 
 # %%
 plain = dict.fromkeys(recipe().augment.model_dump(), 0.0)
-steps = shortened(150, to=2)
+steps = shortened(120, to=2)
 
 
 def subset(per_class):
