@@ -41,7 +41,7 @@ print("positions:       ", untrained.model.pos_embed.shape)
 # seeds, so that we do not take luck for a difference.
 
 # %%
-steps = shortened(400, to=4)
+steps = shortened(300, to=4)
 models = {}
 for kind in KINDS:
     for seed in (0, 1):

@@ -117,7 +117,7 @@ scores = {}
 for pool in ("cls", "avg"):
     for seed in (0, 1):
         other = new(pool, seed)
-        _ = fit(other, data.train, recipe(seed=seed), steps=shortened(400, to=4))
+        _ = fit(other, data.train, recipe(seed=seed), steps=shortened(300, to=4))
         scores.setdefault(pool, []).append(accuracy(other, data.val))
     print(f"{pool}: {', '.join(f'{score:.1%}' for score in scores[pool])} of {len(data.val)} val images")
 

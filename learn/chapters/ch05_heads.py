@@ -20,19 +20,19 @@ from vit.evaluation.attention import attention_distance, attention_maps, patch_d
 from vit.evaluation.explain import model_input
 
 data = digits()
-DEPTH, HEADS, WIDTH = 5, 4, 64
+DEPTH, HEADS, WIDTH = 6, 4, 64
 SHAPE = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "mlp_ratio": 2.0, "pool": "avg"}
-classifier = new_classifier(patch_size=1, **SHAPE)
-untrained = new_classifier(patch_size=1, **SHAPE)
-_ = fit(classifier, data.train, recipe(), steps=shortened(350, to=3))
+classifier = new_classifier(patch_size=2, **SHAPE)
+untrained = new_classifier(patch_size=2, **SHAPE)
+_ = fit(classifier, data.train, recipe(), steps=shortened(600, to=3))
 count = shortened(len(data.val), to=20)
 val = Packed(data.val.images[:count], data.val.labels[:count])
 whole = accuracy(classifier, val)
 print(f"val accuracy {whole:.1%}")
 
 # %% [markdown]
-# Patches of a single pixel: the digits have only 8x8, and distances need room. So a sentence has 64 words, and there
-# are {{ DEPTH }} blocks with {{ HEADS }} heads of {{ WIDTH // HEADS }} numbers each.
+# A digit of 8x8 pixels is a sentence of 16 patches, and the model reads it in {{ DEPTH }} blocks with {{ HEADS }} heads
+# of {{ WIDTH // HEADS }} numbers each.
 #
 # ## How far does a head look?
 #
@@ -43,9 +43,9 @@ print(f"val accuracy {whole:.1%}")
 
 # %%
 images = model_input(classifier, val.images)
-between = patch_distances((8, 8), patch_size=1)  # (64, 64), pixels
+between = patch_distances((4, 4), patch_size=2)  # (16, 16), pixels
 even = between.mean().item()
-maps = attention_maps(classifier.model, images)  # (blocks, images, heads, 64, 64)
+maps = attention_maps(classifier.model, images)  # (blocks, images, heads, 16, 16)
 distance = attention_distance(maps, between)  # (blocks, heads)
 at_start = attention_distance(attention_maps(untrained.model, images), between)
 print("maps", tuple(maps.shape))
@@ -121,7 +121,7 @@ worst = np.unravel_index(loss.argmax(), loss.shape)
 
 # %%
 ranking = [tuple(divmod(int(index), HEADS)) for index in loss.flatten().argsort()]
-curve = {count: without_heads(ranking[:count]) for count in range(0, DEPTH * HEADS + 1, 2)}
+curve = {count: without_heads(ranking[:count]) for count in range(0, DEPTH * HEADS + 1, 3)}
 for count, score in curve.items():
     print(f"{count:2} heads off: {score:.1%}")
 most = max(count for count, score in curve.items() if score > whole - 0.02)
@@ -129,7 +129,7 @@ claim(
     "Michel et al. 2019, for language",
     "most heads can be removed from a trained model without a noticeable loss",
     f"{spare} of {DEPTH * HEADS} heads cost less than a point when removed alone; removed together, the {most} least "
-    f"important ones cost less than 2 points, and half of all {100 * (whole - curve[10]):.0f} points",
+    f"important ones cost less than 2 points, and half of all {100 * (whole - curve[12]):.0f} points",
     holds=most >= DEPTH * HEADS / 2,
     at_any_size=False,
 )
@@ -144,7 +144,7 @@ claim(
 # %%
 def check_1(one, sixteen):
     for heads, count in ((1, one), (16, sixteen)):
-        real = new_classifier(patch_size=1, **SHAPE | {"num_heads": heads}).parameter_count
+        real = new_classifier(patch_size=2, **SHAPE | {"num_heads": heads}).parameter_count
         assert count == real, f"with {heads} heads the model has {real} parameters"
     print("correct: heads divide the width, they do not add to it")
 
@@ -161,7 +161,7 @@ check_1(classifier.parameter_count, classifier.parameter_count)
 def check_2(mean_distance):
     one = maps[0, :1, 1:2][None]  # a single block, image and head
     assert abs(float(mean_distance(one[0, 0, 0], between)) - attention_distance(one, between).item()) < 1e-4
-    assert abs(float(mean_distance(torch.eye(64), between))) < 1e-6, "a token that reads itself looks 0 px far"
+    assert abs(float(mean_distance(torch.eye(16), between))) < 1e-6, "a token that reads itself looks 0 px far"
     print("correct")
 
 
