@@ -15,38 +15,51 @@ UP = "../.."  # from docs/book to the root of the repo
 
 def chapter(docs: Path, name: str) -> str:
     """The page of a chapter below its title: cells in order, answers behind a click."""
-    shown = _outputs(docs, name)["cells"]
+    record = _outputs(docs, name)
+    shown = record["cells"]
     first, _, rest = shown[0]["text"].partition("\n")
     if not first.startswith("# "):
         raise ValueError(f"{name} begins with '{first}' and not with a title")
     shown[0]["text"] = rest
     parts = []
     for is_answer, together in groupby(shown, key=lambda cell: cell["is_answer"]):
-        text = "\n\n".join(part for cell in together for part in _cell(cell))
+        text = "\n\n".join(part for cell in together for part in _cell(cell, record["claims"]))
         parts.append(f"<details>\n<summary>Answer</summary>\n\n{text}\n\n</details>" if is_answer else text)
     return "\n\n".join(parts)
 
 
-def _cell(cell: dict) -> Iterator[str]:
+def _cell(cell: dict, of_chapter: list[dict]) -> Iterator[str]:
     if cell["is_prose"]:
         yield REFERENCE.sub(lambda match: link(match[1]), cell["text"])
         return
     yield f"```python\n{cell['text']}\n```"
-    if cell["printed"]:
-        yield f"```text\n{cell['printed'].rstrip()}\n```"
+    printed = cell["printed"]
+    made = [one for one in of_chapter if _as_printed(one) in printed]
+    for one in made:  # as text that wraps, because a line of output does not
+        printed = printed.replace(_as_printed(one), "")
+    if printed.strip():
+        yield f"```text\n{printed.rstrip()}\n```"
     for picture in cell["pictures"]:
         for theme in ("light", "dark"):
             file = f"{UP}/learn/outputs/{picture['file']}-{theme}.svg"
             yield f"```{{image}} {file}\n:alt: {picture['alt']}\n:class: only-{theme}\n:align: center\n```"
+    for one in made:
+        yield f"> **Claim.** {one['says']} ({one['source']})."
+        yield f"> **Measured.** {one['measured']}: **{one['verdict']}**."
+
+
+def _as_printed(claim: dict) -> str:
+    """What learn/page.py prints of a claim."""
+    return f"{claim['source']}: {claim['says']}\nmeasured: {claim['measured']}\n-> {claim['verdict']}\n"
 
 
 def link(name: str) -> str:
-    """A link to the lines of a function, method or class of vit, as GitHub writes it."""
+    """A link to the lines of a function, method or class of vit; MyST keeps the lines of a `path:` only."""
     module, rest = _module_of(name)
     thing = reduce(getattr, rest, module)
     lines, first = inspect.getsourcelines(inspect.unwrap(thing))
     path = f"{module.__name__.replace('.', '/')}.py"
-    return f"[`{'.'.join(rest)}` in {path}]({UP}/{path}#L{first}-L{first + len(lines) - 1})"
+    return f"[`{'.'.join(rest)}` in {path}](path:{UP}/{path}#L{first}-L{first + len(lines) - 1})"
 
 
 def _module_of(name: str) -> tuple:

@@ -132,18 +132,19 @@ def draw(figure):
     titles = ("before", "learned", "sine, cosine")
     for axes, similarity, title in zip(panels, (before, trained, fixed), titles, strict=True):
         sheet = similarity.permute(0, 2, 1, 3).reshape(16, 16)  # a 4x4 map at each of the 4x4 places
-        axes.imshow(sheet, cmap="inferno")  # each from its own least similarity to 1
+        image = axes.imshow(sheet, cmap="RdBu_r", vmin=-1, vmax=1)
         for line in (3.5, 7.5, 11.5):
             axes.axhline(line, color="white", linewidth=3)
             axes.axvline(line, color="white", linewidth=3)
-        axes.set(title=title, xlabel=f"{similarity.min():.2f} to 1", xticks=[], yticks=[])
+        axes.set(title=title, xticks=[], yticks=[])
+    figure.colorbar(image, ax=panels, orientation="horizontal", label="cosine similarity", aspect=40)
 
 
 _ = show(
     draw,
     "Three sheets of 4 by 4 small maps, one per place: how similar its position embedding is to that of each place. "
-    "Sine and cosine are alike near the place; learned embeddings, before and after training, show no such spot.",
-    height=2.0,
+    "Learned embeddings resemble hardly any other place; sine and cosine resemble all, near ones most.",
+    height=2.9,
 )
 
 # %%
@@ -157,11 +158,11 @@ claim(
 )
 
 # %% [markdown]
-# Each of the 16 small squares belongs to one place; bright are the places that it resembles. Each sheet has its own
-# scale, written below it. In the fixed embedding each place has a spot of light around itself. In the paper's figure
-# the learned one has, too. Ours has not, though shuffling has just proved that the model uses its positions: to tell
-# 16 places apart one needs 16 different vectors, not a map. The paper's model had 196 places and millions of images to
-# find out that neighbours are alike. [Look inside](../guides/look-inside.md) draws this sheet for your own model.
+# Each of the 16 small squares belongs to one place; red marks the places that it resembles. In the fixed embedding all
+# places are much alike, and the nearer the more: a correlation of -1 with the distance. In the paper's figure the
+# learned one follows distance, too. Ours does not, though shuffling has just proved that the model uses its positions:
+# to tell 16 places apart one needs 16 different vectors, not a map. The paper's model had 196 places and millions of
+# images to find out that neighbours are alike. [Look inside](../guides/look-inside.md) draws this sheet for your model.
 #
 # Adding positions also fixes the number of places: these models have 16. For a larger image one has to
 # interpolate learned positions, while sine and cosine can be computed for any place.

@@ -46,7 +46,7 @@ print("what the head reads ", tuple(classifier.model.embed(images)[:, 0].shape))
 
 # %%
 MOMENTS = [0, 30, 100, 250, shortened(500, to=4)]
-ink = data.val.images.float().reshape(-1, 4, 2, 4, 2).mean(dim=(2, 4)).flatten(1)  # (179, 16), per patch
+ink = data.val.images.float().reshape(-1, 4, 2, 4, 2).mean(dim=(2, 4)).flatten(1)  # (B, 16), per patch
 brightest = ink.argsort(dim=1).argsort(dim=1) >= 8  # the half of its patches with most ink
 heard, correct = {}, {}
 
@@ -117,7 +117,7 @@ scores = {}
 for pool in ("cls", "avg"):
     for seed in (0, 1):
         other = new(pool, seed)
-        _ = fit(other, data.train, recipe(seed=seed), steps=shortened(300, to=4))
+        _ = fit(other, data.train, recipe(seed=seed), steps=shortened(250, to=4))
         scores.setdefault(pool, []).append(accuracy(other, data.val))
     print(f"{pool}: {', '.join(f'{score:.1%}' for score in scores[pool])} of {len(data.val)} val images")
 
