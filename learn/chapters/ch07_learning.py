@@ -138,12 +138,16 @@ _ = show(draw, "The training loss of a good run and of three bad ones over the o
 # How to tell them apart:
 #
 # - **good** falls fast, then slowly, and ends flat because the learning rate does.
-# - **rate too low** falls in a straight, lazy line and would go on falling if you let it: it is not finished.
-# - **rate too high** falls below nothing useful: it hangs at or above ln 10, at the loss of a constant answer.
-# - **shuffled labels** hangs there too, with a sound rate. Then the fault is in the data: look at images beside labels.
+# - **rate too low** comes down from its confident start to ln 10 and stays there: it has learned to be unsure, and
+#   hardly more.
+# - **rate too high** sits at ln 10 as well, the loss of a constant prediction. It begins to learn when the cosine has
+#   brought the rate down, too late for this run.
+# - **shuffled labels** cannot do better than ln 10, except by heart.
 #
-# The last two look alike in the curve, and that is the point: a curve tells *that* something is wrong. A
-# second experiment tells what. Learning a hundred images by heart works with shuffled labels, and fails with the rate.
+# Half-way the three bad runs stand at {{ curves["rate too low"][STEPS // 2]:.2f }},
+# {{ curves["rate too high"][STEPS // 2]:.2f }} and {{ curves["shuffled labels"][STEPS // 2]:.2f }}. That is the point:
+# a curve tells *that* something is wrong. A second experiment tells what. Raise the rate tenfold, then lower it
+# tenfold. If neither helps, stop turning knobs and look at images beside their labels.
 #
 # ## What the parts are worth
 
