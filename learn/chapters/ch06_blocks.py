@@ -129,15 +129,14 @@ claim(
 # %% [markdown]
 # ## Train all six
 #
-# Same recipe, same number of steps, one seed. Without augmentation, because twelve narrow blocks learn slowly and we
-# want to see an end.
+# Same recipe, one seed, and few steps: twelve narrow blocks learn slowly, so this is a race over the first stretch and
+# tells who gets going, not who arrives.
 
 # %%
-plain = dict.fromkeys(recipe().augment.model_dump(), 0.0)
 losses, scores = {}, {}
 for variant in VARIANTS:
     classifier = build(variant)
-    losses[variant] = fit(classifier, data.train, recipe(augment=plain), steps=shortened(200, to=2))
+    losses[variant] = fit(classifier, data.train, recipe(), steps=shortened(150, to=2))
     scores[variant] = accuracy(classifier, data.val)
     print(f"{variant:12} loss {losses[variant][0]:5.2f} -> {losses[variant][-1]:.2f}; val {scores[variant]:.1%}")
 
@@ -154,21 +153,24 @@ def draw(figure):
 _ = show(draw, "Training loss of six variants of a twelve-block ViT over the steps.", height=3.6)
 
 # %% [markdown]
-# Chance is 10 %. The loss of a model that always answers 10 % for each class is ln 10 = 2.30.
+# Chance is 10 %, and ln 10 = 2.30 is the loss of a model that gives each class 10 %. Without norms or without residuals
+# the loss hangs there for long. With all parts it never does. Two shares of {{ len(data.val) }} images differ clearly
+# from about 10 points on (two standard errors of their difference).
 
 # %%
+CLEAR = 0.1
 claim(
     "tutorials; He et al. 2016",
     "a deep network cannot be trained without residual connections",
     f"12 blocks without them: {scores['no residuals']:.1%} of val after the steps in which the full model reaches "
     f"{scores['LayerNorm']:.1%}",
-    holds=scores["no residuals"] < scores["LayerNorm"] - 0.2,
+    holds=scores["no residuals"] < 0.15,
 )
 claim(
     "tutorials",
     "a transformer cannot be trained without normalization",
     f"12 blocks without norms: {scores['no norms']:.1%} against {scores['LayerNorm']:.1%}",
-    holds=scores["no norms"] < scores["LayerNorm"] - 0.2,
+    holds=scores["no norms"] < 0.15,
     at_any_size=False,
 )
 claim(
@@ -181,13 +183,14 @@ claim(
     "Xiong et al. 2020",
     "pre-norm trains more easily than post-norm",
     f"val accuracy {scores['LayerNorm']:.1%} with pre-norm and {scores['post-norm']:.1%} with post-norm, same recipe",
-    holds=scores["LayerNorm"] > scores["post-norm"] + 0.01,
+    holds=scores["LayerNorm"] > scores["post-norm"] + CLEAR,
+    at_any_size=False,
 )
 claim(
     "tutorials",
     "the MLP is needed: attention alone only mixes tokens linearly",
     f"val accuracy {scores['no MLPs']:.1%} without MLPs and {scores['LayerNorm']:.1%} with them",
-    holds=scores["no MLPs"] < scores["LayerNorm"] - 0.02,
+    holds=scores["no MLPs"] < scores["LayerNorm"] - CLEAR,
     at_any_size=False,
 )
 

@@ -88,6 +88,10 @@ _ = show(
     height=3.4,
 )
 
+# %% [markdown]
+# A share of 359 images near 90 % is uncertain by about 3 points (two standard errors), more in the middle. So a claim
+# holds here if the difference is larger than 4 points.
+
 # %%
 gap = {name: [100 * (c - v) for c, v in zip(without["CNN"], without[name], strict=True)] for name in MODELS}
 claim(
@@ -95,14 +99,14 @@ claim(
     "with little data a CNN beats a ViT, and the gap closes with more",
     f"CNN ahead of the plain ViT by {gap['ViT'][0]:.1f}, {gap['ViT'][1]:.1f} and {gap['ViT'][2]:.1f} points at "
     f"{images[0]}, {images[1]} and {images[2]} images",
-    holds=gap["ViT"][0] > 2 and gap["ViT"][2] < gap["ViT"][0] / 2,
+    holds=gap["ViT"][0] > 4 and gap["ViT"][2] < gap["ViT"][0] / 2,
 )
 stem = [100 * (s - v) for s, v in zip(without["ViT, conv stem"], without["ViT"], strict=True)]
 claim(
     "Xiao et al. 2021; Hassani et al. 2021",
     "a few convolutions before the tokens make a small ViT learn from less",
     f"the stem gains {stem[0]:.1f}, {stem[1]:.1f} and {stem[2]:.1f} points",
-    holds=stem[0] > 2 and stem[1] > 0,
+    holds=stem[0] > 4 and stem[1] > 0,
 )
 
 # %% [markdown]
@@ -120,7 +124,7 @@ claim(
     "augmentation makes up for missing inductive bias: a ViT gains more by it than a CNN",
     f"gain of the plain ViT {gain['ViT'][0]:+.1f}, {gain['ViT'][1]:+.1f}, {gain['ViT'][2]:+.1f} points, of the CNN "
     f"{gain['CNN'][0]:+.1f}, {gain['CNN'][1]:+.1f}, {gain['CNN'][2]:+.1f}",
-    holds=np.mean(gain["ViT"]) > np.mean(gain["CNN"]),
+    holds=np.mean(gain["ViT"]) > np.mean(gain["CNN"]) + 2,
 )
 
 # %% [markdown]
