@@ -135,7 +135,7 @@ claim(
 # | How does an image become a sequence, and what is lost? | 1, 2 |
 # | How do the pieces talk, and who speaks for all? | 3, 4, 5 |
 # | What makes a stack of it learn? | 6, 7 |
-# | When is it better than a CNN? | 8 |
+# | When is it better than a CNN? | [Little data](../results/little-data.md) |
 # | How do I know what it looks at? | 15 |
 #
 # ## Exercises

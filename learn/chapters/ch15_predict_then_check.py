@@ -203,6 +203,13 @@ claim(
 )
 
 # %% [markdown]
+# Only rollout always names the mark. Attention of the last block shows where the class token reads *then*; other tokens
+# may have brought the news of the mark in earlier blocks. Occlusion finds the place, but it covers squares of 4 pixels,
+# so the mark's neighbours lose as much and share its rank. On the digits, compare with the guess that knows nothing:
+# the middle of the image has {{ on_digit["centre guess"]:.0% }} of its patches on the digit, the last block's attention
+# {{ on_digit["attention"]:.0% }}. All this is one model, one seed and one kind of mark. Which map to trust in
+# your case is a question to test by planting, not to look up.
+#
 # ## Now your score
 #
 # Cut the model's map to as many patches as you painted, and compare: the intersection over the union, and whether you
