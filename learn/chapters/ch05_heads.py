@@ -87,10 +87,10 @@ claim(
 )
 
 # %% [markdown]
-# The second claim is true here, but no discovery: every head of this small model is within half a pixel of even reading,
-# and so were the untrained ones. Training changed *what* the heads read, hardly how far away. The paper's model had 24
-# blocks and 14 million images or more; ours has {{ DEPTH }} and {{ len(data.train) }}. That a sentence is true of
-# ViT-L/16 does not make it true of the model on your desk, and the measurement is one line.
+# The second claim is true here, but no discovery: every head of this small model is within half a pixel of even
+# reading, and so were the untrained ones. Training changed *what* the heads read, hardly how far away. The paper's
+# model had 24 blocks and 14 million images or more; ours has {{ DEPTH }} and {{ len(data.train) }}. That a sentence is
+# true of ViT-L/16 does not make it true of the model on your desk, and the measurement is one line.
 #
 # ## Switch a head off
 #
