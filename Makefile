@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro studio up images push pull deps docs test test-fast test-slow test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift clean distclean
+.PHONY: help repro studio up images push pull deps docs book test test-fast test-slow test-book test-pythons bench-data bench-train bench-scaling bench-serve bench-quality bench-cost bench-watching bench-shards bench-parity bench-labels bench-waiting bench-growth bench-engine bench-floors bench-distributed bench-tracked-files bench-logging bench-drift clean distclean
 
 PYTHON ?= python3
 FRAMES ?= data/raw
@@ -50,6 +50,9 @@ docs: .venv/docs.stamp  ## Build the documentation site; open docs/_build/index.
 	python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo 'Open docs/_build/index.html'
 
+book: .venv/run.stamp  ## Run the book's chapters and keep what they print and draw for the site, some minutes
+	python -m learn.run
+
 test: .venv/test.stamp  ## Set up .venv, then lint, check types and run the tests
 	ruff check .
 	ruff format --check .
@@ -64,6 +67,9 @@ test-fast: .venv/test.stamp  ## Lint, check types and run the short tests, in un
 
 test-slow: .venv/test.stamp  ## Run the slow tests: an unreachable store, deleted runs, cleaning up
 	python -m pytest -m slow
+
+test-book: .venv/test.stamp  ## Run the book's chapters whole, and compare the verdicts on claims with those on the site
+	BOOK=whole python -m pytest -n 0 tests/learn
 
 test-pythons:  ## Run the tests on each installed Python from 3.11 to 3.14, in a fresh clone of the last commit
 	.ci/test-pythons 3.11 3.12 3.13 3.14

@@ -37,6 +37,8 @@ UNTESTED = {
     "pip install -r requirements-engine.txt -c constraints.txt": "`make test` installs it so",
     "export VIT_ENGINE=tcp://127.0.0.1:8786": "tests/data/test_engine.py sets it to a scheduler of its own",
     "export VIT_ENGINE=tls://head:8786": "tests/data/test_engine.py sets it to a scheduler of its own",
+    "make book": "tests/learn runs the chapters, and sees whether one changed since",
+    "make test-book": "tests/learn runs the same tests in seconds",
     "make deps": "a test holds dvc.yaml and the page of parameters to what it would write",
 }
 # What a command line begins with.
@@ -108,7 +110,7 @@ def test_the_accuracies_are_those_of_the_committed_metrics():
 def test_make_alone_lists_every_target():
     listed = subprocess.run(["make"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.M)
-    written = {"deps", "docs"}
+    written = {"deps", "docs", "book"}
     benchmarks = {"bench-data", "bench-train", "bench-scaling", "bench-serve", "bench-quality", "bench-cost"}
     benchmarks |= {"bench-watching", "bench-shards", "bench-parity", "bench-labels", "bench-waiting", "bench-growth"}
     benchmarks |= {"bench-engine"}
@@ -127,6 +129,7 @@ def test_make_alone_lists_every_target():
         "test",
         "test-fast",
         "test-slow",
+        "test-book",
         "test-pythons",
         "clean",
         "distclean",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 # The folders of the site, in the order of the sidebar.
 TITLES = {
+    "book": "The book",
     "guides": "Guides",
     "explanation": "Explanation",
     "reference": "Reference",

@@ -10,6 +10,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from extensions.book import chapter, chapters, claims
 from extensions.commands import commands
 from extensions.contents import contents
 from extensions.modules import import_all, modules
@@ -18,7 +19,7 @@ from extensions.sources import page
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.M)
 GENERATORS: dict[str, Callable[..., str]] = {
-    one.__name__: one for one in (commands, contents, figures, files, modules, page)
+    one.__name__: one for one in (chapter, chapters, claims, commands, contents, figures, files, modules, page)
 }
 
 

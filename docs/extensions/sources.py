@@ -15,6 +15,7 @@ LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", 
 NO_TEXT = {".png", ".svg", ".jpg"}
 # What is a page of the site already.
 PAGES = {"README.md": "index", "CONTRIBUTING.md": "contributing/contributing", "CHANGELOG.md": "contributing/changelog"}
+LINES = re.compile(r"L(\d+)")
 LINK = re.compile(r"\]\((?![a-z]+:|#)")
 
 
@@ -28,7 +29,8 @@ def lead_to_pages(app: Sphinx, doctree: nodes.document) -> None:
     root, page = Path(app.srcdir).resolve().parent, app.env.docname
     links = [*doctree.findall(addnodes.download_reference), *doctree.findall(addnodes.pending_xref)]
     for link in links:
-        path = (Path(app.srcdir) / page).parent.joinpath(link["reftarget"]).resolve()
+        target, _, lines = link["reftarget"].partition("#")
+        path = (Path(app.srcdir) / page).parent.joinpath(target).resolve()
         if link.get("refdomain") == "doc":  # a Markdown file, which MyST takes for a page
             path = path.with_name(f"{path.name}.md")
         if not path.is_relative_to(root) or path.is_relative_to(app.srcdir) or path.suffix in NO_TEXT:
@@ -36,12 +38,18 @@ def lead_to_pages(app: Sphinx, doctree: nodes.document) -> None:
         name = path.relative_to(root).as_posix()
         if path.is_file():
             target = PAGES.get(name) or _source_page(name)
-            address = app.builder.get_relative_uri(page, target)
+            address = app.builder.get_relative_uri(page, target) + _anchor(lines)
             link.replace_self(nodes.reference("", "", *link.children, internal=True, refuri=address))
             if name not in PAGES:
                 linked_sources(app.env).setdefault(page, set()).add(name)
         elif path.is_dir() and path != root:
             link.replace_self(link.children)
+
+
+def _anchor(lines: str) -> str:
+    """The first line of GitHub's `L29-L46`, as source pages name it."""
+    number = LINES.match(lines)
+    return f"#line-{number[1]}" if number else ""
 
 
 def linked_sources(env: BuildEnvironment) -> dict[str, set[str]]:
@@ -60,7 +68,7 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     for name in sorted(set().union(*linked_sources(app.env).values())):
         text = (Path(app.srcdir).parent / name).read_text(encoding="utf-8")
         language = LANGUAGES.get(Path(name).suffix, "text")
-        body = app.builder.highlighter.highlight_block(text, language)
+        body = app.builder.highlighter.highlight_block(text, language, linenos="inline", lineanchors="line")
         yield _source_page(name), {"title": name, "body": f"<h1>{html.escape(name)}</h1>\n{body}"}, "page.html"
 
 
