@@ -128,5 +128,8 @@ def test_a_mark_that_nothing_generates_stops_the_build_and_names_what_there_is(m
     monkeypatch.syspath_prepend(str(REPO / "docs"))
     from extensions.generated import replace_marks
 
-    with pytest.raises(ExtensionError, match="guides/a: nothing generates 'nothing'; there are commands, contents"):
+    with pytest.raises(
+        ExtensionError,
+        match="guides/a: nothing generates 'nothing'; there are chapter, chapters, claims, commands, contents",
+    ):
         replace_marks(SimpleNamespace(srcdir=REPO / "docs"), "guides/a", ["# A\n\n<!-- generated: nothing -->\n"])

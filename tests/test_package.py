@@ -17,7 +17,7 @@ from vit.release import VERSION
 
 pytestmark = pytest.mark.long
 
-EXTRAS = ("remote", "hub", "text", "export", "engine", "heic", "labels", "studio", "bench", "docs", "test")
+EXTRAS = ("remote", "hub", "text", "export", "engine", "heic", "labels", "monitor", "studio", "bench", "docs", "test")
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,10 @@ def test_in_a_throw_away_copy_a_relative_path_is_refused_and_an_absolute_one_wor
     draw_classes(tmp_path / "copy" / "my" / "pets", {"cat": 1, "dog": 1})
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
-    with pytest.raises(UserError, match=f"data.path 'my/pets' is relative, .*; set data.path={root}$"):
+    with pytest.raises(
+        UserError,
+        match=f"data.path 'my/pets' is relative, .*; set data.path={root}, or track it with `dvc add my/pets`$",
+    ):
         fetched(tmp_path, "refused", source="folder", path="my/pets")
     fetched(tmp_path, source="folder", path=str(root))
     assert contents(tmp_path / "raw") == contents(root)

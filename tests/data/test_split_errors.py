@@ -10,7 +10,7 @@ from vit.errors import UserError
 # Each: the values of the block `split` that replace those of presets/shapes.yaml, and what the message must hold.
 BAD_VALUES = {
     "unknown strategy": ({"strategy": "stratified"}, ["split.strategy", "'stratified'", "'auto'", "'folders'"]),
-    "no strategy": ({"strategy": None}, ["split.strategy", "None"]),
+    "no strategy": ({"strategy": None}, ["split.strategy", "null"]),
     "val of nothing": ({"val_fraction": 0.0}, ["split.val_fraction", "0.0", "greater than 0"]),
     "test of everything": ({"test_fraction": 1.0}, ["split.test_fraction", "1.0", "less than 1"]),
     "fractions of one": (
@@ -21,7 +21,7 @@ BAD_VALUES = {
     "folds in words": ({"folds": "five"}, ["split.folds", "'five'", "integer"]),
     "fold beyond the folds": ({"folds": 3, "fold": 3}, ["split: fold 3", "the 3 folds", "from 0"]),
     "fold below zero": ({"fold": -1}, ["split.fold", "-1", "0"]),
-    "no fold": ({"fold": None}, ["split.fold", "None"]),
+    "no fold": ({"fold": None}, ["split.fold", "null"]),
     "empty block": ({"block_size": 0}, ["split.block_size", "0", "1"]),
     "half a block": ({"block_size": 7.5}, ["split.block_size", "7.5", "integer"]),
     "negative gap": ({"gap": -1}, ["split.gap", "-1", "0"]),

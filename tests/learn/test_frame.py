@@ -87,8 +87,8 @@ def test_the_digits_are_split_as_the_pipeline_splits_them():
 def test_fit_follows_the_whole_schedule_and_learns():
     classifier = new_classifier(patch_size=2, embed_dim=32, depth=1, num_heads=2, pool="avg")
     before, seen = accuracy(classifier, digits().val), []
-    losses = fit(classifier, digits().train, recipe(), 60, watch=seen.append)
-    assert seen == list(range(61)) and len(losses) == 60 and not classifier.model.training
+    losses = fit(classifier, digits().train, recipe(), 300, watch=seen.append)
+    assert seen == list(range(301)) and len(losses) == 300 and not classifier.model.training
     assert losses[-1] < losses[0] and accuracy(classifier, digits().val) > before + 0.2
 
 

@@ -54,6 +54,7 @@ def test_every_payload_shape_is_answered_with_what_evaluate_computed(project, ad
     row = predictions[7]
     status, answer = post(address, SHAPES[shape](encoded(project, row)))
     assert status == 200
+    assert status == 200, answer
     (prediction,) = answer["predictions"]
     assert prediction["label"] == row["prediction"]
     assert prediction["confidence"] == pytest.approx(float(row["confidence"]), abs=1e-5)
@@ -64,6 +65,7 @@ def test_every_payload_shape_is_answered_with_what_evaluate_computed(project, ad
 def test_params_work_and_the_version_of_the_champion_is_named(project, address, predictions):
     body = {"inputs": [encoded(project, predictions[7])], "params": {"top_k": 2, "threshold": 1.0, "explain": True}}
     status, answer = post(address, json.dumps(body))
+    assert status == 200, answer
     (prediction,) = answer["predictions"]
     assert status == 200 and prediction["model_version"] == "1"
     assert prediction["label"] == "unknown" and len(prediction["probabilities"]) == 2

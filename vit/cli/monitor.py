@@ -13,7 +13,7 @@ from vit.errors import UserError
 
 if TYPE_CHECKING:
     from vit.monitoring.accuracy import Accuracy
-    from vit.monitoring.answer import Answer, Asked
+    from vit.monitoring.answer import Asked, Comparisons
 
 ALARM = 3  # exit status
 
@@ -105,7 +105,7 @@ def monitor(
         sys.exit(ALARM)
 
 
-def _accuracy(found: "Answer", table: Path | None) -> "Accuracy | None":
+def _accuracy(found: "Comparisons", table: Path | None) -> "Accuracy | None":
     from vit.files import project_root
     from vit.monitoring.accuracy import labels_from_corrections, labels_from_table, live_accuracy
     from vit.monitoring.logged import read_log
@@ -120,14 +120,14 @@ def _accuracy(found: "Answer", table: Path | None) -> "Accuracy | None":
     return accuracy
 
 
-def _is_alarm(found: "Answer", accuracy: "Accuracy | None") -> bool:
+def _is_alarm(found: "Comparisons", accuracy: "Accuracy | None") -> bool:
     from vit.monitoring.accuracy import is_worse
 
     drifted = bool(found.found and found.found[-1].alarms(found.question.rate))
     return drifted or (accuracy is not None and is_worse(accuracy, found.known.scores))
 
 
-def _print(found: "Answer", accuracy: "Accuracy | None") -> None:
+def _print(found: "Comparisons", accuracy: "Accuracy | None") -> None:
     from vit.monitoring.accuracy import is_worse, said_of
     from vit.monitoring.drift_report import as_text
     from vit.monitoring.logged import dropped
@@ -138,7 +138,7 @@ def _print(found: "Answer", accuracy: "Accuracy | None") -> None:
         print(f"\n{said_of(accuracy, scores)}{'  ALARM' if is_worse(accuracy, scores) else ''}")
 
 
-def _as_object(found: "Answer", accuracy: "Accuracy | None") -> dict:
+def _as_object(found: "Comparisons", accuracy: "Accuracy | None") -> dict:
     from vit.monitoring.logged import dropped
 
     question = found.question

@@ -17,6 +17,10 @@ class HeadInput:
         """Float32 (B, D) on the CPU, of this thread's last forward pass; None if the model has no linear layer."""
         return getattr(self._seen, "features", None)
 
+    def __deepcopy__(self, memo: dict) -> "HeadInput":
+        """A copy of the model, which an explanation makes, reports to this one: what threads keep cannot be copied."""
+        return self
+
     def __enter__(self) -> "HeadInput":
         return self
 

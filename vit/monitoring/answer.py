@@ -29,7 +29,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Comparisons:
     """The complete windows, the rows since then, and what the version is compared with."""
 
     question: Question
@@ -38,7 +38,7 @@ class Answer:
     rest: pa.Table
 
 
-def answer(asked: Asked, now: float | None = None, settled: float = SETTLED) -> Answer:
+def answer(asked: Asked, now: float | None = None, settled: float = SETTLED) -> Comparisons:
     """Compare what can be compared by `now`. Raises UserError if there is no log, or nothing to compare it with."""
     require_log(asked.log)
     version = newest_version(asked.log) if asked.version is None else asked.version
@@ -51,4 +51,4 @@ def answer(asked: Asked, now: float | None = None, settled: float = SETTLED) -> 
     block = usual_block(known.val) if asked.block is None else asked.block
     question = Question(asked.log, version, asked.window, block, asked.rate)
     found, rest = results(question, known.val, time.time() if now is None else now, settled)
-    return Answer(question, known, found, rest)
+    return Comparisons(question, known, found, rest)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vit.serving.uploads import Upload
-    from vit.serving.version import Answer
+    from vit.serving.version import Answered
 
 IMAGES = "images"
 DROPPED = b"vit.dropped"  # of a file's metadata: predictions that were not logged, as told by this file
@@ -31,14 +31,14 @@ DROPPED = b"vit.dropped"  # of a file's metadata: predictions that were not logg
 
 @dataclass(frozen=True)
 class Entry:
-    """A request that was answered; `at` in seconds since 1970, `labels` are the likeliest classes."""
+    """A request that was answered; `at` in microseconds since 1970, `labels` are the likeliest classes."""
 
-    at: float
+    at: int
     request_id: str
     version: str
     labels: list[str]
     latency_ms: float
-    answer: "Answer"
+    answer: "Answered"
 
     @cached_property
     def bytes(self) -> int:
@@ -85,7 +85,7 @@ def table_of(entries: Sequence[Entry], digests: Sequence[str]) -> "pa.Table":
         return np.repeat(np.array(values), counts)
 
     columns = {
-        "at": each([round(1e6 * entry.at) for entry in entries]).astype("datetime64[us]"),
+        "at": each([entry.at for entry in entries]).astype("datetime64[us]"),
         "request_id": each([entry.request_id for entry in entries]),
         "row": np.concatenate([np.arange(count) for count in counts]),
         "sha256": digests,

@@ -25,7 +25,7 @@ from vit.errors import one_line
 from vit.serving.log_files import IMAGES, Entry, delete_old, keep_image, schema, table_of, write_file
 from vit.serving.settings import Logging
 from vit.serving.uploads import Upload
-from vit.serving.version import Answer, ServedVersion
+from vit.serving.version import Answered, ServedVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,18 +54,18 @@ class PredictionLog:
         self._waiting: list[Entry] = []
         self._held = 0  # bytes of what waits
         self._dropped = 0  # predictions, since they were last asked for
-        self._last = 0.0  # time of the newest entry
+        self._last = 0  # time of the newest entry
         self._changed = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, answer: Answer, version: ServedVersion, seconds: float) -> str:
+    def add(self, answer: Answered, version: ServedVersion, seconds: float) -> str:
         """Log an answer that took `seconds`, or drop it; returns the id by which its rows are found. Never waits."""
         classes = version.classifier.classes
         labels = [classes[index] for index in answer.probabilities.argmax(axis=1)]
         with self._changed:
             # The clock may be set back; the order in which this process answered stays.
-            self._last = max(time.time(), self._last + 1e-6)
+            self._last = max(round(1e6 * time.time()), self._last + 1)
             entry = Entry(self._last, uuid.uuid4().hex, version.version, labels, 1000 * seconds, answer)
             if self._held + entry.bytes > MOST_BYTES:
                 self._dropped += len(labels)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answered:
     """The predictions for a request, and what they were made of: the files, their pixels uint8 (N, H, W, C), the
     probabilities (N, classes), and the features (N, D) that the head read, with D = 0 unless they were asked for."""
 
@@ -77,7 +77,7 @@ class ServedVersion:
             prove(classifier, golden)  # in float32; bfloat16 changes probabilities by more than is allowed
         return cls(classifier, settings, cores, version, with_features)
 
-    def answer(self, texts: list[str], params: dict) -> Answer:
+    def answer(self, texts: list[str], params: dict) -> Answered:
         """One prediction per image in base64: label, its index in the model's class order, confidence in [0, 1],
         probabilities by class name, version of the model.
 
@@ -94,7 +94,7 @@ class ServedVersion:
             rows = rows_of(images)
         probabilities, features = np.split(rows, [len(self.classifier.classes)], axis=1)
         predictions = [self._prediction(*one, options) for one in zip(images, probabilities, strict=True)]
-        return Answer(predictions, uploads, images, probabilities, features)
+        return Answered(predictions, uploads, images, probabilities, features)
 
     def _prediction(self, image: np.ndarray, probabilities: np.ndarray, options: Options) -> dict:
         likeliest = np.argsort(-probabilities, kind="stable")[: options.top_k]
