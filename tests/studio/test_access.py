@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Project, clone, free_port
 from tests.studio.browser import chromium, needs_chromium, studio_of
+from tests.studio.proxy import naming
 
 pytestmark = pytest.mark.long
 PASSWORD = "correct horse battery"
@@ -84,9 +85,9 @@ def test_a_proxy_that_names_the_user_lets_in_and_a_request_past_it_does_not(proj
         page.goto(address)
         page.get_by_text("Come through the proxy").wait_for()
         assert page.get_by_role("heading", name="Overview", exact=True).count() == 0
-        through = browser.new_context(extra_http_headers={"X-Forwarded-User": "me"}).new_page()
-        through.goto(address)
-        through.get_by_role("heading", name="Overview", exact=True).wait_for()
+        with naming(address, "X-Forwarded-User: me") as proxied:
+            page.goto(proxied)
+            page.get_by_role("heading", name="Overview", exact=True).wait_for()
 
 
 def answer(address: str, **headers: str) -> str:
