@@ -179,8 +179,8 @@ def wait_for(page: Page, text: str) -> None:
     page.get_by_text(re.compile(text)).first.wait_for()
 
 
-@pytest.mark.long
 @needs_chromium
+@pytest.mark.slow
 def test_a_training_is_started_watched_across_a_reload_and_stopped(tmp_path):
     project = little(tmp_path, **{"train.epochs": 2000})
     with studio_of(project) as address, chromium() as browser:
