@@ -112,7 +112,7 @@ class Server:
             yield port, seconds
 
 
-def mlflow_server(name: str, folder: Path, workers: int, **settings) -> Server:
+def mlflow_server(name: str, folder: Path, workers: int = 1, **settings) -> Server:
     command = ["mlflow", "models", "serve", "--env-manager", "local", "-m", str(folder / "vit")]
     command += ["--workers", str(workers)]
     env = {"MLFLOW_PYFUNC_INFERENCE_CONFIG": json.dumps(settings)} if settings else {}
