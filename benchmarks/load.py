@@ -114,7 +114,10 @@ def running(command: list[str], port: int, page: str, log: Path, env: dict[str, 
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=PATIENCE)
+            server.wait(timeout=PATIENCE)
+            for _ in range(100):  # ten seconds: `mlflow` ends before its server, which still writes its log
+                os.killpg(server.pid, 0)
+                time.sleep(0.1)
 
 
 def _answers(url: str) -> bool:
