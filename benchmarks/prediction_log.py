@@ -32,6 +32,7 @@ class Workload:
 
 
 def measure(load: Workload) -> list[dict]:
+    """Rows of each load with the log beside without it, then how many predictions were logged and dropped."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, classifier, files = Path(temporary), new_classifier(), jpegs(16, load.size)
         classifier.save(folder / "weights", classifier.model.state_dict())

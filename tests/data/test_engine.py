@@ -18,6 +18,7 @@ from benchmarks.nodes import cluster, cpu_seconds, end, logs, wait_until
 from tests.conftest import REPO, documented, free_port
 from tests.data.shards.common import files_of, repack
 from tests.data.test_pack import drawn_rows
+from tests.data.test_pool import refuse_seven, square
 from tests.drawn import draw as draw_image
 from tests.presets import preset
 from vit.data import engine
@@ -34,16 +35,6 @@ pytestmark = pytest.mark.long
 needs_dask = pytest.mark.skipif(
     find_spec("distributed") is None, reason="no Dask: pip install -r requirements-engine.txt -c constraints.txt"
 )
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def refuse_seven(number: int) -> int:
-    if number == 7:
-        raise UserError("7 is not wanted")
-    return number
 
 
 @pytest.mark.parametrize(
