@@ -1,4 +1,4 @@
-"""When drift of a video is noticed, and how often an alarm is false.
+"""When drift of a video is noticed, how often an alarm is false, and what one turn of `vit keep` then gains.
 
     python -m benchmarks.drift --frames FOLDER --out benchmarks/drift.json
 
@@ -71,6 +71,7 @@ class Workload:
     windows: tuple[int, ...] = (250, 500)
     rate: float = 0.01
     draws: int = 100  # windows without drift
+    labelled: int = 1000  # frames from `until` on, labelled later, that one turn of `vit keep` adds
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,29 @@ def number_of(path: str | Path) -> int:
 def trained(frames: Path, load: Workload, folder: Path) -> Trained:
     """Train and publish on the early frames."""
     early = folder / "early"
-    for path in frames.glob("*/*"):
-        if NUMBER.search(path.name) and number_of(path) < load.until:
-            (early / path.parent.name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, early / path.parent.name)
+    shutil.rmtree(early, ignore_errors=True)  # an earlier run left later frames there
+    add(in_order(frames, 0, load.until), early)
     scratch = Scratch.of(REPO, folder / "clone")
     scratch.run(load.preset, load.settings | {"data.source": "folder", "data.path": early})
+    return Trained(scratch.folder, _served(scratch, "1"), read_val_sample(scratch.folder / "evaluation" / VAL_SAMPLE))
+
+
+def _served(scratch: Scratch, number: str) -> ServedVersion:
     settings = load_params(scratch.folder / "params.yaml").register_.model_dump(include=SERVING)
-    version = ServedVersion.load(scratch.folder / "model", settings, Cores(), "1", with_features=True)
-    return Trained(scratch.folder, version, read_val_sample(scratch.folder / "evaluation" / VAL_SAMPLE))
+    return ServedVersion.load(scratch.folder / "model", settings, Cores(), number, with_features=True)
+
+
+def in_order(frames: Path, first: int, end: float) -> list[Path]:
+    """The frames with numbers from `first` to below `end`."""
+    files = [path for path in frames.glob("*/*") if NUMBER.search(path.name) and first <= number_of(path) < end]
+    return sorted(files, key=number_of)
+
+
+def add(files: Iterable[Path], folder: Path) -> None:
+    """Copy frames into the folder of their class."""
+    for file in files:
+        (folder / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder / file.parent.name)
 
 
 def logged(version: ServedVersion, files: Sequence[Path], log: Path, change: Change | None = None) -> pa.Table:
@@ -200,32 +215,56 @@ def _part(sample: Sample, chosen: np.ndarray) -> Sample:
 
 def later(model: Trained, frames: Path, load: Workload, folder: Path) -> list[dict]:
     """The frames from `until` on, in order: each window's alarms, beside the accuracy that nobody knows at the time."""
-    files = [path for path in frames.glob("*/*") if NUMBER.search(path.name) and number_of(path) >= load.until]
-    files.sort(key=number_of)
+    files = in_order(frames, load.until, np.inf)
     rows = logged(model.version, files, folder / "later")
-    digests = rows["sha256"].to_pylist()
-    labels = LaterLabels({}, {digest: file.parent.name for digest, file in zip(digests, files, strict=True)}, True)
+    labels = true_labels(rows, files)
     found = []
     for size in load.windows:
         question = Question(folder / "later", "1", Window(predictions=size), load.block, load.rate)
         windows, _ = results(question, model.val, time.time(), settled=0)
         for one in windows:
             part = rows.slice(one.number * size, size)
-            right = live_accuracy(part, labels, load.block)
-            assert right is not None
             first, last = (number_of(files[one.number * size + offset]) for offset in (0, size - 1))
             found.append(
                 {
                     "case": f"frames {first} to {last}, window of {size}",
-                    "accuracy": round(right.value, 3),
-                    "low": None if right.low is None else round(right.low, 3),
-                    "high": None if right.high is None else round(right.high, 3),
+                    **accuracy(part, labels, load.block),
                     "told": ", ".join(one.alarms(load.rate)) or "nothing",
                     **{f"{name} p": round(test.adjusted, 4) for name, test in one.tests.items()},
                     "embedding distance": round(one.tests["embedding"].distance, 3),
                 }
             )
     return found
+
+
+def true_labels(rows: pa.Table, files: Sequence[Path]) -> LaterLabels:
+    """The folders of the files that were served, as labels that came later."""
+    digests = rows["sha256"].to_pylist()
+    return LaterLabels({}, {digest: file.parent.name for digest, file in zip(digests, files, strict=True)}, True)
+
+
+def accuracy(rows: pa.Table, labels: LaterLabels, block: int) -> dict[str, float | None]:
+    """Live accuracy with its interval over blocks."""
+    right = live_accuracy(rows, labels, block)
+    assert right is not None
+    ends = {"accuracy": right.value, "low": right.low, "high": right.high}
+    return {name: None if end is None else round(end, 3) for name, end in ends.items()}
+
+
+def renewed(model: Trained, frames: Path, load: Workload, folder: Path) -> list[dict]:
+    """One turn of `vit keep` on the early frames and the `labelled` ones after them: both models on the frames after
+    those, a block later."""
+    end = load.until + load.labelled
+    add(in_order(frames, load.until, end), model.folder.parent / "early")
+    scratch = Scratch(model.folder)
+    said = scratch.keep()
+    files = in_order(frames, end + load.block, np.inf)
+    found = []
+    for name, version in (("before", model.version), ("after", _served(scratch, "2"))):
+        rows = logged(version, files, folder / name)
+        case = f"frames {number_of(files[0])} to {number_of(files[-1])}, {name} a turn of vit keep"
+        found.append({"case": case, **accuracy(rows, true_labels(rows, files), load.block)})
+    return [*found[:1], found[1] | {"told": said}]
 
 
 def all_rows(frames: Path, load: Workload, scratch: Path | None = None) -> list[dict]:
@@ -236,7 +275,12 @@ def all_rows(frames: Path, load: Workload, scratch: Path | None = None) -> list[
         test = Scratch(model.folder).reached()
         first = {"case": f"the model on its own test blocks, frames below {load.until}"}
         first |= {name: round(float(test[f"accuracy{end}"]), 3) for name, end in ENDS.items()}
-        return [first, *later(model, frames, load, folder), *without_drift(model, load, folder)]
+        return [
+            first,
+            *later(model, frames, load, folder),
+            *without_drift(model, load, folder),
+            *renewed(model, frames, load, folder),
+        ]
 
 
 ENDS = {"accuracy": "", "low": "_low", "high": "_high"}

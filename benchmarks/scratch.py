@@ -1,6 +1,7 @@
 """A clone of the project's last commit in a folder of its own, in which the real pipeline trains what is measured."""
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -76,22 +77,32 @@ class Scratch:
     def pack(self, preset: str, settings: dict[str, object]) -> None:
         """`dvc repro`, as far as the packed images."""
         self.params(preset, settings)
-        self._dvc("repro", "pack")
+        self._program("dvc", "repro", "pack")
 
     def run(self, preset: str, settings: dict[str, object]) -> None:
         """`dvc exp run` with the preset and `settings` by dotted key."""
         self.params(preset, {})
         sets = (f"{key}={'null' if value is None else value}" for key, value in settings.items())
-        self._dvc("exp", "run", *(word for one in sets for word in ("-S", one)))
+        self._program("dvc", "exp", "run", *(word for one in sets for word in ("-S", one)))
 
-    def _dvc(self, *arguments: str) -> None:
+    def keep(self) -> str:
+        """Commit the parameters and do one turn of `vit keep`; its results lie in the clone. Returns what it said."""
+        _git(self.folder, "add", "params.yaml", "dvc.lock")
+        _git(self.folder, "-c", "user.name=benchmark", "-c", "user.email=benchmark", "commit", "--quiet", "-m", "params")
+        done = json.loads(self._program("vit", "keep", "--json"))
+        self._program("dvc", "exp", "apply", done["experiment"])
+        return done["said"]
+
+    def _program(self, *words: str) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))}
         env = kept | AUTHOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
-        done = subprocess.run(["dvc", *arguments], cwd=self.folder, env=env, capture_output=True, text=True)
+        command = [sys.executable, "-m", *words] if words[0] == "vit" else words
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             reason = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "no word")
-            raise UserError(f"`dvc {' '.join(arguments)}` failed in {self.folder}: {reason}")
+            raise UserError(f"`{' '.join(words)}` failed in {self.folder}: {reason}")
+        return done.stdout
 
     def reached(self) -> dict[str, object]:
         """What the last run reached: epochs, seconds of training, accuracy on test with its interval, references."""

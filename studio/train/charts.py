@@ -51,7 +51,7 @@ def show_curves(shown: list[Seen]) -> None:
     """Four charts, a colour per training; on two of them train is dashed."""
     whole = {seen.name: curves_of(seen) for seen in shown}
     if not any(whole.values()):
-        st.caption("Curves appear with the first epoch's checkpoint.")
+        st.caption("Curves appear after the first epoch of training.")
         return
     read = {name: thinned(rows) for name, rows in whole.items()}
     if read != whole:

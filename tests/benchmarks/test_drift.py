@@ -32,6 +32,8 @@ def test_frames_are_ordered_by_number_and_not_by_name():
 def test_the_benchmark_of_drift_still_works(tmp_path):
     draw_video(tmp_path / "frames", shots=25, classes=("jerry", "tom", "tom_jerry_0", "tom_jerry_1"))
     settings = {"split.block_size": 10, "split.gap": 1, "split.val_fraction": 0.25, "train.epochs": 1}
-    load = Workload(settings=settings, until=120, block=10, windows=(20,), draws=3)
+    load = Workload(settings=settings, until=120, block=10, windows=(20,), draws=3, labelled=60)
     rows = all_rows(tmp_path / "frames", load)
-    assert any(row["case"].startswith("frames ") for row in rows) and rows[-1]["windows"] == 3
+    assert any(row["case"].startswith("frames ") for row in rows) and rows[-3]["windows"] == 3
+    before, after = rows[-2:]
+    assert before["case"].startswith("frames 190 to ") and "version 2" in after["told"]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from tests.drawn import draw
 from tests.presets import preset
 from tests.shapes import shapes, untrained
 from tests.towers import write_pair
+from vit.data.images import load_image
 from vit.data.sources.fetch import SOURCES
 from vit.files import write_table
+from vit.inference import labelling
 
 pytestmark = pytest.mark.long
 
@@ -98,6 +101,23 @@ def test_the_images_are_those_that_the_pipeline_will_see_under_odd_names_too(vit
     write_table(images / "labels.csv", table)
     (images / "two\nlines.png").unlink()
     assert downloaded(images, tmp_path) == {Path(row["file"]).name: row["label"] for row in table}
+
+
+def test_an_interrupted_labelling_keeps_the_batches_that_are_done(vit, images, tmp_path, monkeypatch):
+    classifier = untrained(preset(tmp_path, "shapes", {"train.device": "cpu"}), shapes(tmp_path, 2))
+    classifier.save(tmp_path / "model", classifier.model.state_dict())
+    last = draw(images / "2/99.png", 99, height=4, width=4)
+    monkeypatch.setattr(labelling, "BATCH_SIZE", 5)
+
+    def load(path, **settings):
+        if path.name == last.name:
+            signal.raise_signal(signal.SIGINT)
+        return load_image(path, **settings)
+
+    monkeypatch.setattr(labelling, "load_image", load)
+    status, _, err = vit("label", "found", "--model", "model")
+    assert status == 130 and err.splitlines()[-1].endswith("interrupted; found/labels.csv holds 10 of 13 images")
+    assert {row["file"] for row in rows(images / "labels.csv")} == {f"{seed // 6}/{seed:02d}.png" for seed in range(10)}
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,10 @@ def test_nothing_to_learn_from_is_refused_with_the_way_out(project):
     picture(2).save("unlabelled/same.png")
     with pytest.raises(UserError, match=r"as 1 were left out, such as same.png \(near val\); put"):
         found()
+
+
+@pytest.mark.parametrize("name", ["more.zip", "deep/MORE.TAR.GZ"])
+def test_an_archive_among_the_images_is_refused_instead_of_ignored(project, name):
+    Path("unlabelled", name).write_bytes(b"anything")
+    with pytest.raises(UserError, match=f"unlabelled/{name} is an archive, and its images would be ignored; unpack it"):
+        found()

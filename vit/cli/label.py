@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vit.cli.command import command
-from vit.errors import UserError, one_line
+from vit.errors import Interrupted, UserError, one_line
 
 if TYPE_CHECKING:
     from vit.inference.classifier import Classifier
@@ -54,12 +54,9 @@ def label(
     """Propose labels for images that have none.
 
     Writes a table for data.labels, the least confident image first, to be corrected by you. Unreadable images are
-    reported on stderr and left out; the exit status is then 1.
+    reported on stderr and left out; the exit status is then 1. Ctrl-C writes what is done so far.
     """
-    from tqdm import tqdm
-
     from vit.files import write_table
-    from vit.inference.labelling import predictions
 
     out = out or folder / TABLE
     if not folder.is_dir():
@@ -67,28 +64,47 @@ def label(
     _require_writable(out, folder, force)
     paths = _images(folder)
     classifier = _classifier(classes, model, templates)
-    failures = 0
-
-    def on_failure(path: Path, error: UserError) -> None:
-        nonlocal failures
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        failures += 1
-
-    rows = []
-    for one in tqdm(predictions(classifier, paths, 1, on_failure), total=len(paths), unit="image", disable=None):
-        name = one.path.relative_to(folder).as_posix()
-        if len(name.splitlines()) > 1:
-            on_failure(one.path, UserError(f"{name!r}: a table cannot hold this name; rename the file"))
-            continue
-        (confidence,), (found,) = one.probabilities, one.classes
-        rows.append({"file": name, "label": found if confidence >= min_confidence else "", "confidence": confidence})
-    if not rows:
+    rows, failures, is_whole = _proposals(classifier, folder, paths, min_confidence)
+    if not rows and is_whole:
         raise UserError(f"{folder}: none of its {failures} images can be read; nothing was written")
-    rows.sort(key=lambda row: row["confidence"])
-    write_table(out, [row | {"confidence": f"{row['confidence']:.4f}"} for row in rows], COLUMNS)
-    _say(out, folder, rows, failures)
+    if rows:
+        rows.sort(key=lambda row: row["confidence"])
+        write_table(out, [row | {"confidence": f"{row['confidence']:.4f}"} for row in rows], COLUMNS)
+        _say(out, folder, rows, failures)
+    if not is_whole:
+        done = f"{out} holds {len(rows)} of {len(paths)} images" if rows else "nothing was written"
+        raise Interrupted(f"interrupted; {done}", exit_status=130)
     if failures:
         sys.exit(1)
+
+
+def _proposals(
+    classifier: "Classifier", folder: Path, paths: list[Path], min_confidence: float
+) -> tuple[list[dict], int, bool]:
+    """Rows of the table, the number of images that have none because of an error, and False if Ctrl-C ended it."""
+    from tqdm import tqdm
+
+    from vit.inference.labelling import predictions
+
+    rows: list[dict] = []
+    failed: list[Path] = []
+
+    def on_failure(path: Path, error: UserError) -> None:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        failed.append(path)
+
+    try:
+        for one in tqdm(predictions(classifier, paths, 1, on_failure), total=len(paths), unit="image", disable=None):
+            name = one.path.relative_to(folder).as_posix()
+            if len(name.splitlines()) > 1:
+                on_failure(one.path, UserError(f"{name!r}: a table cannot hold this name; rename the file"))
+                continue
+            (confidence,), (found,) = one.probabilities, one.classes
+            label = found if confidence >= min_confidence else ""
+            rows.append({"file": name, "label": label, "confidence": confidence})
+    except KeyboardInterrupt:
+        return rows, len(failed), False
+    return rows, len(failed), True
 
 
 def _require_writable(out: Path, folder: Path, force: bool) -> None:

@@ -15,6 +15,7 @@ from vit.data.decoded import Decoded, Part, workers_of
 from vit.data.images import SETTINGS
 from vit.data.manifest import Row, read_rows
 from vit.data.pack import pack_images, pack_labels
+from vit.data.sources.archives import is_archive
 from vit.data.sources.listing import list_files
 from vit.errors import UserError
 from vit.files import read_json, write_table
@@ -48,13 +49,15 @@ def find_unlabelled(folder: Path, raw: Path, splits: Path, preprocessing: dict) 
     """Look at every image below `folder`; unreadable ones, and those equal or nearly equal to a val or test image,
     by the audit's rule for near duplicates, are left out.
 
-    Raises UserError if no image is left.
+    Raises UserError if no image is left, and for an archive, whose images would be ignored.
     """
+    found = list_files(folder.resolve(), folder)
+    if archive := next(filter(is_archive, found.others), None):
+        raise UserError(f"{folder}/{archive} is an archive, and its images would be ignored; unpack it and remove it")
     drawn = Drawn(preprocessing["value_range"], preprocessing["background"])
     held_out = [(part, row) for part in HELD_OUT for row in read_rows(splits / f"{part}.csv")]
     known = scan(raw, [row for _, row in held_out], drawn=drawn)
     parts = {row.path: part for part, row in held_out}
-    found = list_files(folder.resolve(), folder)
     images = [Row(path.as_posix(), "", "") for path in found.images]
     left_out = [{"path": path.as_posix(), "reason": "link", "detail": "not followed"} for path in found.links]
     rows, digests = [], [np.empty((0, 32), np.uint8)]

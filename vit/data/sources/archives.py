@@ -14,6 +14,11 @@ from vit.errors import UserError
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
+def is_archive(path: Path) -> bool:
+    """By its name."""
+    return path.name.lower().endswith(ENDINGS)
+
+
 def name_without_ending(path: Path) -> str:
     """The name of a folder, or of the folder that an archive usually unpacks to."""
     ending = next((ending for ending in reversed(ENDINGS) if path.name.lower().endswith(ending)), "")
