@@ -205,7 +205,7 @@ def few(labels: Tensor, per_class: int, seed: int) -> Tensor:
 def measure(
     folder: Path, seconds: float, per_class: list[int], seeds: int, out: Path, methods: Sequence[str] = METHODS
 ) -> list[dict]:
-    """Train each of the `methods` for `seconds` of CPU time per number of labels and seed; `out` grows with every result."""
+    """Train each of the `methods` for `seconds` of CPU time per number of labels and seed; `out` grows."""
     torch.set_num_threads(1)
     images, labels = load(folder, "train", PER_CLASS)
     test = load(folder, "test", 400)

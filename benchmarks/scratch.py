@@ -87,8 +87,7 @@ class Scratch:
 
     def keep(self) -> str:
         """Commit the parameters and do one turn of `vit keep`; its results lie in the clone. Returns what it said."""
-        _git(self.folder, "add", "params.yaml", "dvc.lock")
-        _git(self.folder, "-c", "user.name=benchmark", "-c", "user.email=benchmark", "commit", "--quiet", "-m", "params")
+        self._program("git", "commit", "--quiet", "--all", "--message", "params")
         done = json.loads(self._program("vit", "keep", "--json"))
         self._program("dvc", "exp", "apply", done["experiment"])
         return done["said"]

@@ -49,7 +49,8 @@ def write_translated(files: list[Path], settings: Mapping[str, Mapping[str, Any]
     log.info(f"{called}: {found.architecture} by {found.naming}, {height}x{width} pixels, {head}")
     for reason in dict.fromkeys(found.dropped.values()):
         names = [name for name, why in found.dropped.items() if why == reason]
-        log.info(f"not part of the image model: {reason} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})")
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        log.info(f"not part of the image model: {reason} ({names[0]}{more})")
 
 
 def require_tensors(source: Path, called: str) -> None:
