@@ -1,11 +1,7 @@
 """Data and artifacts in S3, runs in PostgreSQL: real clients and servers here, skipped where there are none."""
 
-import os
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,6 +11,7 @@ import pytest
 
 from tests.conftest import INSTALLED, Project, documented, free_port
 from tests.experiments.sweep import PARAMS_OF_THE_SWEEP
+from tests.postgres import NO_POSTGRES, Postgres, rows
 from tests.store import look, stages_run
 
 pytestmark = [
@@ -24,7 +21,6 @@ pytestmark = [
         reason="no S3: pip install -r requirements-remote.txt -r requirements-remote-test.txt -c constraints.txt",
     ),
 ]
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # where Debian's package puts it
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -69,42 +65,8 @@ def test_data_and_models_go_to_a_bucket_and_come_back(store):
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """A server of its own with an empty database, until the block ends; yields its URI."""
-    owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    with tempfile.TemporaryDirectory() as folder:
-        data, password, log = (Path(folder, name) for name in ("data", "password", "log"))
-        password.write_text("secret")
-        port = free_port()
-        if owner:
-            shutil.chown(folder, owner)
-            shutil.chown(password, owner)
-        arguments = ["-D", data, "-U", "mlflow", "-A", "scram-sha-256", "--pwfile", password]
-        subprocess.run([POSTGRES[-1].with_name("initdb"), *arguments], user=owner, check=True, capture_output=True)
-        command = [POSTGRES[-1], "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
-        with log.open("w") as output:
-            server = subprocess.Popen(command, user=owner, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            _new_database(f"postgresql://mlflow:secret@127.0.0.1:{port}/postgres", server, log)
-            # SQLAlchemy 2.1 takes another driver for postgresql:// alone.
-            yield f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/mlflow"
-        finally:
-            server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, which does not wait for clients
-            server.wait(timeout=30)
-
-
-def _new_database(uri: str, server: subprocess.Popen, log: Path) -> None:
-    import psycopg2
-
-    for _ in range(300):
-        try:
-            connection = psycopg2.connect(uri)
-            break
-        except psycopg2.OperationalError:
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-    connection.autocommit = True
-    connection.cursor().execute("CREATE DATABASE mlflow")
-    connection.close()
+    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder)) as database:
+        yield database.uri
 
 
 @contextmanager
@@ -119,10 +81,7 @@ def sqlite() -> Iterator[str]:
         sqlite,
         pytest.param(
             postgres,
-            marks=pytest.mark.skipif(
-                not (POSTGRES and find_spec("psycopg2")),
-                reason="no PostgreSQL: apt-get install postgresql, and requirements-remote.txt",
-            ),
+            marks=pytest.mark.skipif(NO_POSTGRES is not None, reason=str(NO_POSTGRES)),
         ),
     ],
 )
@@ -145,15 +104,3 @@ def test_a_server_keeps_runs_in_a_database_and_artifacts_in_a_bucket(store, data
             assert "verified: " in verified
         if database is postgres:
             assert rows(uri, "SELECT run_uuid, status FROM runs") == [(run.info.run_id, "FINISHED")]
-
-
-def rows(uri: str, query: str) -> list[tuple]:
-    import psycopg2
-
-    connection = psycopg2.connect(uri.replace("+psycopg2", ""))
-    try:
-        cursor = connection.cursor()
-        cursor.execute(query)
-        return cursor.fetchall()
-    finally:
-        connection.close()
