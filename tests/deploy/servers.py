@@ -1,10 +1,7 @@
-"""What compose.yaml takes from others, as processes: PostgreSQL, SeaweedFS with the same options, Caddy with the same
-file."""
+"""What compose.yaml takes from others, as processes: SeaweedFS with the same options, Caddy with the same file."""
 
 import os
 import re
-import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -14,57 +11,34 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import CalledProcessError
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from tests.conftest import REPO, free_port
 from tests.deploy.test_files import compose
+from tests.postgres import NO_POSTGRES
 
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 PROGRAMS = Path(sys.executable).parent
 
 
 def missing() -> str | None:
     """Why they cannot be started here."""
-    if not POSTGRES:
-        return "PostgreSQL is not installed"
+    if NO_POSTGRES:
+        return NO_POSTGRES
     absent = [name for name in ("weed", "caddy") if not (PROGRAMS / name).exists()]
     return f"{' and '.join(absent)} of requirements-deploy-test.txt are not installed" if absent else None
 
 
 @contextmanager
-def running(
-    command: list, log: Path, env: Mapping[str, str], ending: int = signal.SIGTERM
-) -> Iterator[subprocess.Popen]:
-    """A server until the block ends, and gets this signal; `log` gets what it prints."""
+def running(command: list, log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen]:
+    """A server until the block ends; `log` gets what it prints."""
     with log.open("w") as output:
         server = subprocess.Popen(command, env=env, stdout=output, stderr=output, cwd=log.parent)
         try:
             yield server
         finally:
-            server.send_signal(ending)
+            server.terminate()
             server.wait(timeout=30)
-
-
-@contextmanager
-def postgres(folder: Path, password: Path) -> Iterator[int]:
-    """A server of PostgreSQL with user and database mlflow; yields its port."""
-    programs, port = POSTGRES[-1], free_port()
-    folder.mkdir()
-    shutil.chown(folder, "postgres", "postgres")
-    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    options = ["--username=mlflow", "--auth=scram-sha-256", f"--pwfile={password}", f"--pgdata={folder}/data"]
-    subprocess.run([*as_user, programs / "initdb", *options], check=True, capture_output=True, cwd="/")
-    listen = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
-    command = [*as_user, programs / "postgres", "-D", folder / "data", *listen]
-    # SIGTERM would wait until its clients have gone.
-    with running(command, folder / "log", os.environ, signal.SIGINT) as server:
-        wait_for(f"http://127.0.0.1:{port}", server, folder / "log")
-        as_mlflow = os.environ | {"PGPASSWORD": password.read_text()}
-        create = [programs / "createdb", "--host=127.0.0.1", f"--port={port}", "--username=mlflow", "mlflow"]
-        wait_until(lambda: subprocess.run(create, env=as_mlflow, capture_output=True, check=True), CalledProcessError)
-        yield port
 
 
 @contextmanager

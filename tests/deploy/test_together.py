@@ -22,6 +22,7 @@ from tests.conftest import REPO, free_port
 from tests.deploy import servers
 from tests.deploy.images import Process, missing, size
 from tests.deploy.test_files import compose
+from tests.postgres import Postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
@@ -64,8 +65,6 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
     if (reason := servers.missing()) is not None:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("up")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # for the user of PostgreSQL
     values = {name: (secrets / name).read_text() for name in NAMES}
     ports, https = ({name: free_port() for name in ("mlflow", "serve", "studio")} for _ in range(2))
     project = folder / "project"
@@ -76,11 +75,11 @@ def started(images, built, secrets, tmp_path_factory) -> Iterator[Started]:
     with ExitStack() as stack:
         enter = stack.enter_context
         began = time.monotonic()
-        database = enter(servers.postgres(folder / "postgres", secrets / "database_password"))
+        database = enter(Postgres(folder / "postgres", values["database_password"]))
         store = enter(servers.bucket(folder / "bucket", secrets / "store_key"))
         env = environment(
             "mlflow",
-            VIT_DATABASE=f"postgresql+psycopg2://mlflow@127.0.0.1:{database}/mlflow",
+            VIT_DATABASE=f"postgresql+psycopg2://mlflow@127.0.0.1:{database.port}/mlflow",
             MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{store}",
             ALLOWED_HOSTS=f"127.0.0.1:{ports['mlflow']},localhost:{https['mlflow']}",
             PORT=str(ports["mlflow"]),

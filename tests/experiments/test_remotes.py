@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import INSTALLED, Project, documented, free_port
 from tests.experiments.sweep import PARAMS_OF_THE_SWEEP
-from tests.postgres import NO_POSTGRES, Postgres, rows
+from tests.postgres import NO_CLIENT, Postgres, rows
 from tests.store import look, stages_run
 
 pytestmark = [
@@ -65,7 +65,7 @@ def test_data_and_models_go_to_a_bucket_and_come_back(store):
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder)) as database:
+    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder, "postgres")) as database:
         yield database.uri
 
 
@@ -81,7 +81,7 @@ def sqlite() -> Iterator[str]:
         sqlite,
         pytest.param(
             postgres,
-            marks=pytest.mark.skipif(NO_POSTGRES is not None, reason=str(NO_POSTGRES)),
+            marks=pytest.mark.skipif(NO_CLIENT is not None, reason=str(NO_CLIENT)),
         ),
     ],
 )
