@@ -48,6 +48,7 @@ def test_a_database_that_crashes_during_a_training_costs_it_nothing(project, tmp
             said = (tmp_path / "training").read_text()
             assert status == 0, said
             assert "Traceback" not in said
+            assert said.count("not reported live to MLflow") == said.count("reported live to MLflow again") == 1
             held = look(project, address)
             (run,), (version,) = held.runs, held.versions
             assert run.info.status == "FINISHED" and held.aliases["champion"] == str(version.version)

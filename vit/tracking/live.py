@@ -52,6 +52,7 @@ class LiveRun:
     def _work(self) -> None:
         live: _Connection | None = None
         unsent: list[Metric] = []
+        is_away = False
         status: str | None = None
         while status is None:
             state = self._states.get()
@@ -65,10 +66,16 @@ class LiveRun:
                     break
                 live.send(unsent, status)
                 unsent = []
+                if is_away:
+                    log.warning("reported live to MLflow again, with all that was missing")
+                is_away = False
             except (UserError, *STORE_ERRORS) as error:
-                log.warning(
-                    f"not reported live to MLflow: {first_line(error)}; training continues, and `register` publishes it"
-                )
+                if not is_away:  # every epoch would say it
+                    log.warning(
+                        f"not reported live to MLflow: {first_line(error)}; training continues, and `register` "
+                        "publishes it"
+                    )
+                is_away = True
         if live is not None:
             live.close()
 
