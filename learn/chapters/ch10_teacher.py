@@ -51,7 +51,7 @@ print(f"{len(unseen)} that it has not seen")
 
 # %%
 doubtful = taught_by.softmax(dim=1).amax(dim=1).argmin()
-print(f"a {unseen.labels[doubtful]}; the teacher's probabilities of 0 to 9 in %")
+print(f"label {unseen.labels[doubtful]}; the teacher's probabilities of 0 to 9 in %")
 for T in (1, 4, 16):
     print(f"T = {T:2}:", (100 * (taught_by[doubtful] / T).softmax(dim=0)).round().int().tolist())
 
@@ -76,10 +76,10 @@ def draw(figure):
 _ = show(draw, "A table of ten by ten digits: how the teacher's probability is shared among the wrong classes.", 3.8)
 
 # %% [markdown]
-# No label says such a thing: to this teacher an 8 that is not an 8 would most likely be a {{ dark[8].argmax() }}, a 3
-# a {{ dark[3].argmax() }}, a 7 a {{ dark[7].argmax() }}. If that is knowledge and not noise, it should agree with what
-# can be seen in the images themselves. Take the mean image of each class, and compare how similar two of them are
-# with how often the teacher thinks of one at the other.
+# No label says such a thing: the teacher's second thought at an 8 is {{ dark[8].argmax() }}, at a 3
+# {{ dark[3].argmax() }}, at a 7 {{ dark[7].argmax() }}. If that is knowledge and not noise, it should agree with what
+# can be seen in the images themselves. Take the mean image of each class, and compare how similar two of them are with
+# how much the teacher gives to one at the sight of the other.
 
 # %%
 means = torch.stack([unseen.images[unseen.labels == digit].float().mean(dim=0).flatten() for digit in range(10)])
