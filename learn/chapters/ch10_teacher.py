@@ -41,8 +41,8 @@ print(f"teacher: {accuracy(teacher, few):.1%} of its {len(few)} images, {accurac
 print(f"{len(unseen)} that it has not seen")
 
 # %% [markdown]
-# All scores of this chapter are about those {{ len(unseen) }} images: the rest of the train split, and val. They are
-# so many that about 2 points between two shares are no longer chance.
+# Unless it says otherwise, scores of this chapter are about those {{ len(unseen) }} images: the rest of the train split,
+# and val. With so many, 3 points between two shares are no longer chance (two standard errors of their difference).
 #
 # ## Dark knowledge, in a table
 #
@@ -146,7 +146,7 @@ for kind in students:
     print(f"teacher {kind}: {scores[kind]:.1%} correct, {agrees[kind]:.1%} as the teacher says")
 
 # %%
-CLEAR = 0.02
+CLEAR = 0.03
 claim(
     "Touvron et al. 2021 (DeiT), table 3",
     "a ViT learns more from a teacher and labels than from labels alone",
@@ -174,7 +174,7 @@ claim(
 # ## Two tokens, two opinions?
 #
 # Both tokens run through the same blocks. Do they become the same? We compare the predictions of their heads, and
-# the tokens themselves by the cosine between them.
+# the tokens themselves, with their positions, by the cosine between them.
 
 # %%
 both = [heads(one, unseen.images) for one in students["hard"]]  # each (2, images, classes)

@@ -7,7 +7,7 @@ from learn.digits import digits, new_classifier
 from learn.teaching import as_teacher, heads, teach, token_cosines
 from learn.training import recipe
 from vit.data.batches import Packed
-from vit.evaluation.explain import model_input
+from vit.evaluation.explain import model_input, require_attention
 
 SHAPE = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_ratio": 1.0}
 
@@ -48,7 +48,7 @@ def test_the_prediction_of_a_student_is_the_mean_of_both_heads():
 
 
 def test_equal_tokens_have_a_cosine_of_one_before_and_after_each_block():
-    model = new_classifier(**SHAPE, distilled=True).model
+    model = require_attention(new_classifier(**SHAPE, distilled=True))
     model.dist_token.data = model.cls_token.data + model.pos_embed.data[:, :1] - model.pos_embed.data[:, 1:2]
     cosines = token_cosines(model, torch.randn(3, 1, 8, 8))
     assert len(cosines) == 3 and torch.allclose(torch.tensor(cosines), torch.ones(3))
