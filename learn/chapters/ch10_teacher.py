@@ -181,7 +181,7 @@ for name, part in {"its own training images": few, "unseen images": unseen}.item
 # %% [markdown]
 # What can this teacher add? Its own training images, which are the students' too, it knows by heart: there it repeats
 # the label, but for {{ 1 - sure["its own training images"]:.1%}}. It says something new only where augmentation makes
-# an image that it has not seen. DeiT's teacher had over a million images, and its student trained for 300 epochs or more.
+# an image that it has not seen. DeiT's teacher had over a million images, and the student 300 epochs or more.
 #
 # ## Two tokens, two opinions?
 #
