@@ -8,6 +8,7 @@ import os
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from learn.page import THEMES, VERDICTS
 from learn.run import OUTPUTS, Finished, digest, names, run
@@ -27,6 +28,13 @@ WRONG = {
     "ch05_heads": ((25_000, 100_000), lambda map, between: between.mean()),
     "ch06_blocks": (("mlp", 4), lambda token: token.roll(1, dims=1)),
     "ch07_learning": (6.19, lambda step, warmup, total, peak: peak * min(1, step / warmup)),
+    "ch09_hybrids": ((7, 49), lambda x, side: x.reshape(x.shape[0], -1, side * side, x.shape[-1])),
+    "ch10_teacher": (
+        (0.33, 0.33),
+        lambda student, teacher, T: F.kl_div(
+            (student / T).log_softmax(1), (teacher / T).softmax(1), reduction="batchmean"
+        ),
+    ),
     "ch15_predict_then_check": (lambda images: images * 0 + 255, lambda image, row, column: image),
 }
 
