@@ -40,7 +40,7 @@ from vit.training.optim import learning_rate
 P = 4  # pixels of a patch
 GRID = (SIZE // P, SIZE // P)
 CODES, BATCH, MOMENTUM = 64, 32, 0.98
-STEPS = shortened(200, to=2)
+STEPS = shortened(160, to=2)
 PAIRS = list(combinations_with_replacement(sorted(COLORS), 2))  # labels: which two colours are in a drawing
 
 
@@ -51,7 +51,7 @@ def packed(made):
     return Packed(images, torch.tensor([PAIRS.index(pair) for pair in colors]))
 
 
-learned, drawn = drawings(shortened(2000, to=64), seed=0), drawings(shortened(300, to=20), seed=1)
+learned, drawn = drawings(shortened(1500, to=64), seed=0), drawings(shortened(300, to=20), seed=1)
 train, test = packed(learned), packed(drawn)
 preprocessing = digits().preprocessing | {
     "classes": [" and ".join(pair) for pair in PAIRS],
@@ -155,7 +155,7 @@ teacher, watched = distilled(STEPS)
 # all get, and the target says nothing about it. Now take away either trick:
 
 # %%
-FEWER = shortened(100, to=2)
+FEWER = shortened(80, to=2)
 runs = {
     "DINO": watched,
     "no centering": distilled(FEWER, is_centred=False)[1],
@@ -249,7 +249,7 @@ def votes(model):
 
 
 supervised = new()
-_ = fit(supervised, train, recipe(augment=VARIED.model_dump()), steps=shortened(150, to=2))
+_ = fit(supervised, train, recipe(augment=VARIED.model_dump()), steps=shortened(120, to=2))
 print(f"with labels: {accuracy(supervised, test):.1%} of the colours in new drawings correct")
 models = {
     "untrained": featurizer(new()).model.eval(),
@@ -302,7 +302,7 @@ claim(
 #
 # ## What do the views share?
 #
-# Why is DINO's peak in a box in {{ last["DINO"][0]:.0%}} of the drawings? Think of what its task rewards. A narrow view
+# Why is DINO's peak in a box in {{ last["DINO"][0]:.0% }} of the drawings? Think of what its task rewards. A narrow view
 # often holds no object, or half of one. What all views of a drawing have in common is its *ground*: how bright the grey
 # is, how it slopes. We made these drawings and know their masks, so we can ask with a counterfactual (chapter 15). Put
 # the objects of drawing A on a new ground; put those of drawing B on the ground of A. Which of the two lies nearer to A
