@@ -302,11 +302,11 @@ claim(
 #
 # ## What do the views share?
 #
-# Why is DINO's peak in a box in {{ last["DINO"][0]:.0% }} of the drawings? Think of what its task rewards. A narrow view
-# often holds no object, or half of one. What all views of a drawing have in common is its *ground*: how bright the grey
-# is, how it slopes. We made these drawings and know their masks, so we can ask with a counterfactual (chapter 15). Put
-# the objects of drawing A on a new ground; put those of drawing B on the ground of A. Which of the two lies nearer to A
-# in the model's features?
+# The peak of DINO's last block is in a box in {{ last["DINO"][0]:.0% }} of the drawings. Why that number? Think of what
+# the task rewards. A narrow view often holds no object, or half of one. What all views of a drawing have in common is
+# its *ground*: how bright the grey is, how it slopes. We made these drawings and know their masks, so we can ask with a
+# counterfactual (chapter 15). Put the objects of drawing A on a new ground; put those of drawing B on the ground of A.
+# Which of the two lies nearer to A in the model's features?
 
 
 # %%
