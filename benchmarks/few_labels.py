@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from benchmarks.rows import print_table
 from vit.config.schema import AugmentParams, ModelParams, PretrainParams, TrainParams
+from learn.dino import Dino, momentum_at
+from vit.config.schema import AugmentParams, PretrainParams
 from vit.data.augmentation.apply import augment
 from vit.data.augmentation.changes import draw_changes
 from vit.data.batches import normalize, to_unit
@@ -128,41 +130,16 @@ def masked_autoencoding(model: VisionTransformer, images: Tensor, budget: float,
 
 def self_distillation(model: VisionTransformer, images: Tensor, budget: float, seed: int) -> int:
     """Two views of each image at full size for teacher and student; the teacher is the student's moving average."""
-    student = nn.Sequential(_without_head(model), _projector())
-    student[1][-1].weight.requires_grad_(False)
-    teacher = copy.deepcopy(student).requires_grad_(False)
-    centre, order = torch.zeros(1, 1024), batches(len(images), seed, "order")
+    grid = (SIZE // VIT["patch_size"], SIZE // VIT["patch_size"])
+    dino, order = Dino(_without_head(model), grid), batches(len(images), seed, "order")
 
     def loss_of(step: int, share: float) -> Tensor:
         """Cross-entropy between the teacher's and the student's codes of the two views."""
-        nonlocal centre
-        momentum = 1 - 0.01 * (1 + math.cos(math.pi * share)) / 2
-        with torch.no_grad():
-            for theirs, ours in zip(teacher.parameters(), student.parameters(), strict=True):
-                theirs.lerp_(ours, 1 - momentum)
+        dino.follow(momentum_at(share))
         chosen = images[next(order)]
-        views = [varied(chosen, STRONG, seed, "view", view, step) for view in (0, 1)]
-        with torch.no_grad():
-            taught = [teacher(view) for view in views]
-            targets = [((one - centre) / 0.04).softmax(dim=-1) for one in taught]
-            centre = 0.9 * centre + 0.1 * torch.cat(taught).mean(dim=0, keepdim=True)
-        predicted = [(student(view) / 0.1).log_softmax(dim=-1) for view in views]
-        return -((targets[0] * predicted[1]).sum(-1) + (targets[1] * predicted[0]).sum(-1)).mean() / 2
+        return dino([varied(chosen, STRONG, seed, "view", view, step) for view in (0, 1)])[0]
 
-    return train([student], loss_of, budget, lr=1e-3)
-
-
-class _Normalize(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(x, dim=-1)
-
-
-def _projector() -> nn.Sequential:
-    hidden = [nn.Linear(VIT["embed_dim"], 256), nn.GELU(), nn.Linear(256, 64), _Normalize()]
-    last = nn.Linear(64, 1024, bias=False)
-    with torch.no_grad():
-        last.weight.copy_(F.normalize(last.weight, dim=1))
-    return nn.Sequential(*hidden, last)
+    return train([dino.student], loss_of, budget, lr=1e-3)
 
 
 def _without_head(model: VisionTransformer) -> VisionTransformer:

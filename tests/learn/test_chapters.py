@@ -34,6 +34,10 @@ WRONG = {
         lambda student, teacher, T: F.kl_div(
             (student / T).log_softmax(1), (teacher / T).softmax(1), reduction="batchmean"
         ),
+    "ch11_masked": ((49, 4), lambda noise, visible: noise > noise.mean(dim=1, keepdim=True)),
+    "ch11_self_distilled": (
+        (4.16, 4.16),
+        lambda taught, centre, temperature: (taught / temperature - centre).softmax(dim=1),
     ),
     "ch15_predict_then_check": (lambda images: images * 0 + 255, lambda image, row, column: image),
 }
