@@ -31,7 +31,10 @@ OPPOSITES = {"right of": "left of", "below": "above"}
 
 def tokenize(captions: Sequence[str]) -> Tensor:
     """The number of each word, (B, 8), filled up with PAD. Raises ValueError for a word that is not in WORDS."""
-    rows = [[WORDS.index(word) for word in caption.split()] for caption in captions]
+    words = [caption.split() for caption in captions]
+    if unknown := {word for row in words for word in row}.difference(WORDS):
+        raise ValueError(f"unknown words {sorted(unknown)}; use those of learn/drawings.py")
+    rows = [[WORDS.index(word) for word in row] for row in words]
     return torch.tensor([row + [0] * (LENGTH - len(row)) for row in rows])
 
 
@@ -66,7 +69,7 @@ class TextTower(nn.Module):
 class Towers(nn.Module):
     """Two towers with unit vectors at their tops; their cosines times exp(log_scale) plus bias are the logits."""
 
-    def __init__(self, log_scale: float, bias: float, dim: int = 64, depth: int = 3, out: int = 64):
+    def __init__(self, log_scale: float, bias: float, dim: int = 64, depth: int = 2, out: int = 64):
         super().__init__()
         shape = {"embed_dim": dim, "depth": depth, "num_heads": 4, "mlp_ratio": 2.0, "qkv_bias": True, "pool": "avg"}
         off = {"drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0}
@@ -80,7 +83,7 @@ class Towers(nn.Module):
             **shape,
             **off,
         )
-        self.text = TextTower(dim, 2, 4, out)
+        self.text = TextTower(dim, depth, 4, out)
         self.log_scale = nn.Parameter(torch.tensor(log_scale))
         self.bias = nn.Parameter(torch.tensor(bias))
 
