@@ -29,10 +29,10 @@ def sinusoids(places: Tensor, dim: int) -> Tensor:
 
 
 class CrossAttention(Attention):
-    """Attention whose queries come from `x` (B, N, D) and whose keys and values come from `context` (B, M, D)."""
+    """Attention whose queries come from `x` (B, N, D), and keys and values from `context` (B, M, D), or also from `x`."""
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        D = x.shape[-1]
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        D, context = x.shape[-1], x if context is None else context
         q = F.linear(x, self.qkv.weight[:D], self.qkv.bias[:D])
         k, v = F.linear(context, self.qkv.weight[D:], self.qkv.bias[D:]).chunk(2, dim=-1)
         q, k, v = (one.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for one in (q, k, v))

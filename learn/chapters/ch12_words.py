@@ -148,7 +148,7 @@ captions_right = {run: of_run["seen combinations"]["caption"] for run, of_run in
 
 
 def draw(figure):
-    above, below = figure.subfigures(2, 1, height_ratios=(1.1, 2))
+    above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1.2))
     shown = TESTS["new place"][:3]
     with torch.no_grad():
         picked = trained[best](torch.stack([drawing.image for drawing in shown]), CAPTIONS).argmax(dim=1)
@@ -156,8 +156,10 @@ def draw(figure):
         axes.imshow(drawing.image.permute(1, 2, 0))
         axes.axis("off")
         is_true = scene(CAPTIONS[index]) == scene(drawing.caption)
-        lines = CAPTIONS[index].replace(" a ", "\na ").replace(" of", " of")
-        axes.set_title(f"{lines}\n{'(true)' if is_true else '(false)'}", fontsize=8)
+        lines = CAPTIONS[index]
+        for relation in RELATIONS:
+            lines = lines.replace(f" {relation} ", f"\n{relation}\n")
+        axes.set_title(f"{lines}\n({'true' if is_true else 'false'})", fontsize=9)
     axes = below.subplots()
     for loss, style in (("softmax", "o--"), ("sigmoid", "s-")):
         axes.plot(SIZES, [captions_right[loss, size] for size in SIZES], style, label=loss)
@@ -198,8 +200,8 @@ claim(
 # %% [markdown]
 # ## Combinations never seen
 #
-# The pair with the best captions is {{ best[0] }} at batch size {{ best[1] }}. Here it meets all three kinds of
-# drawings:
+# The towers that find the most captions were trained with {{ best[0] }} at batch size {{ best[1] }}. Here they meet all
+# three kinds of drawings:
 
 # %%
 of_best = scores[best]

@@ -24,8 +24,8 @@ print("boxes", val[0].boxes.tolist(), "pixels in each mask", val[0].masks.sum(di
 
 # %% [markdown]
 # Our drawings come with exact masks and boxes, because we drew them ([learn/drawings.py](../../learn/drawings.py)). The
-# masks of real photographs are drawn by people, at about a minute each; the paper's 1.1 billion were made by the
-# model itself.
+# masks of real photographs are drawn by people, at about a minute each, or by a model that was trained on such masks:
+# so came about nearly all of the 1.1 billion of the paper.
 #
 # ## A prompt becomes two tokens
 #
@@ -109,8 +109,8 @@ for kind, values in by_kind.items():
     print(f"{kind:6} {len(values)} prompts: IoU {values.mean():.3f}; above 0.5: {(values > 0.5).float().mean():.1%}")
 iou = {kind: values.mean().item() for kind, values in by_kind.items()}
 claim(
-    "Kirillov et al. 2023, section 7.1; Sofiiuk et al. 2021",
-    "a single click says less than a box, so its masks are worse",
+    "Kirillov et al. 2023, section 7.1",
+    "a single click leaves open what is meant, so its masks are worse than those of a box",
     f"IoU {iou['click']:.3f} by click and {iou['box']:.3f} by box",
     holds=iou["box"] > iou["click"] + 0.01,
 )
@@ -167,8 +167,8 @@ claim(
 )
 
 # %% [markdown]
-# A model that was never shown a question without an answer has no way to say so. Segment Anything adds a second
-# output for this, an estimate of its own IoU; ours has none, so do not read a mask as proof that something is there.
+# Training never showed a question without an answer, so nothing taught the model to say "none". Segment Anything also
+# estimates the IoU of each mask that it gives. Ours does not, so do not read a mask as proof that something is there.
 
 
 # %%
