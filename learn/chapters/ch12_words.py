@@ -34,7 +34,7 @@ def is_ordinary(drawing):
 
 
 train = drawings(shortened(3000, to=64), seed=1, wanted=is_ordinary)
-count = shortened(300, to=2)
+count = shortened(300, to=3)
 TESTS = {
     "seen combinations": drawings(count, seed=2, wanted=is_ordinary),
     "new place": drawings(count, seed=3, wanted=has_unseen_place),
