@@ -29,7 +29,7 @@ def sinusoids(places: Tensor, dim: int) -> Tensor:
 
 
 class CrossAttention(Attention):
-    """Attention whose queries come from `x` (B, N, D), keys and values from `context` (B, M, D) or else also from `x`."""
+    """Attention with queries from `x` (B, N, D), and keys and values from `context` (B, M, D), or without it `x`."""
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         D, context = x.shape[-1], x if context is None else context
