@@ -22,9 +22,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.rows import print_table
-from vit.config.schema import AugmentParams, ModelParams, PretrainParams, TrainParams
 from learn.dino import Dino, momentum_at
-from vit.config.schema import AugmentParams, PretrainParams
+from vit.config.schema import AugmentParams, ModelParams, PretrainParams, TrainParams
 from vit.data.augmentation.apply import augment
 from vit.data.augmentation.changes import draw_changes
 from vit.data.batches import normalize, to_unit

@@ -34,6 +34,7 @@ WRONG = {
         lambda student, teacher, T: F.kl_div(
             (student / T).log_softmax(1), (teacher / T).softmax(1), reduction="batchmean"
         ),
+    ),
     "ch11_masked": ((49, 4), lambda noise, visible: noise > noise.mean(dim=1, keepdim=True)),
     "ch11_self_distilled": (
         (4.16, 4.16),
