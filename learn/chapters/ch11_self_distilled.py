@@ -194,7 +194,7 @@ claim(
 
 # %% [markdown]
 # An entropy is easier to read as the number of codes in even use: {{ CODES }} to the power of it. Without centering one
-# target has {{ CODES ** late["no centering"][0]:.1f }} codes and a whole batch {{ CODES ** late["no centering"][1]:.1f }};
+# target has {{ CODES ** late["no centering"][0]:.1f }} codes and a batch {{ CODES ** late["no centering"][1]:.1f }};
 # without sharpening, {{ CODES ** late["no sharpening"][0]:.0f }} and {{ CODES ** late["no sharpening"][1]:.0f }}; with
 # both tricks {{ CODES ** late["DINO"][0]:.0f }} and {{ CODES ** late["DINO"][1]:.0f }}. That is an average of a short
 # training which is still swinging, as the left curves show.
@@ -388,8 +388,8 @@ _ = show(
 )
 
 # %% [markdown]
-# Look at the third column of maps. Where DINO's attention is dark there are objects: it outlines them by leaving them
-# out. With new grounds the last block's peak is in a box in {{ peak["new grounds"][-1]:.0% }} of the drawings
+# Look at DINO's maps, and at its IoU of {{ overlap["DINO"][-1]:.2f }} where chance has {{ shuffled:.2f }}: in most
+# drawings the objects are what it leaves out. With new grounds the last block's peak is in a box in {{ peak["new grounds"][-1]:.0% }} of the drawings
 # ({{ peak["untrained"][-1]:.0% }} untrained). What the *features* hold moved less: the colours are told in
 # {{ voted["new grounds"]:.0% }} instead of {{ voted["DINO"]:.0% }}, and on two grounds the same objects are nearer in
 # {{ objects["new grounds"]:.0% }}. {{ STEPS }} steps are few, and one seed is one.
