@@ -36,8 +36,8 @@ for name, model in MODELS.items():
 #
 # ## What is built in
 #
-# Move an image by one pixel. A convolution gives the same numbers, one pixel further on. It cannot do otherwise, because
-# the same weights slide over all places. Do the tokens of a ViT move along as well?
+# Move an image by one pixel. A convolution gives the same numbers, one pixel further on. It cannot do otherwise: the
+# same weights slide over all places. Do the tokens of a ViT move along as well?
 
 # %%
 cnn, vit = (new_classifier(**MODELS[name]).model.eval() for name in ("CNN", "ViT"))
@@ -75,7 +75,7 @@ for case, value in error.items():
 #
 # ## The hunger curve
 #
-# Each model trains on 50 to {{ len(data.train):,}} digits, for the *same number of optimizer steps* with the same
+# Each model trains on 50 to {{ len(data.train):, }} digits, for the *same number of optimizer steps* with the same
 # recipe and without augmentation, twice with other images and other initial weights. The points are the mean of both
 # on the test digits, which choose nothing here; the bars are 95 % intervals over images
 # ([[vit.evaluation.bootstrap.share_interval]]). They hold for these two trainings; two seeds say little about a third.
@@ -153,21 +153,24 @@ _ = show(
 # %%
 cnn_lead = {count: lead(runs["CNN", count], runs["ViT", count]) for count in SIZES}
 stem_lead = {count: lead(runs["ViT, conv stem", count], runs["ViT", count]) for count in SIZES}
+
+
+def in_points(lead):
+    difference, low, high = (100 * value for value in lead)
+    return f"{difference:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+print("ahead of the plain ViT")
 for count in SIZES:
-    of_cnn, of_stem = cnn_lead[count], stem_lead[count]
-    print(
-        f"{count:5,} images: ahead of the plain ViT: CNN {100 * of_cnn[0]:+5.1f} points ({100 * of_cnn[1]:+.1f} to "
-        f"{100 * of_cnn[2]:+.1f}), conv stem {100 * of_stem[0]:+5.1f} ({100 * of_stem[1]:+.1f} to {100 * of_stem[2]:+.1f})"
-    )
+    print(f"{count:5,} images: CNN {in_points(cnn_lead[count])}, conv stem {in_points(stem_lead[count])}")
 few = [count for count in SIZES if count <= 200]
 closed = mean(stem_lead[count][0] for count in few) / mean(cnn_lead[count][0] for count in few)
 first, last = cnn_lead[SIZES[0]], cnn_lead[SIZES[-1]]
 claim(
     "Dosovitskiy et al. 2020, section 1",
     "without a convolution's inductive bias, a ViT does worse than a CNN on few images, and more images close the gap",
-    f"the CNN leads by {100 * first[0]:.1f} points ({100 * first[1]:.1f} to {100 * first[2]:.1f}) with {SIZES[0]} "
-    f"images and by {100 * last[0]:.1f} ({100 * last[1]:.1f} to {100 * last[2]:.1f}) with {SIZES[-1]:,}, after equally "
-    "many steps",
+    f"the CNN is ahead by {in_points(first)} with {SIZES[0]} images and by {in_points(last)} with {SIZES[-1]:,}, "
+    f"each after {STEPS} steps",
     holds=verdict(*first[1:]) == "better" and last[0] < first[0] / 2,
 )
 claim(
@@ -187,7 +190,7 @@ claim(
 # ## Move the bias into the data
 #
 # What a convolution knows by construction, a ViT can be told: show it each digit at many places. We train on all digits
-# with random shifts of at most {{ SHIFT:.0%}} of the side, and test on digits that are moved by one pixel along both
+# with random shifts of at most {{ SHIFT:.0% }} of the side, and test on digits that are moved by one pixel along both
 # axes ([[vit.evaluation.invariance.changes_of]]): a long way on 8x8 pixels.
 
 # %%
@@ -220,8 +223,8 @@ claim(
 claim(
     "Touvron et al. 2021; Steiner et al. 2021",
     "augmentation gives a ViT what its architecture lacks",
-    f"on moved digits the plain ViT reaches {share['ViT', 'as they are'][1]:.1%}, and {share[told][1]:.1%} when trained "
-    f"with shifts; the CNN without them {share[bare][1]:.1%}",
+    f"on moved digits the plain ViT reaches {share['ViT', 'as they are'][1]:.1%}, and {share[told][1]:.1%} when "
+    f"trained with shifts; the CNN without them {share[bare][1]:.1%}",
     holds=share[told][1] > share[bare][1] - 0.01,
 )
 
