@@ -82,7 +82,7 @@ for case, value in error.items():
 
 # %%
 STEPS = shortened(150, to=1)
-SEEDS = (0, 1)
+SEEDS = range(shortened(2, to=1))
 SHIFT = 0.15
 SIZES = (50, 100, 200, 400, 800, len(data.train))
 test = Packed(*(values[: shortened(len(data.test), to=30)] for values in (data.test.images, data.test.labels)))
