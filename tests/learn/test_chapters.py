@@ -28,6 +28,7 @@ WRONG = {
     "ch05_heads": ((25_000, 100_000), lambda map, between: between.mean()),
     "ch06_blocks": (("mlp", 4), lambda token: token.roll(1, dims=1)),
     "ch07_learning": (6.19, lambda step, warmup, total, peak: peak * min(1, step / warmup)),
+    "ch08_hunger": ((64 * 32, 3 * 3 * 32), lambda images: images.repeat(5, 1, 1, 1)),
     "ch09_hybrids": ((7, 49), lambda x, side: x.reshape(x.shape[0], -1, side * side, x.shape[-1])),
     "ch10_teacher": (
         (0.33, 0.33),
@@ -43,6 +44,7 @@ WRONG = {
     "ch12_words": (576, lambda logits: torch.nn.functional.softplus(-logits).diag().mean()),
     "ch13_pointing": ((0.75, 0.75), lambda mask: [0, 0, 31, 31]),
     "ch15_predict_then_check": (lambda images: images * 0 + 255, lambda image, row, column: image),
+    "ch16_recap": ([180, 900], lambda models, limit: max(models, key=lambda model: model[1])[0]),
 }
 
 
