@@ -29,7 +29,7 @@ def sinusoids(places: Tensor, dim: int) -> Tensor:
 
 
 class CrossAttention(Attention):
-    """Attention whose queries come from `x` (B, N, D), keys and values from `context` (B, M, D) or else also from `x`."""
+    """Attention from `x` (B, N, D), which gives the queries, to `context` (B, M, D); to `x` itself if there is none."""
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         D, context = x.shape[-1], x if context is None else context
