@@ -29,7 +29,7 @@ def sinusoids(places: Tensor, dim: int) -> Tensor:
 
 
 class CrossAttention(Attention):
-    """Attention from `x` (B, N, D), which gives the queries, to `context` (B, M, D); to `x` itself if there is none."""
+    """Attention with queries from `x` (B, N, D), and keys and values from `context` (B, M, D), or without it `x`."""
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         D, context = x.shape[-1], x if context is None else context
