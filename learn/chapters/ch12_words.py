@@ -96,7 +96,7 @@ for loss in LOSSES:
         trained[loss, size] = fit_towers(loss, images, captions, min(size, len(train)), SEEN)
 
 # %% [markdown]
-# Every training saw {{ SEEN:,}} images, so the batch of 16 made {{ SEEN // 16:,}} steps and that of 1,024 only
+# Every training saw {{ SEEN:, }} images, so the batch of 16 made {{ SEEN // 16:, }} steps and that of 1,024 only
 # {{ SEEN // 1024 }}. That is the fair comparison for a bill by the image. It is unfair to large batches, which in the
 # papers get thousands of steps. These three sizes are what fits into the minutes of a chapter.
 #
