@@ -18,6 +18,7 @@ from vit.training.optim import learning_rate
 
 CLASSES = 10
 NO_CLASS = CLASSES  # the label of an image whose class is withheld
+BATCH, HEADS, P = 64, 4, 2  # P: patch size in pixels
 CONDITIONINGS = ("adaLN-Zero", "adaLN", "in-context")
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # images (B, 1, H, W), times (B,), labels (B,) -> as the images
 
@@ -28,12 +29,12 @@ class DiTBlock(nn.Module):
     With `zero`, c also scales what attention and MLP add, and these gates start at 0: a fresh block changes nothing.
     """
 
-    def __init__(self, dim: int, num_heads: int, zero: bool):
+    def __init__(self, dim: int, zero: bool):
         super().__init__()
-        parts = new_block(dim, num_heads, affine=False)
+        parts = new_block(dim, affine=False)
         self.norm1, self.attn, self.norm2, self.mlp = parts.norm1, parts.attn, parts.norm2, parts.mlp
         self.zero = zero
-        self.modulation = nn.Linear(dim, (6 if zero else 4) * dim)
+        self.modulation = zero_(nn.Linear(dim, (6 if zero else 4) * dim))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         shift1, scale1, shift2, scale2, *gates = self.modulation(F.silu(c))[:, None].chunk(6 if self.zero else 4, -1)
@@ -48,30 +49,20 @@ class DiT(nn.Module):
     `conditioning` is adaLN-Zero, adaLN, or in-context: time and class as two more tokens of plain blocks.
     """
 
-    def __init__(
-        self,
-        conditioning: str = "adaLN-Zero",
-        dim: int = 64,
-        depth: int = 4,
-        num_heads: int = 4,
-        size: int = 8,
-        patch_size: int = 2,
-    ):
+    def __init__(self, conditioning: str = "adaLN-Zero", dim: int = 64, depth: int = 3, size: int = 8):
         super().__init__()
         self.in_context = conditioning == "in-context"
-        self.dim, self.grid, self.patch_size = dim, size // patch_size, patch_size
-        self.patch_embed = PatchEmbed(patch_size, in_chans=1, embed_dim=dim)
+        self.dim, self.grid = dim, size // P
+        self.patch_embed = PatchEmbed(P, in_chans=1, embed_dim=dim)
         self.register_buffer("pos_embed", sincos2d((self.grid, self.grid), dim), persistent=False)
         self.time_embed = Mlp(dim, dim, nn.SiLU, 0.0)
         self.class_embed = nn.Embedding(CLASSES + 1, dim)
-        if self.in_context:
-            blocks = [new_block(dim, num_heads, affine=True) for _ in range(depth)]
-        else:
-            blocks = [DiTBlock(dim, num_heads, zero=conditioning == "adaLN-Zero") for _ in range(depth)]
-        self.blocks = nn.ModuleList(blocks)
+        zero = conditioning == "adaLN-Zero"
+        new = partial(new_block, affine=True) if self.in_context else partial(DiTBlock, zero=zero)
+        self.blocks = nn.ModuleList(new(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.head = nn.Linear(dim, patch_size**2)
-        self._init_weights()
+        self.head = nn.Linear(dim, P**2)
+        zero_(self.head)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         time, label = self.time_embed(waves(t, self.dim)), self.class_embed(labels)  # each (B, D)
@@ -88,24 +79,22 @@ class DiT(nn.Module):
 
     def _unpatchified(self, x: Tensor) -> Tensor:
         """(B, N, P*P) to (B, 1, H, W)."""
-        G, P = self.grid, self.patch_size
+        G = self.grid
         return x.reshape(-1, G, G, P, P).transpose(2, 3).reshape(-1, 1, G * P, G * P)
 
-    def _init_weights(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-        nn.init.normal_(self.class_embed.weight, std=0.02)
-        for linear in (self.head, *(block.modulation for block in self.blocks if isinstance(block, DiTBlock))):
-            nn.init.zeros_(linear.weight)
 
-
-def new_block(dim: int, num_heads: int, affine: bool) -> Block:
+def new_block(dim: int, affine: bool) -> Block:
     """vit's block with an MLP of twice the width; `affine`: its norms have a learned factor and bias per feature."""
     norm = partial(nn.LayerNorm, eps=1e-6, elementwise_affine=affine)
     mlp = partial(Mlp, dim, 2 * dim, nn.GELU, 0.0)
-    return Block(dim, num_heads, True, norm, mlp, None, 0.0, 0.0, 0.0)
+    return Block(dim, HEADS, True, norm, mlp, None, 0.0, 0.0, 0.0)
+
+
+def zero_(linear: nn.Linear) -> nn.Linear:
+    """The same layer with a result of 0."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 def waves(t: Tensor, dim: int) -> Tensor:
@@ -128,7 +117,7 @@ def flow_loss(velocity: Velocity, x: Tensor, labels: Tensor, t: Tensor, noise: T
 def fit_flow(
     model: DiT, x: Tensor, labels: Tensor, steps: int, seed: int = 0, watch: Callable[[int], None] = lambda step: None
 ) -> list[float]:
-    """Train on batches of 128 with the class of every tenth image withheld, and return the loss of each step.
+    """Train on batches of BATCH with the class of every tenth image withheld, and return the loss of each step.
 
     `watch` is called with the number of steps done: before each step, and at the end.
     """
@@ -137,9 +126,9 @@ def fit_flow(
     losses = []
     for step in range(steps):
         watch(step)
-        chosen = torch.randint(len(x), (128,), generator=random)
-        withheld = torch.rand(128, generator=random) < 0.1
-        t, noise = torch.rand(128, generator=random), torch.randn(128, *x.shape[1:], generator=random)
+        chosen = torch.randint(len(x), (BATCH,), generator=random)
+        withheld = torch.rand(BATCH, generator=random) < 0.1
+        t, noise = torch.rand(BATCH, generator=random), torch.randn(BATCH, *x.shape[1:], generator=random)
         loss = flow_loss(model, x[chosen], labels[chosen].masked_fill(withheld, NO_CLASS), t, noise)
         optimizer.param_groups[0]["lr"] = learning_rate(step, steps, train)
         optimizer.zero_grad()
