@@ -18,9 +18,9 @@ from vit.training.optim import learning_rate
 
 CLASSES = 10
 NO_CLASS = CLASSES  # the label of an image whose class is withheld
-BATCH, HEADS, P = 64, 4, 2  # P: patch size in pixels
+BATCH, HEADS, GRID, P = 64, 4, 4, 2  # GRID: patches per side of an image; P: pixels per side of a patch
 CONDITIONINGS = ("adaLN-Zero", "adaLN", "in-context")
-Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # images (B, 1, H, W), times (B,), labels (B,) -> as the images
+Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # images (B, 1, 8, 8), times (B,), labels (B,) -> (B, 1, 8, 8)
 
 
 class DiTBlock(nn.Module):
@@ -33,54 +33,47 @@ class DiTBlock(nn.Module):
         super().__init__()
         parts = new_block(dim, affine=False)
         self.norm1, self.attn, self.norm2, self.mlp = parts.norm1, parts.attn, parts.norm2, parts.mlp
-        self.zero = zero
         self.modulation = zero_(nn.Linear(dim, (6 if zero else 4) * dim))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        shift1, scale1, shift2, scale2, *gates = self.modulation(F.silu(c))[:, None].chunk(6 if self.zero else 4, -1)
+        shift1, scale1, shift2, scale2, *gates = self.modulation(F.silu(c))[:, None].split(x.shape[-1], dim=-1)
         gate1, gate2 = gates or (1.0, 1.0)
         x = x + gate1 * self.attn(self.norm1(x) * (1 + scale1) + shift1)
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
 
 
 class DiT(nn.Module):
-    """The velocity at noised images (B, 1, size, size), times (B,) in [0, 1] and labels (B,), NO_CLASS among them.
+    """The velocity at noised images (B, 1, 8, 8), times (B,) in [0, 1] and labels (B,), NO_CLASS among them.
 
     `conditioning` is adaLN-Zero, adaLN, or in-context: time and class as two more tokens of plain blocks.
     """
 
-    def __init__(self, conditioning: str = "adaLN-Zero", dim: int = 64, depth: int = 3, size: int = 8):
+    def __init__(self, conditioning: str = "adaLN-Zero", dim: int = 64, depth: int = 3):
         super().__init__()
         self.in_context = conditioning == "in-context"
-        self.dim, self.grid = dim, size // P
+        self.dim = dim
         self.patch_embed = PatchEmbed(P, in_chans=1, embed_dim=dim)
-        self.register_buffer("pos_embed", sincos2d((self.grid, self.grid), dim), persistent=False)
+        self.register_buffer("pos_embed", sincos2d((GRID, GRID), dim), persistent=False)
         self.time_embed = Mlp(dim, dim, nn.SiLU, 0.0)
         self.class_embed = nn.Embedding(CLASSES + 1, dim)
-        zero = conditioning == "adaLN-Zero"
-        new = partial(new_block, affine=True) if self.in_context else partial(DiTBlock, zero=zero)
+        modulated = partial(DiTBlock, zero=conditioning == "adaLN-Zero")
+        new = partial(new_block, affine=True) if self.in_context else modulated
         self.blocks = nn.ModuleList(new(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.head = nn.Linear(dim, P**2)
-        zero_(self.head)
+        self.head = zero_(nn.Linear(dim, P**2))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         time, label = self.time_embed(waves(t, self.dim)), self.class_embed(labels)  # each (B, D)
         x = self.patch_embed(x) + self.pos_embed  # (B, N, D)
         if self.in_context:
             x = torch.cat([time[:, None], label[:, None], x], dim=1)
-            for block in self.blocks:
-                x = block(x)
-            x = x[:, 2:]
-        else:
-            for block in self.blocks:
-                x = block(x, time + label)
-        return self._unpatchified(self.head(self.norm(x)))
+        for block in self.blocks:
+            x = block(x) if self.in_context else block(x, time + label)
+        return self._unpatchified(self.head(self.norm(x[:, -(GRID**2) :])))
 
     def _unpatchified(self, x: Tensor) -> Tensor:
         """(B, N, P*P) to (B, 1, H, W)."""
-        G = self.grid
-        return x.reshape(-1, G, G, P, P).transpose(2, 3).reshape(-1, 1, G * P, G * P)
+        return x.reshape(-1, GRID, GRID, P, P).transpose(2, 3).reshape(-1, 1, GRID * P, GRID * P)
 
 
 def new_block(dim: int, affine: bool) -> Block:
@@ -91,9 +84,9 @@ def new_block(dim: int, affine: bool) -> Block:
 
 
 def zero_(linear: nn.Linear) -> nn.Linear:
-    """The same layer with a result of 0."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    """The layer, made to give 0."""
+    for parameter in linear.parameters():
+        nn.init.zeros_(parameter)
     return linear
 
 
@@ -123,7 +116,7 @@ def fit_flow(
     """
     train = recipe(lr=2e-3, min_lr=0.0, epochs=1, warmup_epochs=0.05)
     optimizer, random = torch.optim.AdamW(model.parameters(), weight_decay=0.01), torch.Generator().manual_seed(seed)
-    losses = []
+    losses: list[float] = []
     for step in range(steps):
         watch(step)
         chosen = torch.randint(len(x), (BATCH,), generator=random)

@@ -27,6 +27,7 @@ WRONG = {
     "ch05_heads": ((25_000, 100_000), lambda map, between: between.mean()),
     "ch06_blocks": (("mlp", 4), lambda token: token.roll(1, dims=1)),
     "ch07_learning": (6.19, lambda step, warmup, total, peak: peak * min(1, step / warmup)),
+    "ch14_diffusion": (lambda point, velocity, t: point - velocity, 1),
     "ch15_predict_then_check": (lambda images: images * 0 + 255, lambda image, row, column: image),
 }
 
