@@ -1,25 +1,23 @@
 """A Diffusion Transformer of vit's parts, trained by flow matching, that draws images of a class from noise.
 
-Peebles and Xie 2023, "Scalable Diffusion Models with Transformers", section 3.2; Lipman et al. 2023, "Flow Matching for
-Generative Modeling"; Ho and Salimans 2022, "Classifier-Free Diffusion Guidance".
+Peebles and Xie 2023 (DiT), section 3.2; Lipman et al. 2023 (flow matching); Ho and Salimans 2022 (guidance).
 """
 
 from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learn.training import recipe
 from vit.models.mlps import Mlp
 from vit.models.vision_transformer import Block, PatchEmbed, sincos2d
+from vit.training.muon import StackedMuon
 from vit.training.optim import learning_rate
 
 CLASSES = 10
 NO_CLASS = CLASSES  # the label of an image whose class is withheld
 BATCH, HEADS, GRID, P = 64, 4, 4, 2  # GRID: patches per side of an image; P: pixels per side of a patch
-CONDITIONINGS = ("adaLN-Zero", "adaLN", "in-context")
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # images (B, 1, 8, 8), times (B,), labels (B,) -> (B, 1, 8, 8)
 
 
@@ -36,7 +34,9 @@ class DiTBlock(nn.Module):
         self.modulation = zero_(nn.Linear(dim, (6 if zero else 4) * dim))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        shift1, scale1, shift2, scale2, *gates = self.modulation(F.silu(c))[:, None].split(x.shape[-1], dim=-1)
+        shift1, scale1, shift2, scale2, *gates = self.modulation(nn.functional.silu(c))[:, None].split(
+            x.shape[-1], dim=-1
+        )
         gate1, gate2 = gates or (1.0, 1.0)
         x = x + gate1 * self.attn(self.norm1(x) * (1 + scale1) + shift1)
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
@@ -51,19 +51,17 @@ class DiT(nn.Module):
     def __init__(self, conditioning: str = "adaLN-Zero", dim: int = 64, depth: int = 3):
         super().__init__()
         self.in_context = conditioning == "in-context"
-        self.dim = dim
         self.patch_embed = PatchEmbed(P, in_chans=1, embed_dim=dim)
         self.register_buffer("pos_embed", sincos2d((GRID, GRID), dim), persistent=False)
         self.time_embed = Mlp(dim, dim, nn.SiLU, 0.0)
         self.class_embed = nn.Embedding(CLASSES + 1, dim)
-        modulated = partial(DiTBlock, zero=conditioning == "adaLN-Zero")
-        new = partial(new_block, affine=True) if self.in_context else modulated
+        new = partial(new_block, affine=True) if self.in_context else partial(DiTBlock, zero=conditioning != "adaLN")
         self.blocks = nn.ModuleList(new(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = zero_(nn.Linear(dim, P**2))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        time, label = self.time_embed(waves(t, self.dim)), self.class_embed(labels)  # each (B, D)
+        time, label = self.time_embed(waves(t, self.head.in_features)), self.class_embed(labels)  # each (B, D)
         x = self.patch_embed(x) + self.pos_embed  # (B, N, D)
         if self.in_context:
             x = torch.cat([time[:, None], label[:, None], x], dim=1)
@@ -104,29 +102,30 @@ def noised(x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 def flow_loss(velocity: Velocity, x: Tensor, labels: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Mean squared error of the velocity along that line, which is noise - x at every t."""
-    return F.mse_loss(velocity(noised(x, noise, t), t, labels), noise - x)
+    return nn.functional.mse_loss(velocity(noised(x, noise, t), t, labels), noise - x)
 
 
 def fit_flow(
     model: DiT, x: Tensor, labels: Tensor, steps: int, seed: int = 0, watch: Callable[[int], None] = lambda step: None
 ) -> list[float]:
-    """Train on batches of BATCH with the class of every tenth image withheld, and return the loss of each step.
-
-    `watch` is called with the number of steps done: before each step, and at the end.
-    """
-    train = recipe(lr=2e-3, min_lr=0.0, epochs=1, warmup_epochs=0.05)
-    optimizer, random = torch.optim.AdamW(model.parameters(), weight_decay=0.01), torch.Generator().manual_seed(seed)
-    losses: list[float] = []
+    """Train with the class of every tenth image withheld; the loss of each step. `watch` is as in learn.training.fit."""
+    train = recipe(lr=1e-2, min_lr=0.0, epochs=1, warmup_epochs=0.05)
+    matrices = {name: one for name, one in model.blocks.named_parameters() if one.ndim == 2 and "modul" not in name}
+    others = [one for name, one in model.named_parameters() if name.removeprefix("blocks.") not in matrices]
+    by_adamw = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    optimizers = [StackedMuon(matrices.values(), train.lr, weight_decay=0.01), by_adamw]
+    losses, random = list[float](), torch.Generator().manual_seed(seed)
     for step in range(steps):
         watch(step)
         chosen = torch.randint(len(x), (BATCH,), generator=random)
-        withheld = torch.rand(BATCH, generator=random) < 0.1
+        known = labels[chosen].masked_fill(torch.rand(BATCH, generator=random) < 0.1, NO_CLASS)
         t, noise = torch.rand(BATCH, generator=random), torch.randn(BATCH, *x.shape[1:], generator=random)
-        loss = flow_loss(model, x[chosen], labels[chosen].masked_fill(withheld, NO_CLASS), t, noise)
-        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, train)
-        optimizer.zero_grad()
+        loss = flow_loss(model, x[chosen], known, t, noise)
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, train)
+            optimizer.step()
         losses.append(loss.item())
     watch(steps)
     return losses

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from learn.diffusion import CLASSES, CONDITIONINGS, NO_CLASS, DiT, DiTBlock, fit_flow, flow_loss, noised, sample
+from learn.diffusion import CLASSES, NO_CLASS, DiT, DiTBlock, fit_flow, flow_loss, noised, sample
 
 IMAGES = torch.linspace(-1, 1, 20 * 64).reshape(20, 1, 8, 8)
 LABELS = torch.arange(20) % CLASSES
@@ -28,7 +28,7 @@ def test_a_fresh_block_without_gates_ignores_its_condition():
     assert torch.equal(block(x, torch.randn(2, 16)), block(x, torch.randn(2, 16)))
 
 
-@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("conditioning", ["adaLN-Zero", "adaLN", "in-context"])
 def test_a_fresh_model_predicts_no_velocity_and_gradients_reach_every_parameter_after_two_steps(conditioning):
     model = DiT(conditioning, dim=16, depth=2)
     assert not model(IMAGES, torch.rand(20), LABELS).any()
