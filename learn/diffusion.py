@@ -108,7 +108,7 @@ def flow_loss(velocity: Velocity, x: Tensor, labels: Tensor, t: Tensor, noise: T
 def fit_flow(
     model: DiT, x: Tensor, labels: Tensor, steps: int, seed: int = 0, watch: Callable[[int], None] = lambda step: None
 ) -> list[float]:
-    """Train with the class of every tenth image withheld; the loss of each step. `watch` is as in learn.training.fit."""
+    """Train with the class of every tenth image withheld; the loss of each step. `watch`: see learn.training.fit."""
     train = recipe(lr=1e-2, min_lr=0.0, epochs=1, warmup_epochs=0.05)
     matrices = {name: one for name, one in model.blocks.named_parameters() if one.ndim == 2 and "modul" not in name}
     others = [one for name, one in model.named_parameters() if name.removeprefix("blocks.") not in matrices]
