@@ -9,7 +9,7 @@ from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
-REFERENCE = re.compile(r"\[\[(vit\.[\w.]+)\]\]")  # in prose: a function or class of vit
+REFERENCE = re.compile(r"\[\[((?:vit|learn)\.[\w.]+)\]\]")  # in prose: a function or class of vit, or of the book
 UP = "../.."  # from docs/book to the root of the repo
 
 

@@ -2,12 +2,18 @@
 # # 0. Why vision became a sequence
 #
 # For thirty years the tool for images was the convolution: a small window that slides over the image and computes the
-# same thing everywhere. It sees locally *on purpose*, and depth lets it see more. Then, in 2020, a
-# model from language took over that does not slide at all. It reads an image as a sequence of pieces, and each piece
-# may look at every other one from the first layer on.
+# same thing everywhere. It sees locally *on purpose*, and depth lets it see more. Then, in 2020, a model from language
+# took over that does not slide at all: the *transformer*. It reads an image as a sequence of pieces, each piece a
+# vector called a *token*, and each token may look at every other one from the first layer on. This looking is called
+# *attention*, and a layer of a transformer a *block*. Chapters 1 to 6 build all of it, slowly.
 #
 # This chapter measures that one difference: **how far can one position see, after each layer?** We ask the models
 # themselves, without training.
+#
+# Four helpers return in every chapter. `digits()` loads the handwritten digits that this project trains on by default,
+# and `new_classifier(...)` builds an untrained model for them. `show` puts a picture on the page. `claim` takes a
+# sentence from the literature and a criterion, and prints whether our measurement met it: **true**, **false**, or **not
+# at this size** where the sentence is about larger models ([all claims](claims.md)).
 
 # %%
 import torch
@@ -29,14 +35,16 @@ print("tokens of the ViT ", tuple(vit.embed(x).shape))
 print("after ViT block 4 ", tuple(vit.blocks(vit.embed(x)).shape))
 
 # %% [markdown]
-# The CNN is the project's baseline, four 3x3 convolutions of which the last three halve the image
-# ([[vit.models.baselines.SmallCNN]]). The ViT is [[vit.models.vision_transformer.VisionTransformer]], with patches of
-# {{ P }}x{{ P }} pixels and four blocks.
+# The CNN (convolutional neural network) is the project's baseline, four 3x3 convolutions of which the last three move
+# in steps of two pixels, a *stride* of 2, and so halve the image ([[vit.models.baselines.SmallCNN]]). The Vision
+# Transformer, ViT for short, is [[vit.models.vision_transformer.VisionTransformer]], with patches of {{ P }}x{{ P }}
+# pixels and four blocks. Its 64 tokens are 8 rows of 8 patches. Do not worry about its other settings yet.
 #
 # ## Ask the gradient
 #
-# Take the middle position of a layer's output. Which pixels of the image can change it? Those where its gradient is not
-# zero. That region is its *receptive field*. We average the gradient's size over 16 images of noise.
+# Take the middle position of a layer's output. Which pixels of the image can change it? The gradient knows: for each
+# pixel it says how much the output changes if the pixel does. Where it is not zero, the pixel is seen. That region is
+# the *receptive field*. We average the gradient's size over 16 images of noise.
 
 
 # %%
@@ -94,6 +102,8 @@ claim(
 )
 
 # %% [markdown]
+# In the picture, the brighter a pixel, the more it changes the middle position; black ones hardly do, or not at all.
+#
 # That a pixel *can* matter does not say how much it does. In a CNN more paths lead to the middle of the field than to
 # its rim, so the middle should weigh more. And an untrained ViT sees everything, but itself most: the
 # residual connection (chapter 6) carries a token's own patch along. How much more?
@@ -140,14 +150,16 @@ claim(
 #
 # ## Exercises
 #
-# **1.** How large is the receptive field of a position after four 3x3 convolutions with strides 1, 2, 2, 2? A layer
-# adds 2 times the distance, in pixels, between neighbouring positions of its *input*. Write `field(strides)`.
+# **1.** How large is the receptive field of a position after four 3x3 convolutions with strides 1, 2, 2, 2? Before the
+# first layer a position sees 1 pixel. Each layer adds 2 times the distance, in pixels of the image, between
+# neighbouring positions of its *input*. Write `field(strides)` for any list of strides.
 
 
 # %%
 def check_1(field):
     assert [field([1, 2, 2, 2][:depth]) for depth in range(1, 5)] == widths["CNN"], "compare with the measured widths"
-    assert field([1, 1, 1]) == 7
+    assert field([1, 1, 1]) == 7, "without strides, each layer adds 2"
+    assert field([2, 1, 3]) == 11, "the distance between neighbours is the product of all strides before"
     print("correct: equal to what the gradient showed")
 
 
@@ -169,7 +181,9 @@ check_1(field)
 
 # %%
 def check_2(layers):
-    assert 1 + 2 * layers >= 224 > 1 + 2 * (layers - 1)
+    assert isinstance(layers, int), "give an integer"
+    assert 1 + 2 * layers >= 224, f"after {layers} layers it sees {1 + 2 * layers} pixels"
+    assert 1 + 2 * (layers - 1) < 224, "fewer are enough"
     print("correct. A ViT needs one block; deep CNNs shrink the image instead")
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 1. An image is a sentence
 #
-# A transformer reads a sequence of vectors: in a language model one vector per word, or piece of a word.
+# A transformer reads a sequence of vectors, the tokens: in a language model one per word, or piece of a word.
 # It has no idea of rows, columns or neighbours. So how does it read a photograph?
 #
 # The answer of the Vision Transformer (ViT) fits into its paper's title: *An Image is Worth 16x16 Words*.
@@ -131,8 +131,9 @@ claim(
 #
 # ## Why not read pixels?
 #
-# Attention compares every token with every other one (chapter 4). With N tokens that is N x N comparisons
-# per head and block. Let us count for one head, and time it where it still fits.
+# Attention compares every token with every other one. With N tokens that is N x N comparisons, numbers of 4 bytes, and
+# a block makes several such tables, one per *head* (chapter 5). Let us count for one, and time it where it still fits.
+# How the three lines of `attention_seconds` work is chapter 4; here only their cost matters.
 
 
 # %%
@@ -176,9 +177,11 @@ claim(
 # ## Before the cut: preprocessing
 #
 # The model never sees your file. It sees what resizing, cropping and normalizing made of it, and it only knows what
-# they made of the *training* images. To see what a mismatch costs we train a small ViT on the project's
-# digits (8x8 pixels, patches of 2, so a digit is a sentence of 16 words), and then show it test digits as
-# somebody might scan them: six times as large, on a wide page.
+# they made of the *training* images. *Normalizing* means: subtract the mean of all training pixels and divide by their
+# standard deviation. To see what a mismatch costs we train a small ViT on the project's digits (8x8 pixels, patches of
+# 2, so a digit is a sentence of 16 words), and then show it test digits as somebody might scan them: six times as
+# large, on a wide page. `fit` trains with the project's own recipe, for 500 changes of the weights; chapter 7 looks
+# into it.
 
 # %%
 classifier = new_classifier(patch_size=2, embed_dim=64, depth=2, num_heads=4, mlp_ratio=2.0)
@@ -241,7 +244,8 @@ claim(
 # ## Exercises
 #
 # **1.** How many tokens does an image of `height` x `width` pixels become with patches of `P`? Write `tokens(height,
-# width, P)`. What should it do with an image of 100x100 pixels and patches of 16?
+# width, P)`. For some images there is no good answer, for example for 100x100 pixels and patches of 16. Raise a
+# `ValueError` for all of these.
 
 
 # %%
@@ -249,12 +253,13 @@ def check_1(tokens):
     assert tokens(224, 224, 16) == 196
     assert tokens(224, 224, 14) == 256
     assert tokens(32, 64, 4) == 128
-    try:
-        tokens(100, 100, 16)
-    except ValueError:
-        print("correct")
-    else:
-        raise AssertionError("100 is not a multiple of 16: a row of pixels would be lost without a word")
+    for height, width in ((100, 100), (224, 100), (100, 224), (8, 32)):
+        try:
+            count = tokens(height, width, 16)
+        except ValueError:
+            continue
+        raise AssertionError(f"{height}x{width} is not {count} patches: pixels would be lost without a word")
+    print("correct")
 
 
 # %% answer

@@ -169,26 +169,37 @@ claim(
 #
 # ## Exercises
 #
-# **1.** A model without positions cannot tell a permuted image from the original. Can it tell apart an image and its
-# mirror image, as the files you would feed it? Answer `True` if its logits may differ, and say why to yourself.
+# **1.** A model without positions cannot tell an image with shuffled patches from the original. Which of these changes
+# of the 8x8 pixels can it not tell either? Give the set of their names, before you try them.
 
 
 # %%
-def check_1(may_differ):
-    mirrored = data.val.images.flip(2)
+CHANGES = {
+    "mirror": lambda images: images.flip(2),
+    "upside down": lambda images: images.flip(1),
+    "swap the left and the right half": lambda images: images.roll(4, dims=2),
+    "move down by two rows, the last two to the top": lambda images: images.roll(2, dims=1),
+    "move down by one row, the last to the top": lambda images: images.roll(1, dims=1),
+    "turn by 90 degrees": lambda images: images.rot90(dims=(1, 2)),
+}
+
+
+def check_1(unnoticed):
+    assert unnoticed <= CHANGES.keys(), f"the names are {list(CHANGES)}"
     model = models["none", 0]
-    differs = (model.logits(mirrored) - model.logits(data.val.images)).abs().max().item() > 1e-2
-    assert may_differ == differs, f"the logits {'differ' if differs else 'are equal'}"
-    print("correct: mirroring moves the patches, but also the pixels within each patch")
+    for name, change in CHANGES.items():
+        moved = (model.logits(change(data.val.images)) - model.logits(data.val.images)).abs().max().item()
+        assert (name in unnoticed) == (moved < 1e-3), f"{name}: the logits move by up to {moved:.1e}"
+    print("correct: whole patches changed places. The others also move pixels within a patch, or from one to the next")
 
 
 # %% answer
-check_1(True)
+check_1({"swap the left and the right half", "move down by two rows, the last two to the top"})
 
 # %% [markdown]
 # **2.** Write `sincos1d(N, D)`: for places 0 to N-1 the sines of the place times D/2 frequencies, then the cosines,
-# (N, D). Frequency number i is 10000 to the power of -i / (D/2). With it build the 2-D embedding: the one of the
-# row with D/2 numbers, then the one of the column.
+# (N, D). Frequency number i, from 0, is 10000 to the power of -i / (D/2). The check then builds the 2-D embedding with
+# your function: for each place that of its row, with half of the numbers, and then that of its column.
 
 
 # %%

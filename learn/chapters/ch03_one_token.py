@@ -6,11 +6,11 @@
 #
 # There are two common answers. Average the patch tokens. Or add one more token at the start, which belongs to no
 # patch: the *class token*. It begins as the same vector for every image, collects what it needs by attention, and
-# only it reaches the head. We train both, and watch whom the class token listens to as training goes on.
+# only it reaches the *head*, the last layer, which turns a vector into ten scores, the logits. We train both, and watch
+# whom the class token listens to as training goes on.
 
 # %%
 import numpy as np
-import torch
 
 from learn.digits import digits, new_classifier
 from learn.page import claim, shortened, show
@@ -39,10 +39,13 @@ print("what the head reads ", tuple(classifier.model.embed(images)[:, 0].shape))
 #
 # ## Watch it learn to listen
 #
-# An attention map of the last block is (heads, 17, 17): who reads whom. Row 0 is the class token's. Its 16 entries
+# How attention is computed is chapter 4. Here we need only its result: a table with a row per token, whose 17 shares
+# sum to 1 and say how much the token takes from each other one. A block has several such tables. Confusingly, these
+# are called *heads*, too; chapter 5 is about them, and here we average them. Row 0 is the class token's. Its 16 entries
 # for patches form a small picture. We keep it at several moments of the training, over all val images, and
-# ask two things. Over how many patches is its attention spread? And how much of it falls on *ink*: on
-# the half of the patches of each digit that are brightest?
+# ask two things. Over how many patches is its attention spread? (The exponential of the entropy: 16 if it reads all
+# patches evenly, 1 if it reads a single one.) And how much of it falls on *ink*: on the half of the patches of each
+# digit that are brightest?
 
 # %%
 MOMENTS = [0, 30, 100, 250, shortened(500, to=4)]
@@ -136,36 +139,52 @@ claim(
 #
 # ## Exercises
 #
-# **1.** The class token starts as one learned vector without any image in it. So after the embedding, before the
-# first block, how much do the class tokens of two different images differ? And after the *first* block? Give both
-# as `True` (they differ) or `False`.
+# **1.** The class token starts as one learned vector without any image in it. From where on do the class tokens of two
+# images differ? Write `differences(model, pair)` for two normalized images (2, 1, 8, 8). It returns a list: the largest
+# difference between their class tokens after the embedding, and then after each block. Guess the first number before
+# you run it.
 
 
 # %%
-def check_1(after_embedding, after_first_block):
-    with torch.no_grad():
-        tokens = classifier.model.embed(images[:2])
-        one = classifier.model.blocks[0](tokens)
-    assert after_embedding == (not torch.equal(tokens[0, 0], tokens[1, 0])), "look at `embed`: no image gets in"
-    assert after_first_block == (not torch.equal(one[0, 0], one[1, 0])), "attention has brought news from the patches"
-    print("correct")
+def check_1(differences):
+    for pair in (images[:2], images[[4, 9]]):
+        found, x = differences(classifier.model, pair), classifier.model.embed(pair)
+        assert len(found) == 1 + len(classifier.model.blocks), "one number after the embedding, and one for each block"
+        assert found[0] == 0, "after the embedding: no image has got into the class token yet"
+        for number, block in enumerate(classifier.model.blocks, 1):
+            x = block(x)
+            apart = (x[0, 0] - x[1, 0]).abs().max().item()
+            assert abs(float(found[number]) - apart) < 1e-5, f"after block {number} they differ by {apart:.3f}"
+    print("correct: attention brings the first news from the patches in block 1")
 
 
 # %% answer
-check_1(False, True)
+def differences(model, pair):
+    x = model.embed(pair)
+    found = [(x[0, 0] - x[1, 0]).abs().max().item()]
+    for block in model.blocks:
+        x = block(x)
+        found.append((x[0, 0] - x[1, 0]).abs().max().item())
+    return found
+
+
+check_1(differences)
 
 # %% [markdown]
 # **2.** Some ViTs have *register tokens*: more tokens like the class token, which nobody reads at the end. Write
 # `with_registers(classifier, count)` that returns an untrained model like `classifier` but with `count` of them, and
-# look at the shape of its attention maps. (The section `model` of params.yaml has a key for it.)
+# look at the shape of its attention maps. (The section `model` of params.yaml has a key for it, and
+# `classifier.config["model"]` holds what `classifier` was built with.)
 
 
 # %%
 def check_2(with_registers):
-    other = with_registers(classifier, 4)
-    maps = attention_maps(other.model, images[:1])
-    assert maps.shape == (3, 1, 4, 21, 21), f"maps are {tuple(maps.shape)}: blocks, images, heads, tokens, tokens"
-    assert other.model(images[:1]).shape == (1, 10)
+    for count in (1, 4):
+        other, N = with_registers(classifier, count), 1 + count + 16
+        maps = attention_maps(other.model, images[:1])
+        assert maps.shape == (3, 1, 4, N, N), f"maps are {tuple(maps.shape)}: blocks, images, heads, tokens, tokens"
+        assert other.model.reg_token.shape == (1, count, 64), f"{count} registers of width 64, beside the class token"
+        assert other.model(images[:1]).shape == (1, 10)
     print("correct: 1 class token, 4 registers and 16 patches")
 
 

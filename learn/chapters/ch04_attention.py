@@ -6,7 +6,7 @@
 #
 # This chapter computes a whole Vision Transformer in NumPy, in a screen of code, with the weights of a
 # model that PyTorch trained, and gets the same logits. Then it takes the attention apart: why the
-# division by a square root, and what the softmax does with its temperature.
+# division by a square root, and what the *softmax* does, which turns any scores into shares that sum to 1.
 
 # %%
 import numpy as np
@@ -53,6 +53,9 @@ assert by_hand == classifier.parameter_count
 # four matrices of D x D. The same block works for any number of tokens.
 #
 # ## The whole model in NumPy
+#
+# Read `attention` and `vit` first. What stands around attention, the norms, the MLP with its bent line `gelu`, and
+# adding results to x, is chapter 6; here it is only needed to get the same numbers.
 
 # %%
 weights = {name: value.numpy() for name, value in classifier.model.state_dict().items()}

@@ -140,8 +140,8 @@ claim(
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A wide model with one head or with many: what changes in the number of parameters? Build both and count:
-# `check_1(parameters with 1 head, parameters with 16 heads)`.
+# **1.** The model above has {{ HEADS }} heads. What would change in its number of parameters with 1 head, or with 16?
+# Guess, then build both (`SHAPE` holds all other settings) and count: `check_1(with 1 head, with 16 heads)`.
 
 
 # %%

@@ -210,9 +210,9 @@ print("RMSNorm  ", nn.RMSNorm(4)(token).detach().numpy().round(3), "by hand", by
 # %% [markdown]
 # ## Exercises
 #
-# **1.** In which of two halves of a block do most of its parameters sit, `"attention"` or `"mlp"`, if the MLP
-# is four times as wide as the tokens, as usual? And from which `mlp_ratio` on? Give the name and the ratio at which
-# both have equally many matrix entries.
+# **1.** Which half of a block has more parameters, `"attention"` or `"mlp"`, if the MLP is four times as wide as the
+# tokens (`mlp_ratio` 4, as usual)? And at which `mlp_ratio` would the matrices of both have equally many entries? Count
+# by hand, as in chapter 4, and give `check_1(name, ratio)`.
 
 
 # %%
@@ -221,7 +221,8 @@ def check_1(half, equal_at):
         return sum(weight.numel() for weight in module.parameters() if weight.ndim == 2)
 
     block = new(mlp_ratio=4.0, depth=1).model.blocks[0]
-    assert half == max(("attention", "mlp"), key=lambda one: matrices(block.attn if one == "attention" else block.mlp))
+    sizes = {"attention": matrices(block.attn), "mlp": matrices(block.mlp)}
+    assert half == max(sizes, key=sizes.get), f"their matrices have {sizes} entries"
     block = new(mlp_ratio=float(equal_at), depth=1).model.blocks[0]
     assert matrices(block.attn) == matrices(block.mlp), f"{matrices(block.attn)} and {matrices(block.mlp)}"
     print("correct: attention has 4 D x D, the MLP 2 x ratio x D x D")
@@ -231,18 +232,21 @@ def check_1(half, equal_at):
 check_1("mlp", 2)
 
 # %% [markdown]
-# **2.** LayerNorm forgets two things about a token: which? Write `forget(token)` that returns a *different* token
-# (..., D) for which LayerNorm gives the same result.
+# **2.** LayerNorm forgets two things about a token: which? Write `forget(token)` that returns a token (..., D) in which
+# *both* are different, but for which LayerNorm gives the same result.
 
 
 # %%
 def check_2(forget):
     torch.manual_seed(0)
     token = torch.randn(5, 32)
+    token -= token.mean(dim=1, keepdim=True)
     other = forget(token)
-    assert not torch.allclose(token, other, atol=0.1), "that is the same token"
-    assert torch.allclose(nn.LayerNorm(32)(token), nn.LayerNorm(32)(other), atol=1e-3)
-    print("correct")
+    assert torch.allclose(nn.LayerNorm(32)(token), nn.LayerNorm(32)(other), atol=1e-3), "LayerNorm tells them apart"
+    of_both = [[one.mean(dim=1), one.std(dim=1)] for one in (token, other)]
+    same = [torch.isclose(before, after, atol=0.1).any() for before, after in zip(*of_both, strict=True)]
+    assert not any(same), "one of two things is different; what else could be?"
+    print("correct: the mean of its features, and their deviation")
 
 
 # %% answer

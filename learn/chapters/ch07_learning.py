@@ -184,7 +184,7 @@ claim(
 # %%
 def check_1(loss):
     logits = torch.zeros(1, 1000)
-    assert abs(loss - F.cross_entropy(logits, torch.tensor([3])).item()) < 0.006
+    assert abs(loss - F.cross_entropy(logits, torch.tensor([3])).item()) < 0.006, "what does each of 1,000 classes get?"
     print("correct: at 11.5 it starts out confident and wrong; look at the scale of the head")
 
 
@@ -193,7 +193,7 @@ check_1(6.91)
 
 # %% [markdown]
 # **2.** Write `rate(step, warmup, total, peak)`: linear from peak / warmup at step 0 to peak at step warmup - 1,
-# then half a cosine from peak at step `warmup` down towards 0 at step `total`.
+# then half a period of a cosine from peak at step `warmup` down to 0 at step `total`.
 
 
 # %%

@@ -226,8 +226,9 @@ print(f"just the middle: IoU {middle.iou:.2f}, highest patch covered: {middle.po
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Add the mark to digits that are no sevens, at the top left. Write `marked(images)` for uint8 (B, 16, 16, 1),
-# which returns copies with the pixels [[255, 0], [0, 255]] there. The check prints how many are now called seven.
+# **1.** Add the mark to digits that are no sevens, at the top left. Write `marked(images)` for a uint8 tensor
+# (B, 16, 16, 1), which returns a copy with the pixels [[255, 0], [0, 255]] there. Guess how many will be called seven
+# now; the check prints it.
 
 
 # %%
@@ -251,8 +252,8 @@ def marked(images):
 check_1(marked)
 
 # %% [markdown]
-# **2.** Write `occluded(image, row, column)`: a copy of a uint8 image (16, 16, 1) in which the 2x2 patch at that row
-# and column of the 8x8 grid is covered by the training images' mean grey, `round(255 * classifier.mean[0])`.
+# **2.** Write `occluded(image, row, column)`: a copy of a uint8 NumPy array (16, 16, 1) in which the 2x2 patch at that
+# row and column of the 8x8 grid is covered by the training images' mean grey, `round(255 * classifier.mean[0])`.
 
 
 # %%

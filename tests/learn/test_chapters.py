@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from learn.digits import new_classifier
 from learn.page import THEMES, VERDICTS
 from learn.run import OUTPUTS, Finished, digest, names, run
 from tests.conftest import REPO
@@ -17,16 +18,22 @@ from tests.conftest import REPO
 IS_SHORT = os.environ.get("BOOK") != "whole"
 # Plausible but wrong answers to the exercises.
 WRONG = {
-    "ch00_why_sequences": (lambda strides: 1 + 2 * len(strides), 111),
+    "ch00_why_sequences": (lambda strides: 1 + 2 * len(strides), 111.5),
     "ch01_sentence": (
-        lambda height, width, P: height * width // P**2,
+        lambda height, width, P: height * width // P**2 if height * width % P**2 == 0 else int("not a number"),
         lambda patches, P, height, width: patches.reshape(2, 3, height, width),
     ),
-    "ch02_positions": (False, lambda N, D: torch.arange(N)[:, None] / torch.arange(1, D + 1)),
-    "ch03_one_token": ((True, True), lambda classifier, count: classifier),
+    "ch02_positions": (
+        {"mirror", "swap the left and the right half"},
+        lambda N, D: torch.arange(N)[:, None] / torch.arange(1, D + 1),
+    ),
+    "ch03_one_token": (
+        lambda model, pair: [0.0, 0.0, 0.0, 0.0],
+        lambda classifier, count: new_classifier(**classifier.config["model"] | {"reg_tokens": 4}),
+    ),
     "ch04_attention": (85_800_000, "value"),
     "ch05_heads": ((25_000, 100_000), lambda map, between: between.mean()),
-    "ch06_blocks": (("mlp", 4), lambda token: token.roll(1, dims=1)),
+    "ch06_blocks": (("mlp", 4), lambda token: 3 * token),
     "ch07_learning": (6.19, lambda step, warmup, total, peak: peak * min(1, step / warmup)),
     "ch08_hunger": ((64 * 32, 3 * 3 * 32), lambda images: images.repeat(5, 1, 1, 1)),
     "ch09_hybrids": ((7, 49), lambda x, side: x.reshape(x.shape[0], -1, side * side, x.shape[-1])),
@@ -43,6 +50,7 @@ WRONG = {
     ),
     "ch12_words": (576, lambda logits: torch.nn.functional.softplus(-logits).diag().mean()),
     "ch13_pointing": ((0.75, 0.75), lambda mask: [0, 0, 31, 31]),
+    "ch14_diffusion": (lambda point, velocity, t: point - velocity, 1),
     "ch15_predict_then_check": (lambda images: images * 0 + 255, lambda image, row, column: image),
     "ch16_recap": ([180, 900], lambda models, limit: max(models, key=lambda model: model[1])[0]),
 }
