@@ -390,8 +390,8 @@ _ = show(
 # %% [markdown]
 # Look at DINO's maps, and at its IoU of {{ overlap["DINO"][-1]:.2f }} where chance has {{ shuffled:.2f }}: in most
 # drawings the objects are what it leaves out. With new grounds the last block's peak is in a box in
-# {{ peak["new grounds"][-1]:.0% }} of the drawings ({{ peak["untrained"][-1]:.0% }} untrained). What the *features*
-# hold moved less: the colours are told in {{ voted["new grounds"]:.0% }} instead of {{ voted["DINO"]:.0% }}, and on two
+# {{ peak["new grounds"][-1]:.0% }} of the drawings ({{ peak["untrained"][-1]:.0% }} untrained). What *features* hold
+# moved less: the colours are told in {{ voted["new grounds"]:.0% }} instead of {{ voted["DINO"]:.0% }}, and on two
 # grounds the same objects are nearer in {{ objects["new grounds"]:.0% }}. {{ STEPS }} steps are few, and one seed is
 # one.
 #
