@@ -161,8 +161,8 @@ for name, value in trivial.items():
     print(f"{name:12} IoU {value:.3f}")
 
 # %% [markdown]
-# A filled box reaches {{ trivial["filled box"]:.3f}}, the model with the same box {{ iou["box"]:.3f}}. The paint
-# bucket reaches {{ trivial["paint bucket"]:.3f}}, because our shapes have one flat color each: with a click, a drawing
+# A filled box reaches {{ trivial["filled box"]:.3f }}, the model with the same box {{ iou["box"]:.3f }}. The paint
+# bucket reaches {{ trivial["paint bucket"]:.3f }}, because our shapes have one flat color each: with a click, a drawing
 # like these is no task for a network. The pixels of a dog on a photograph differ, and a bucket cannot be told "red"
 # or "triangle".
 #
