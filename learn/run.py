@@ -23,7 +23,7 @@ from vit.files import write_json
 
 ROOT = Path(__file__).parent
 CHAPTERS, OUTPUTS = ROOT / "chapters", ROOT / "outputs"
-VALUE = re.compile(r"\{\{ (.+?) \}\}")  # in prose: an expression of the chapter, with a format as in an f-string
+VALUE = re.compile(r"\{\{ ?(.+?) ?\}\}")  # in prose: an expression of the chapter, with a format as in an f-string
 
 
 @dataclass
