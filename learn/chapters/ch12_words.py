@@ -89,7 +89,7 @@ by_hand = -(small.softmax(dim=1).diag().log().mean() + small.softmax(dim=0).diag
 print(f"softmax {softmax_loss(small, right):.4f}, by hand {by_hand:.4f}")
 cells = torch.where(right, small, -small).sigmoid().log()
 print(f"sigmoid {sigmoid_loss(small, right):.4f}, by hand {-cells.sum() / 2:.4f}")
-SIZES, SEEN = (16, 128, 1024), shortened(20_000, to=16)
+SIZES, SEEN = (16, 128, 1024), shortened(45_000, to=16)
 trained = {}
 for loss in LOSSES:
     for size in SIZES:
