@@ -52,7 +52,7 @@ class Dino(nn.Module):
             taught = torch.stack([self._codes(self.teacher, view) for view in wide])  # (wide, B, K)
             targets = self.targets(taught)
             if self.is_centred:
-                self.centre.lerp_(taught.mean(dim=(0, 1))[None], 1 - CENTRE_MOMENTUM)
+                self.centre.lerp_(taught.float().mean(dim=(0, 1))[None], 1 - CENTRE_MOMENTUM)
         answers = [
             (self._codes(self.student, view) / STUDENT_TEMPERATURE).log_softmax(dim=-1) for view in (*wide, *narrow)
         ]

@@ -103,6 +103,7 @@ def test_a_repo_that_was_moved_still_serves_after_dvc_repro(project):
     assert run.info.artifact_uri.startswith(project.folder.as_uri())
 
 
+@pytest.mark.slow
 def test_the_whole_pipeline_runs_in_a_folder_whose_name_means_something_else_in_a_uri(tmp_path):
     project = clone(tmp_path / """#1 of 100%41? "it's" süß 🐭 + a&b""")
     write_preset(project.folder / "params.yaml", "shapes", {"train.epochs": 1, "data.shapes_per_class": 40})

@@ -11,7 +11,7 @@ from tests.studio.browser import DESKTOP, PHONE, SCREENSHOTS, chromium, needs_ch
 from vit.data.corrections import read_corrections
 from vit.files import read_json
 
-pytestmark = [pytest.mark.long, needs_chromium]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.fixture
